@@ -1,0 +1,43 @@
+//! What Understudy decides, and the formats in which it keeps its state.
+//!
+//! Pure: no I/O, no clock, no randomness, no async. Time, observations and
+//! bytes come in as arguments; values and bytes go out. No input panics.
+//!
+//! - Places: [`SourceOffset`], [`TargetOffset`], [`TopicPartition`], [`Slot`].
+//! - The offset map: [`Run`], [`Runs`], [`OffsetMap`], [`Translation`].
+//! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`] and the
+//!   names in [`StateTopics`]. `docs/formats.md` describes them for people.
+
+mod decode;
+mod flow;
+mod flow_name;
+mod json;
+mod map_key;
+mod map_reader;
+mod map_record;
+mod offset_map;
+mod offsets;
+mod open_chunk;
+mod partition;
+mod position;
+mod run;
+mod slot;
+mod topics;
+mod translation;
+mod varint;
+
+pub use decode::{DecodeError, Format};
+pub use flow::{FlowRecord, FlowState};
+pub use flow_name::{FlowName, FlowNameError};
+pub use map_key::MapKey;
+pub use map_reader::{FoldError, MapReader};
+pub use map_record::MapRecord;
+pub use offset_map::{OffsetMap, Origin, Replicated};
+pub use offsets::{SourceOffset, TargetOffset};
+pub use open_chunk::{CHUNK_RUNS, DELTA_RING, OpenChunk, Pending, StalePlan};
+pub use partition::TopicPartition;
+pub use position::{MapCursor, Position};
+pub use run::{Run, RunError, Runs};
+pub use slot::{Slot, slot_of};
+pub use topics::{StateTopics, is_internal};
+pub use translation::Translation;

@@ -1,0 +1,108 @@
+//! Where a partition's replication stands; one record a commit, in `understudy.<flow>.positions`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    DELTA_RING, DecodeError, Format, Origin, SourceOffset, TargetOffset, TopicPartition, json,
+};
+
+/// The newest version of the value that this code reads and the one it writes.
+const VERSION: u64 = 1;
+
+/// Where replication of one partition stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The next source offset to be read.
+    pub source_offset: SourceOffset,
+    /// The leader epoch of the last record read, to notice a truncation.
+    pub source_leader_epoch: Option<i32>,
+    /// The source topic's id, to notice a topic deleted and made again.
+    pub source_topic_id: Option<String>,
+    /// One past the last copy; the commit marker behind it is not counted.
+    /// Before the first copy, the target's end when replication began.
+    pub target_offset: TargetOffset,
+    /// The source's end when it was last seen.
+    pub source_end_offset: Option<SourceOffset>,
+    /// When that was, in milliseconds since 1970.
+    pub source_end_seen_at_ms: Option<i64>,
+    /// Where replication of this partition began.
+    pub started_at: Origin,
+    /// The flow's recovery epoch when this was written.
+    pub flow_epoch: u64,
+    /// Where the offset map stands.
+    pub map: MapCursor,
+    /// How many records were copied since replication began.
+    pub records: u64,
+}
+
+/// Where the offset map of a partition stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapCursor {
+    /// The open chunk.
+    pub chunk: u64,
+    /// The sequence number of the next delta in it.
+    pub delta: u32,
+    /// An offset in the slot's partition of the offset-map topic, at or before
+    /// the first delta of the open chunk: a worker that takes over reads from here.
+    pub from: i64,
+}
+
+impl Position {
+    /// The compaction key of a partition's position.
+    pub fn key(partition: &TopicPartition) -> Vec<u8> {
+        json::encode(&PositionKey {
+            topic: &partition.topic,
+            partition: partition.partition,
+        })
+    }
+
+    /// The partition that a key names.
+    pub fn decode_key(bytes: &[u8]) -> Result<TopicPartition, DecodeError> {
+        let OwnedPositionKey { topic, partition } = json::decode(Format::PositionKey, bytes)?;
+        TopicPartition::checked(Format::PositionKey, topic, partition)
+    }
+
+    /// The record's value.
+    pub fn encode(&self) -> Vec<u8> {
+        json::encode_versioned(VERSION, self)
+    }
+
+    /// Reads a value.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let position: Self = json::decode_versioned(Format::Position, VERSION, bytes)?;
+        position.check()?;
+        Ok(position)
+    }
+
+    /// Refuses what no replication can have reached.
+    fn check(&self) -> Result<(), DecodeError> {
+        let malformed = |reason| Err(DecodeError::malformed(Format::Position, reason));
+        if self.started_at.source < SourceOffset::ZERO
+            || self.started_at.target < TargetOffset::ZERO
+        {
+            return malformed("started_at is negative");
+        }
+        if self.source_offset < self.started_at.source {
+            return malformed("source_offset lies before started_at");
+        }
+        if self.target_offset < self.started_at.target {
+            return malformed("target_offset lies before started_at");
+        }
+        if self.map.delta > DELTA_RING {
+            return malformed("map.delta is larger than a chunk");
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct PositionKey<'a> {
+    topic: &'a str,
+    partition: i32,
+}
+
+#[derive(Deserialize)]
+struct OwnedPositionKey {
+    topic: String,
+    partition: i32,
+}
