@@ -1,0 +1,146 @@
+//! A broker's properties: combined broker and controller, static quorum, MSK's authorizer.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::certs::Certificates;
+use crate::listener::Listener;
+
+/// Where one broker listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    pub(crate) plaintext: SocketAddr,
+    pub(crate) sasl_ssl: SocketAddr,
+    pub(crate) controller: SocketAddr,
+    /// Where the link connects to.
+    pub(crate) link: SocketAddr,
+    /// Where clients of the other Region connect to: the link's own port.
+    pub(crate) link_advertised: SocketAddr,
+}
+
+impl Addresses {
+    pub(crate) fn of(&self, listener: Listener) -> SocketAddr {
+        match listener {
+            Listener::Plaintext => self.plaintext,
+            Listener::Link => self.link_advertised,
+            Listener::SaslSsl => self.sasl_ssl,
+        }
+    }
+}
+
+/// What a broker's properties depend on.
+pub(crate) struct BrokerConfig<'a> {
+    pub(crate) node: usize,
+    pub(crate) all: &'a [Addresses],
+    pub(crate) own: Addresses,
+    pub(crate) log_dir: &'a Path,
+    pub(crate) certificates: &'a Certificates,
+    pub(crate) allow_everyone_if_no_acl: bool,
+    pub(crate) overrides: &'a BTreeMap<String, String>,
+}
+
+impl BrokerConfig<'_> {
+    /// The text of `server.properties`.
+    pub(crate) fn render(&self) -> String {
+        let mut properties: BTreeMap<String, String> = self
+            .fixed()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        properties.extend(self.overrides.clone());
+        properties
+            .iter()
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect()
+    }
+
+    fn fixed(&self) -> Vec<(&'static str, String)> {
+        let Addresses {
+            plaintext,
+            sasl_ssl,
+            controller,
+            link,
+            link_advertised,
+        } = self.own;
+        let voters: Vec<String> = self
+            .all
+            .iter()
+            .enumerate()
+            .map(|(index, other)| format!("{}@{}", index + 1, other.controller))
+            .collect();
+        let (copies, in_sync) = if self.all.len() >= 3 {
+            ("3", "2")
+        } else {
+            ("1", "1")
+        };
+        vec![
+            ("process.roles", "broker,controller".to_owned()),
+            ("node.id", self.node.to_string()),
+            ("controller.quorum.voters", voters.join(",")),
+            ("controller.listener.names", "CONTROLLER".to_owned()),
+            ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
+            (
+                "listeners",
+                format!(
+                    "PLAINTEXT://{plaintext},SASL_SSL://{sasl_ssl},LINK://{link},CONTROLLER://{controller}"
+                ),
+            ),
+            (
+                "advertised.listeners",
+                format!("PLAINTEXT://{plaintext},SASL_SSL://{sasl_ssl},LINK://{link_advertised}"),
+            ),
+            (
+                "listener.security.protocol.map",
+                "PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL"
+                    .to_owned(),
+            ),
+            ("sasl.enabled.mechanisms", "SCRAM-SHA-512".to_owned()),
+            (
+                "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config",
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;".to_owned(),
+            ),
+            ("listener.name.sasl_ssl.ssl.keystore.type", "PEM".to_owned()),
+            (
+                "listener.name.sasl_ssl.ssl.keystore.location",
+                self.certificates.broker.display().to_string(),
+            ),
+            (
+                "authorizer.class.name",
+                "org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned(),
+            ),
+            ("super.users", "User:ANONYMOUS;User:admin".to_owned()),
+            (
+                "allow.everyone.if.no.acl.found",
+                self.allow_everyone_if_no_acl.to_string(),
+            ),
+            ("log.dirs", self.log_dir.display().to_string()),
+            ("auto.create.topics.enable", "false".to_owned()),
+            ("default.replication.factor", copies.to_owned()),
+            ("min.insync.replicas", in_sync.to_owned()),
+            ("offsets.topic.replication.factor", copies.to_owned()),
+            (
+                "transaction.state.log.replication.factor",
+                copies.to_owned(),
+            ),
+            ("transaction.state.log.min.isr", in_sync.to_owned()),
+            (
+                "share.coordinator.state.topic.replication.factor",
+                copies.to_owned(),
+            ),
+            ("share.coordinator.state.topic.min.isr", in_sync.to_owned()),
+            // Few, so that start-up stays quick.
+            ("offsets.topic.num.partitions", "10".to_owned()),
+            ("transaction.state.log.num.partitions", "10".to_owned()),
+            (
+                "share.coordinator.state.topic.num.partitions",
+                "2".to_owned(),
+            ),
+            ("broker.session.timeout.ms", session_ms.to_owned()),
+            ("broker.heartbeat.interval.ms", "500".to_owned()),
+            ("group.initial.rebalance.delay.ms", "0".to_owned()),
+            // The cleaner's buffer is taken at start; a lab's compacted topics are small.
+            ("log.cleaner.dedupe.buffer.size", (16 << 20).to_string()),
+        ]
+    }
+}

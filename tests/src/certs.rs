@@ -1,0 +1,56 @@
+//! A certificate authority per cluster, and its brokers' certificate.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+
+use crate::error::{Doing, Result};
+
+/// Where a cluster's PEM files lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Certificates {
+    /// The authority's certificate, for clients.
+    pub(crate) ca: PathBuf,
+    /// The brokers' key and certificate chain, for `ssl.keystore.location`.
+    pub(crate) broker: PathBuf,
+}
+
+impl Certificates {
+    /// Makes an authority of its own and a certificate for `localhost` and `127.0.0.1`.
+    pub(crate) fn create(folder: &Path, cluster: &str) -> Result<Self> {
+        let mut ca_params = CertificateParams::new(Vec::new())?;
+        ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca_params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        ca_params
+            .distinguished_name
+            .push(DnType::CommonName, format!("lab authority of {cluster}"));
+        let ca_key = KeyPair::generate()?;
+        let ca_certificate = ca_params.self_signed(&ca_key)?;
+        let issuer = Issuer::new(ca_params, ca_key);
+
+        let mut params =
+            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("broker of {cluster}"));
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &issuer)?;
+
+        let files = Self {
+            ca: folder.join("ca.pem"),
+            broker: folder.join("broker.pem"),
+        };
+        let chain = format!(
+            "{}{}{}",
+            key.serialize_pem(),
+            certificate.pem(),
+            ca_certificate.pem()
+        );
+        fs::write(&files.ca, ca_certificate.pem())
+            .doing(format!("write {}", files.ca.display()))?;
+        fs::write(&files.broker, chain).doing(format!("write {}", files.broker.display()))?;
+        Ok(files)
+    }
+}

@@ -1,0 +1,227 @@
+//! Processes that cannot outlive the one that started them.
+//!
+//! Each is started through a short shell line that leaves a watcher in the child's own process group
+//! and then becomes the child, so the process id is the child's. The watcher reads a pipe whose other
+//! end only we hold; when we end, by whatever means, it reads the end of the file and kills its group.
+//!
+//! a. A group's number is not given out again while a member lives, and the watcher is one: the kill
+//!    can only ever hit what we started.
+//! b. A group of its own also keeps Ctrl-C from reaching the child before us.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::error::{Doing, LabError, Result, tail};
+
+const WATCHED: &str = "exec 3<&0
+(read -r _; kill -KILL 0) <&3 >/dev/null 2>&1 &
+exec 3<&- </dev/null
+exec \"$@\"";
+
+/// A child process with a log, which ends when this value or this process does.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    child: Child,
+    /// Held open for as long as the child may live; never written to.
+    leash: Option<ChildStdin>,
+    /// CPU time seen last, kept because /proc forgets the dead.
+    cpu_seconds: f64,
+    status: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts `program`; its output is appended to `log`.
+    pub fn start<A: AsRef<OsStr>>(
+        name: impl Into<String>,
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = A>,
+        environment: &[(String, String)],
+        log: impl Into<PathBuf>,
+    ) -> Result<Self> {
+        let (name, log) = (name.into(), log.into());
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .doing(format!("open {}", log.display()))?;
+        let errors = output.try_clone().doing("share a log")?;
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(WATCHED)
+            .arg("sh")
+            .arg(program)
+            .args(args)
+            .envs(environment.iter().map(|(key, value)| (key, value)))
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .doing(format!("start {name}"))?;
+        let leash = child.stdin.take();
+        Ok(Self {
+            name,
+            log,
+            child,
+            leash,
+            cpu_seconds: 0.0,
+            status: None,
+        })
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where its output goes.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub fn kill(&mut self) -> Result<()> {
+        if self.try_status()?.is_none() {
+            self.signal(Signal::KILL)?;
+            self.wait(Duration::from_secs(30))?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM; returns at once.
+    pub fn terminate(&mut self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// SIGSTOP: it stands still, its sockets stay open.
+    pub fn pause(&mut self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.try_status()? {
+                return Ok(status);
+            }
+            if begun.elapsed() >= limit {
+                let hint = format!("; the end of its log:\n{}", tail(&self.log, 20));
+                let what = format!("{} to end", self.name);
+                return Err(LabError::TooLate {
+                    what,
+                    waited: begun.elapsed(),
+                    hint,
+                });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Its exit status, if it has ended.
+    pub fn try_status(&mut self) -> Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.cpu_seconds();
+            self.status = self
+                .child
+                .try_wait()
+                .doing(format!("look after {}", self.name))?;
+            if self.status.is_some() {
+                self.leash = None;
+            }
+        }
+        Ok(self.status)
+    }
+
+    /// An error with the end of the log if it has ended.
+    pub fn expect_running(&mut self) -> Result<()> {
+        match self.try_status()? {
+            None => Ok(()),
+            Some(status) => Err(LabError::Exited {
+                name: self.name.clone(),
+                status: status.to_string(),
+                log: self.log.clone(),
+                tail: tail(&self.log, 30),
+            }),
+        }
+    }
+
+    /// User and system time used so far; after its end, what was seen last.
+    pub fn cpu_seconds(&mut self) -> f64 {
+        if let Some(stat) = Stat::of(self.child.id()) {
+            self.cpu_seconds = self.cpu_seconds.max(stat.cpu_seconds);
+        }
+        self.cpu_seconds
+    }
+
+    /// The most memory it has had resident, while it runs.
+    pub fn peak_rss_bytes(&self) -> Option<u64> {
+        memory_bytes(self.child.id(), "VmHWM:")
+    }
+
+    /// The memory it has resident now, while it runs.
+    pub fn rss_bytes(&self) -> Option<u64> {
+        memory_bytes(self.child.id(), "VmRSS:")
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        if self.try_status()?.is_some() {
+            return Err(LabError::NotRunning {
+                name: self.name.clone(),
+            });
+        }
+        // Not yet reaped, so the number is still this child's.
+        kill_process(Pid::from_child(&self.child), signal)
+            .doing(format!("send {signal:?} to {}", self.name))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nothing to tell anyone here; the watcher does it again when the leash is dropped.
+        let _ = self.kill();
+    }
+}
+
+/// What /proc tells of a process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stat {
+    /// User and system time together.
+    pub cpu_seconds: f64,
+    /// When it was started, in clock ticks since boot: with the id, its identity.
+    pub started_ticks: u64,
+}
+
+impl Stat {
+    /// Reads `/proc/<id>/stat`; none if there is no such process.
+    pub fn of(id: u32) -> Option<Self> {
+        let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The name in parentheses may hold spaces; state follows it as field 3.
+        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+        let ticks_per_second = rustix::param::clock_ticks_per_second();
+        Some(Self {
+            cpu_seconds: (field(14)? + field(15)?) as f64 / ticks_per_second as f64,
+            started_ticks: field(22)?,
+        })
+    }
+}
+
+fn memory_bytes(id: u32, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+}

@@ -1,0 +1,76 @@
+//! Running a program to its end: Maven, and Kafka's own command line tools.
+
+use std::io::{Read, Seek};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::error::{Doing, LabError, Result};
+use crate::jars::Kafka;
+use crate::java::tool_options;
+use crate::wait::wait_for;
+
+/// A Kafka tool starts a JVM, connects, asks and ends; a busy machine may take long over it.
+const TOOL_LIMIT: Duration = Duration::from_secs(90);
+
+impl Kafka {
+    /// Runs one of Kafka's command line classes and returns what it printed.
+    pub fn run_tool<A: AsRef<str>>(&self, class: &str, args: &[A]) -> Result<String> {
+        let mut java = Command::new("java");
+        java.args(tool_options(self)?)
+            .arg(class)
+            .args(args.iter().map(AsRef::as_ref));
+        run(
+            class,
+            "apt-get install openjdk-17-jdk-headless",
+            &mut java,
+            TOOL_LIMIT,
+        )
+    }
+}
+
+/// Runs a command to its end within `limit`; an error holds the end of what it printed.
+pub(crate) fn run(
+    name: &str,
+    how_to_install: &str,
+    command: &mut Command,
+    limit: Duration,
+) -> Result<String> {
+    // A file, not a pipe: nobody need read while it runs.
+    let mut output = tempfile::tempfile().doing("create a temporary file")?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().doing("share a file")?)
+        .stderr(output.try_clone().doing("share a file")?)
+        .spawn()
+        .map_err(|source| LabError::ToolMissing {
+            tool: name.to_owned(),
+            how: how_to_install.to_owned(),
+            source,
+        })?;
+    let ended = wait_for(&format!("{name} to end"), limit, || {
+        match child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            Ok(None) => Err(String::new()),
+            Err(error) => Err(error.to_string()),
+        }
+    });
+    if ended.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let status = ended?;
+    let mut text = String::new();
+    output.rewind().doing("read the output")?;
+    let mut bytes = Vec::new();
+    output.read_to_end(&mut bytes).doing("read the output")?;
+    text.push_str(&String::from_utf8_lossy(&bytes));
+    if status.success() {
+        return Ok(text);
+    }
+    let skipped = text.lines().count().saturating_sub(30);
+    let output = text.lines().skip(skipped).collect::<Vec<_>>().join("\n");
+    Err(LabError::ToolFailed {
+        program: format!("{name} ({status})"),
+        output,
+    })
+}
