@@ -1,0 +1,282 @@
+//! Metadata, offsets and topics of one cluster.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+use understudy_domain::TopicPartition;
+
+use crate::endpoint::Endpoint;
+use crate::fault::{Fault, Operation};
+use crate::ffi::admin::{Edge, Edges, list_offsets};
+use crate::ffi::reader::{Fetched, Reader};
+use crate::watch::Watch;
+
+/// A topic as a cluster describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it has.
+    pub partitions: i32,
+}
+
+/// A record of a state topic: key, value (`None` is a tombstone) and offset.
+pub type StateRecord = (Vec<u8>, Option<Vec<u8>>, i64);
+
+/// A cluster's administrative side; every call has a time limit.
+pub struct Cluster {
+    endpoint: Endpoint,
+    reader: Reader,
+    admin: AdminClient<Watch>,
+}
+
+impl Cluster {
+    /// Opens clients; connects in the background.
+    ///
+    /// # Errors
+    /// A property that librdkafka refuses.
+    pub fn open(endpoint: &Endpoint) -> Result<Self, Fault> {
+        let reader = Reader::new(&endpoint.reader(), endpoint.watch.clone())?;
+        let admin = endpoint
+            .admin()
+            .create_with_context(endpoint.watch.clone())
+            .map_err(|error| Fault::kafka(Operation::OpenClient, &endpoint.alias, error))?;
+        Ok(Self {
+            endpoint: endpoint.clone(),
+            reader,
+            admin,
+        })
+    }
+
+    /// The cluster that this is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The cluster's own id.
+    ///
+    /// # Errors
+    /// No broker answered within `within`.
+    pub fn id(&self, within: Duration) -> Result<String, Fault> {
+        let id = self.reader.client().client().fetch_cluster_id(within);
+        self.reader.serve();
+        id.inspect(|_| self.endpoint.watch.settled())
+            .ok_or_else(|| Fault::TimedOut {
+                operation: Operation::Metadata,
+                subject: self.endpoint.alias.clone(),
+                within,
+            })
+    }
+
+    /// All topics that the principal may see.
+    ///
+    /// # Errors
+    /// No broker answered within `within`.
+    pub fn topics(&self, within: Duration) -> Result<Vec<Topic>, Fault> {
+        self.metadata(None, within)
+    }
+
+    /// One topic, if it exists and the principal may see it.
+    ///
+    /// # Errors
+    /// No broker answered within `within`, or the principal may not see it.
+    pub fn topic(&self, name: &str, within: Duration) -> Result<Option<Topic>, Fault> {
+        Ok(self
+            .metadata(Some(name), within)?
+            .into_iter()
+            .find(|topic| topic.partitions > 0))
+    }
+
+    fn metadata(&self, name: Option<&str>, within: Duration) -> Result<Vec<Topic>, Fault> {
+        let answer = self.reader.client().fetch_metadata(name, within);
+        self.reader.serve();
+        let metadata = answer.map_err(|error| match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure,
+            )
+            | None => Fault::TimedOut {
+                operation: Operation::Metadata,
+                subject: self.endpoint.alias.clone(),
+                within,
+            },
+            Some(_) => Fault::kafka(Operation::Metadata, &self.endpoint.alias, error),
+        })?;
+        self.endpoint.watch.settled();
+        let mut topics = Vec::new();
+        for topic in metadata.topics() {
+            if let Some(code) = topic.error() {
+                let code = RDKafkaErrorCode::from(code);
+                match code {
+                    RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::LeaderNotAvailable => continue,
+                    _ => {
+                        return Err(Fault::code(
+                            Operation::Metadata,
+                            topic.name(),
+                            code,
+                            code.to_string(),
+                        ));
+                    }
+                }
+            }
+            let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+            topics.push(Topic {
+                name: topic.name().to_owned(),
+                partitions,
+            });
+        }
+        Ok(topics)
+    }
+
+    /// One edge of each partition.
+    ///
+    /// # Errors
+    /// As [`list_offsets`].
+    pub fn edges<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a TopicPartition>,
+        edge: Edge,
+        within: Duration,
+    ) -> Result<Edges, Fault> {
+        let edges = list_offsets(&self.reader, partitions, edge, within);
+        self.reader.serve();
+        if edges.is_ok() {
+            self.endpoint.watch.settled();
+        }
+        edges
+    }
+
+    /// Creates a topic with the cluster's default replication; a topic that exists already is left as it is.
+    ///
+    /// # Errors
+    /// The cluster refuses, or does not answer within `within`.
+    pub fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+        within: Duration,
+    ) -> Result<(), Fault> {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        for (key, value) in configs {
+            topic = topic.set(key, value);
+        }
+        let options = AdminOptions::new()
+            .operation_timeout(Some(within))
+            .request_timeout(Some(within));
+        let answer = pollster::block_on(self.admin.create_topics([&topic], &options))
+            .map_err(|error| Fault::kafka(Operation::CreateTopic, name, error))?;
+        for result in answer {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    return Err(Fault::code(
+                        Operation::CreateTopic,
+                        &topic,
+                        code,
+                        code.to_string(),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One configuration value of a topic.
+    ///
+    /// # Errors
+    /// The cluster refuses, or does not answer within `within`.
+    pub fn topic_config(
+        &self,
+        name: &str,
+        key: &str,
+        within: Duration,
+    ) -> Result<Option<String>, Fault> {
+        let options = AdminOptions::new().request_timeout(Some(within));
+        let fault = |error| Fault::kafka(Operation::DescribeConfigs, name, error);
+        let answers = pollster::block_on(
+            self.admin
+                .describe_configs([&ResourceSpecifier::Topic(name)], &options),
+        )
+        .map_err(fault)?;
+        for answer in answers {
+            let resource = answer.map_err(|code| {
+                Fault::code(Operation::DescribeConfigs, name, code, code.to_string())
+            })?;
+            if let Some(entry) = resource.get(key) {
+                return Ok(entry.value.clone());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the committed records of `partition` from `from` to the high watermark as of now.
+    ///
+    /// # Errors
+    /// A time limit, or what the broker answered.
+    pub fn read_to_end(
+        &self,
+        partition: &TopicPartition,
+        from: i64,
+        within: Duration,
+        mut take: impl FnMut(StateRecord),
+    ) -> Result<(), Fault> {
+        let deadline = std::time::Instant::now() + within;
+        let edge = |edge| -> Result<i64, Fault> {
+            match self.edges([partition], edge, within)?.remove(partition) {
+                Some(Ok(offset)) => Ok(offset),
+                Some(Err(code)) => Err(Fault::code(
+                    Operation::ListOffsets,
+                    &partition.to_string(),
+                    code,
+                    code.to_string(),
+                )),
+                None => Err(Fault::TimedOut {
+                    operation: Operation::ListOffsets,
+                    subject: partition.to_string(),
+                    within,
+                }),
+            }
+        };
+        let high_watermark = edge(Edge::HighWatermark)?;
+        let start = from.max(edge(Edge::Earliest)?);
+        if start >= high_watermark {
+            return Ok(());
+        }
+        let mut reader = Reader::new(&self.endpoint.reader(), self.endpoint.watch.clone())?;
+        reader.start(partition, start)?;
+        let mut fetched = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                return Err(Fault::TimedOut {
+                    operation: Operation::Fetch,
+                    subject: partition.to_string(),
+                    within,
+                });
+            }
+            reader.poll(left.min(Duration::from_millis(200)), &mut fetched);
+            for item in fetched.drain(..) {
+                match item {
+                    Fetched::Record(_, record) => take((
+                        record.key().unwrap_or_default().to_vec(),
+                        record.payload().map(<[u8]>::to_vec),
+                        record.offset(),
+                    )),
+                    Fetched::End(_, at) if at.get() >= high_watermark => return Ok(()),
+                    Fetched::End(..) => {}
+                    Fetched::Fault(_, code, reason) => {
+                        return Err(Fault::code(
+                            Operation::Fetch,
+                            &partition.to_string(),
+                            code,
+                            reason,
+                        ));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! How one cluster is reached, and the client properties of each role.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::config::ClientConfig;
+
+use crate::watch::Watch;
+
+/// What one reader may hold fetched and decompressed, in KiB. With [`FETCH_BYTES`] it bounds a slot's memory.
+const READER_QUEUE_KIB: u32 = 8 * 1024;
+/// What one fetch may bring for one partition, in bytes as stored on the source.
+const FETCH_PARTITION_BYTES: u32 = 2 * 1024 * 1024;
+/// What one fetch may bring in all, in bytes as stored on the source.
+const FETCH_BYTES: u32 = 8 * 1024 * 1024;
+/// Until when brokers wait for a transaction whose producer went silent, in ms: an open one blocks
+/// `read_committed` readers of its partitions, so it is short.
+const TRANSACTION_TIMEOUT_MS: u32 = 15_000;
+/// After which silence a worker has lost its slots, in ms. Brokers' default lower limit
+/// (`group.min.session.timeout.ms`).
+const SESSION_TIMEOUT_MS: u32 = 6_000;
+
+/// Properties that decide exactness, with who sets them; a configuration file may not.
+pub const OWNED: &[&str] = &[
+    "auto.offset.reset",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "isolation.level",
+    "message.timeout.ms",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+    "partition.assignment.strategy",
+    "transactional.id",
+];
+
+/// One cluster: its alias, the client properties that reach it, and what its clients complain about.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// The cluster's alias.
+    pub alias: String,
+    /// librdkafka properties, secrets resolved. Never printed.
+    properties: BTreeMap<String, String>,
+    /// What the clients of this cluster say of it.
+    pub watch: Watch,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Properties hold secrets.
+        f.debug_struct("Endpoint")
+            .field("alias", &self.alias)
+            .field("bootstrap", &self.bootstrap())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// The cluster `alias`, reached with `properties`.
+    pub fn new(alias: &str, properties: BTreeMap<String, String>) -> Self {
+        Self {
+            alias: alias.to_owned(),
+            properties,
+            watch: Watch::new(alias),
+        }
+    }
+
+    /// Who we are on this cluster, as ACLs name it.
+    pub fn principal(&self) -> String {
+        match self.properties.get("sasl.username") {
+            Some(user) => format!("User:{user}"),
+            None if self.properties.contains_key("ssl.certificate.location") => {
+                "the client certificate's subject".to_owned()
+            }
+            None => "User:ANONYMOUS".to_owned(),
+        }
+    }
+
+    /// Where to connect first.
+    pub fn bootstrap(&self) -> &str {
+        self.properties
+            .get("bootstrap.servers")
+            .map_or("", String::as_str)
+    }
+
+    /// A reader of records by explicit offset; committed ones only.
+    pub fn reader(&self) -> ClientConfig {
+        let mut config = self.common("reader");
+        config
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "true")
+            // A position outside the log is a loss to be named, not to be skipped.
+            .set("auto.offset.reset", "error");
+        self.or(&mut config, "check.crcs", "true");
+        self.or(&mut config, "fetch.wait.max.ms", "2000");
+        self.or(
+            &mut config,
+            "fetch.message.max.bytes",
+            &FETCH_PARTITION_BYTES.to_string(),
+        );
+        self.or(&mut config, "fetch.max.bytes", &FETCH_BYTES.to_string());
+        self.or(&mut config, "fetch.error.backoff.ms", "100");
+        // The default of a second halts partitions whose queue was full for a moment.
+        self.or(&mut config, "fetch.queue.backoff.ms", "10");
+        self.or(&mut config, "queued.min.messages", "100000");
+        self.or(
+            &mut config,
+            "queued.max.messages.kbytes",
+            &READER_QUEUE_KIB.to_string(),
+        );
+        config
+    }
+
+    /// A transactional producer under `transactional_id`.
+    pub fn writer(&self, transactional_id: &str) -> ClientConfig {
+        let mut config = self.common("writer");
+        config
+            .set("transactional.id", transactional_id)
+            .set("enable.idempotence", "true")
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string());
+        self.or(&mut config, "compression.type", "lz4");
+        // The commit's flush cuts the wait short, so a long linger costs no latency and fills batches.
+        self.or(&mut config, "linger.ms", "50");
+        self.or(&mut config, "batch.size", "1000000");
+        self.or(&mut config, "batch.num.messages", "100000");
+        self.or(&mut config, "queue.buffering.max.messages", "1000000");
+        self.or(&mut config, "queue.buffering.max.kbytes", "262144");
+        // The target's own limit decides; ours only has to be out of the way.
+        self.or(&mut config, "message.max.bytes", "268435456");
+        config
+    }
+
+    /// The membership of `group` that shares out slots.
+    pub fn member(&self, group: &str) -> ClientConfig {
+        let mut config = self.common("member");
+        config
+            .set("group.id", group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", SESSION_TIMEOUT_MS.to_string())
+            .set("heartbeat.interval.ms", "300")
+            .set("max.poll.interval.ms", "60000")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "latest")
+            // The slots' topic carries no records; the fetches only keep the connection company.
+            .set("fetch.wait.max.ms", "9000");
+        config
+    }
+
+    /// Admin calls and metadata.
+    pub fn admin(&self) -> ClientConfig {
+        self.common("admin")
+    }
+
+    fn common(&self, role: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        self.or(&mut config, "client.id", &format!("understudy-{role}"));
+        self.or(&mut config, "socket.nagle.disable", "true");
+        self.or(&mut config, "socket.timeout.ms", "12000");
+        self.or(&mut config, "reconnect.backoff.ms", "50");
+        self.or(&mut config, "reconnect.backoff.max.ms", "1000");
+        self.or(&mut config, "log.connection.close", "false");
+        config
+    }
+
+    /// Sets a default that the configuration file may override.
+    fn or(&self, config: &mut ClientConfig, name: &str, value: &str) {
+        if !self.properties.contains_key(name) {
+            config.set(name, value);
+        }
+    }
+}
+
+/// A property whose value librdkafka refuses.
+#[derive(Debug)]
+pub struct BadProperty {
+    /// Its name.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Whether librdkafka takes every value.
+///
+/// # Errors
+/// The first property that it refuses.
+pub fn check(config: &ClientConfig) -> Result<(), BadProperty> {
+    match config.create_native_config() {
+        Ok(_) => Ok(()),
+        Err(rdkafka::error::KafkaError::ClientConfig(_, reason, key, _value)) => {
+            Err(BadProperty { key, reason })
+        }
+        Err(error) => Err(BadProperty {
+            key: "?".to_owned(),
+            reason: error.to_string(),
+        }),
+    }
+}

@@ -1,0 +1,148 @@
+//! Offsets of many partitions in one call, by isolation level.
+
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka_sys as rdsys;
+use understudy_domain::TopicPartition;
+
+use super::reader::Reader;
+use crate::fault::{Fault, Operation};
+
+/// Which edge of a partition is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// The log start offset.
+    Earliest,
+    /// The last stable offset: where a `read_committed` reader ends.
+    LastStable,
+    /// The high watermark: where a `read_uncommitted` reader ends.
+    HighWatermark,
+}
+
+/// The offsets of an edge, by partition; partitions the broker answered with an error hold that error.
+pub type Edges = BTreeMap<TopicPartition, Result<i64, RDKafkaErrorCode>>;
+
+/// Asks for one edge of each partition (`ListOffsets`).
+///
+/// # Errors
+/// The call as a whole failed or got no answer within `within`.
+pub fn list_offsets<'a>(
+    reader: &Reader,
+    partitions: impl IntoIterator<Item = &'a TopicPartition>,
+    edge: Edge,
+    within: Duration,
+) -> Result<Edges, Fault> {
+    let mut list = TopicPartitionList::new();
+    let spec = match edge {
+        Edge::Earliest => Offset::Beginning,
+        Edge::LastStable | Edge::HighWatermark => Offset::End,
+    };
+    for partition in partitions {
+        list.add_partition_offset(&partition.topic, partition.partition, spec)
+            .map_err(|error| Fault::kafka(Operation::ListOffsets, &partition.topic, error))?;
+    }
+    if list.count() == 0 {
+        return Ok(Edges::new());
+    }
+    let level = match edge {
+        Edge::LastStable => {
+            rdsys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
+        }
+        Edge::Earliest | Edge::HighWatermark => {
+            rdsys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
+        }
+    };
+    let native = rdkafka::consumer::Consumer::client(reader.client()).native_ptr();
+    let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
+    let deadline = Instant::now() + within + Duration::from_secs(1);
+    // SAFETY: every object made here is destroyed here, the event after the last look at its contents; the client
+    // outlives the block.
+    unsafe {
+        let queue = rdsys::rd_kafka_queue_new(native);
+        let options = rdsys::rd_kafka_AdminOptions_new(
+            native,
+            rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
+        );
+        let mut text = [0_i8; 256];
+        rdsys::rd_kafka_AdminOptions_set_request_timeout(
+            options,
+            millis,
+            text.as_mut_ptr().cast(),
+            text.len(),
+        );
+        let refused = rdsys::rd_kafka_AdminOptions_set_isolation_level(options, level);
+        if !refused.is_null() {
+            rdsys::rd_kafka_error_destroy(refused);
+        }
+        rdsys::rd_kafka_ListOffsets(native, list.ptr(), options, queue);
+        let wait = i32::try_from(
+            deadline
+                .saturating_duration_since(Instant::now())
+                .as_millis(),
+        )
+        .unwrap_or(i32::MAX);
+        let event = rdsys::rd_kafka_queue_poll(queue, wait);
+        let answer = if event.is_null() {
+            Err(Fault::TimedOut {
+                operation: Operation::ListOffsets,
+                subject: reader.client_alias(),
+                within,
+            })
+        } else {
+            let code = rdsys::rd_kafka_event_error(event);
+            if code == rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                Ok(edges_of(event))
+            } else {
+                let reason = CStr::from_ptr(rdsys::rd_kafka_event_error_string(event))
+                    .to_string_lossy()
+                    .into_owned();
+                Err(Fault::code(
+                    Operation::ListOffsets,
+                    &reader.client_alias(),
+                    RDKafkaErrorCode::from(code),
+                    reason,
+                ))
+            }
+        };
+        if !event.is_null() {
+            rdsys::rd_kafka_event_destroy(event);
+        }
+        rdsys::rd_kafka_AdminOptions_destroy(options);
+        rdsys::rd_kafka_queue_destroy(queue);
+        answer
+    }
+}
+
+/// # Safety
+/// `event` is a live result event of `ListOffsets` without an error.
+unsafe fn edges_of(event: *mut rdsys::rd_kafka_event_t) -> Edges {
+    let mut edges = Edges::new();
+    // SAFETY: the result and its infos live as long as the event.
+    unsafe {
+        let result = rdsys::rd_kafka_event_ListOffsets_result(event);
+        let mut count = 0_usize;
+        let infos = rdsys::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
+        for at in 0..count {
+            let info = *infos.add(at);
+            let place = rdsys::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
+            let Ok(topic) = CStr::from_ptr((*place).topic).to_str() else {
+                continue;
+            };
+            let partition = TopicPartition {
+                topic: topic.into(),
+                partition: (*place).partition,
+            };
+            let offset = if (*place).err == rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                Ok((*place).offset)
+            } else {
+                Err(RDKafkaErrorCode::from((*place).err))
+            };
+            edges.insert(partition, offset);
+        }
+    }
+    edges
+}

@@ -1,0 +1,22 @@
+//! The only `unsafe` code of Understudy: the librdkafka calls that the safe crate lacks or makes too dear.
+//!
+//! - [`reader`]: fetches through librdkafka's simple consumer into one queue, in batches. It has no consumer
+//!   group, so the source sees neither a group nor a look-up of one.
+//! - [`writer`]: a transactional producer whose delivery reports come in batches and carry their source offset.
+//! - [`admin`]: calls on offsets by isolation level.
+//! - [`names`]: the property names that librdkafka knows.
+//!
+//! Invariants, each kept by a type:
+//! a. a native object is destroyed once, after everything that was made from it;
+//! b. a native message lives exactly as long as its [`reader::Record`];
+//! c. headers have one owner: the record, or the producer once it took the record.
+#![expect(
+    unsafe_code,
+    reason = "calls into librdkafka; everything above this module is safe"
+)]
+
+pub mod admin;
+pub mod names;
+pub mod reader;
+pub mod topic;
+pub mod writer;

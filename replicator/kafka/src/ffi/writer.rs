@@ -1,0 +1,782 @@
+//! A transactional producer whose delivery reports arrive in batches, each with its record's source offset.
+//!
+//! ```text
+//! forward ─▶ librdkafka's queue ─▶ broker ─▶ delivery reports ─▶ poller thread ─▶ Book (runs by partition)
+//!                                                                                  ▲ taken by `settle`
+//! ```
+//! The poller thread exists because librdkafka's flush and commit wait for reports that somebody else must serve;
+//! the safe crate serves them itself, in steps of 100 ms.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaType;
+use rdkafka_sys as rdsys;
+use understudy_domain::{Run, Runs, SourceOffset, TargetOffset, TopicPartition};
+
+use super::reader::{Index, Record};
+use super::topic::Topic;
+use crate::fault::{Fault, Operation};
+use crate::watch::Watch;
+
+/// A tag holds the partition's number above, the source offset (relative to the transaction's first) below.
+const OFFSET_BITS: u32 = 48;
+/// The partition number that marks a state record; its lower bits are the state topic's number.
+const STATE: u32 = 0xFFFF;
+/// How often the poller looks whether it should stop.
+const POLL: Duration = Duration::from_millis(250);
+
+/// What the reports of one transaction add up to.
+#[derive(Default)]
+struct Book {
+    /// By partition number. Written by `forward` (base) and the poller (runs).
+    pages: Vec<Page>,
+    /// Highest offset of a state record, by state topic number. Written by the poller.
+    state_offsets: Vec<Option<i64>>,
+    /// The first failure since the transaction began. Written by the poller.
+    failed: Option<Failure>,
+    /// Bytes handed to librdkafka and not yet reported.
+    bytes_in_flight: usize,
+}
+
+#[derive(Default)]
+struct Page {
+    base: i64,
+    runs: Runs,
+}
+
+struct Failure {
+    index: u32,
+    source: i64,
+    code: RDKafkaErrorCode,
+    reason: String,
+}
+
+#[derive(Default)]
+struct Acks {
+    /// A mutex because the slot's thread and the poller both change it; held for a batch at a time.
+    book: Mutex<Book>,
+    room: Condvar,
+    stop: AtomicBool,
+}
+
+impl Acks {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Destination {
+    partition: TopicPartition,
+    topic: *mut rdsys::rd_kafka_topic_t,
+}
+
+/// One transactional producer: at most one transaction at a time, fenced by its transactional id.
+pub struct Writer {
+    // Order of fields is order of drop: the poller ends before topics and client go.
+    poller: Option<JoinHandle<()>>,
+    destinations: Vec<Option<Destination>>,
+    /// By partition number: the first source offset since the last `settle`; what tags count from.
+    bases: Vec<Option<i64>>,
+    topics: HashMap<Arc<str>, Topic>,
+    acks: Arc<Acks>,
+    in_transaction: bool,
+    transactional_id: String,
+    bytes_in_flight_max: usize,
+    client: Arc<Client<Watch>>,
+}
+
+// SAFETY: the topic pointers in `destinations` belong to `topics`, which moves along; librdkafka handles may be used
+// from any thread.
+unsafe impl Send for Writer {}
+
+impl Writer {
+    /// A producer with the given properties, which name its `transactional.id`; at most `bytes_in_flight_max` bytes
+    /// wait for acknowledgement.
+    ///
+    /// # Errors
+    /// A property that librdkafka refuses.
+    pub fn new(
+        config: &ClientConfig,
+        watch: Watch,
+        bytes_in_flight_max: usize,
+    ) -> Result<Self, Fault> {
+        let open = |error: KafkaError| Fault::kafka(Operation::OpenClient, "writer", error);
+        let native_config = config.create_native_config().map_err(open)?;
+        // SAFETY: the configuration is live.
+        unsafe {
+            rdsys::rd_kafka_conf_set_events(
+                native_config.ptr(),
+                rdsys::RD_KAFKA_EVENT_DR | rdsys::RD_KAFKA_EVENT_ERROR,
+            );
+        }
+        let client = Arc::new(
+            Client::new(config, native_config, RDKafkaType::RD_KAFKA_PRODUCER, watch)
+                .map_err(open)?,
+        );
+        let acks = Arc::new(Acks::default());
+        let poller = std::thread::Builder::new()
+            .name("acks".to_owned())
+            .spawn({
+                let (client, acks) = (client.clone(), acks.clone());
+                move || poll(&client, &acks)
+            })
+            .map_err(|error| Fault::Kafka {
+                operation: Operation::OpenClient,
+                subject: "writer".to_owned(),
+                code: None,
+                reason: error.to_string(),
+            })?;
+        Ok(Self {
+            poller: Some(poller),
+            destinations: Vec::new(),
+            bases: Vec::new(),
+            topics: HashMap::new(),
+            acks,
+            in_transaction: false,
+            transactional_id: config
+                .get("transactional.id")
+                .unwrap_or_default()
+                .to_owned(),
+            bytes_in_flight_max,
+            client,
+        })
+    }
+
+    /// Takes the transactional id over: fences whoever held it and ends their open transaction.
+    ///
+    /// # Errors
+    /// No answer within `within`, or a refusal.
+    pub fn init(&mut self, within: Duration) -> Result<(), Fault> {
+        // SAFETY: the client is live.
+        let answer = unsafe { rdsys::rd_kafka_init_transactions(self.native(), millis(within)) };
+        self.judge(Operation::InitTransactions, within, answer)
+    }
+
+    /// Opens a transaction, unless one is open.
+    ///
+    /// # Errors
+    /// The producer was fenced or is otherwise beyond use.
+    pub fn begin(&mut self) -> Result<(), Fault> {
+        if self.in_transaction {
+            return Ok(());
+        }
+        // SAFETY: the client is live.
+        let answer = unsafe { rdsys::rd_kafka_begin_transaction(self.native()) };
+        self.judge(Operation::BeginTransaction, Duration::ZERO, answer)?;
+        let mut book = self.acks.book();
+        for page in &mut book.pages {
+            *page = Page::default();
+        }
+        book.failed = None;
+        drop(book);
+        self.bases.fill(None);
+        self.in_transaction = true;
+        Ok(())
+    }
+
+    /// Whether a transaction is open.
+    pub fn in_transaction(&self) -> bool {
+        self.in_transaction
+    }
+
+    /// Names where records of the source partition `index` go.
+    ///
+    /// # Errors
+    /// The topic cannot be opened, or there are more partitions than a slot can number.
+    pub fn aim(&mut self, index: Index, destination: &TopicPartition) -> Result<(), Fault> {
+        if index.0 >= STATE {
+            return Err(Fault::Kafka {
+                operation: Operation::OpenTopic,
+                subject: destination.to_string(),
+                code: None,
+                reason: format!(
+                    "a slot numbers at most {STATE} partitions between two take-overs; use more slots"
+                ),
+            });
+        }
+        let topic = self.topic(&destination.topic)?;
+        let at = index.0 as usize;
+        if self.destinations.len() <= at {
+            self.destinations.resize_with(at + 1, || None);
+        }
+        if let Some(place) = self.destinations.get_mut(at) {
+            *place = Some(Destination {
+                partition: destination.clone(),
+                topic,
+            });
+        }
+        if self.bases.len() <= at {
+            self.bases.resize(at + 1, None);
+        }
+        let mut book = self.acks.book();
+        if book.pages.len() <= at {
+            book.pages.resize_with(at + 1, Page::default);
+        }
+        Ok(())
+    }
+
+    /// Appends records of source partitions to the open transaction, in order; waits while too much is in flight.
+    ///
+    /// # Errors
+    /// What the target refuses at once; that record and those behind it were not appended.
+    pub fn forward(
+        &mut self,
+        records: impl IntoIterator<Item = (Index, Record)>,
+    ) -> Result<(), Fault> {
+        let mut added = 0_usize;
+        for (index, record) in records {
+            if added >= 64 * 1024 {
+                self.make_room(added)?;
+                added = 0;
+            }
+            added += record.weight();
+            self.forward_one(index, record)?;
+        }
+        self.make_room(added)
+    }
+
+    fn forward_one(&mut self, index: Index, mut record: Record) -> Result<(), Fault> {
+        let Some(Some(destination)) = self.destinations.get(index.0 as usize) else {
+            return Ok(());
+        };
+        let source = record.offset();
+        let refused = |reason: &str| Fault::RecordRefused {
+            partition: destination.partition.clone(),
+            offset: SourceOffset::new(source),
+            reason: reason.to_owned(),
+        };
+        // librdkafka takes 0 for "now" and knows no way to say zero.
+        let timestamp = match record.timestamp_ms() {
+            Some(0) => {
+                return Err(refused(
+                    "its timestamp is 0, which librdkafka would replace by the present time",
+                ));
+            }
+            Some(timestamp) => timestamp,
+            None => -1,
+        };
+        let base = match self.bases.get_mut(index.0 as usize) {
+            Some(Some(base)) => *base,
+            Some(place) => {
+                *place = Some(source);
+                if let Some(page) = self.acks.book().pages.get_mut(index.0 as usize) {
+                    page.base = source;
+                }
+                source
+            }
+            None => source,
+        };
+        let delta = u64::try_from(source - base).unwrap_or(u64::MAX);
+        if delta >> OFFSET_BITS != 0 {
+            return Err(refused(
+                "the hole in front of it is wider than 2^48 offsets",
+            ));
+        }
+        let tag = (u64::from(index.0) << OFFSET_BITS) | delta;
+        let (topic, partition) = (destination.topic, destination.partition.partition);
+        let headers = record.detach_headers();
+        let message = record.native();
+        let (value, key) = (
+            (message.payload, message.len),
+            (message.key, message.key_len),
+        );
+        let limit = Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = self.produce(topic, partition, key, value, headers, timestamp, tag);
+            match answer {
+                Ok(()) => return Ok(()),
+                Err(RDKafkaErrorCode::QueueFull) if Instant::now() < limit => {
+                    self.wait_for_room(Duration::from_millis(50));
+                }
+                Err(code) => {
+                    if !headers.is_null() {
+                        // SAFETY: the producer did not take them, so they are still ours.
+                        unsafe { rdsys::rd_kafka_headers_destroy(headers) };
+                    }
+                    let name = TopicPartition {
+                        topic: destination_name(&self.destinations, index),
+                        partition,
+                    };
+                    return Err(if code == RDKafkaErrorCode::MessageSizeTooLarge {
+                        Fault::RecordRefused {
+                            partition: name,
+                            offset: SourceOffset::new(source),
+                            reason: code.to_string(),
+                        }
+                    } else {
+                        self.fault(Operation::Produce, code, &code.to_string())
+                    });
+                }
+            }
+        }
+    }
+
+    /// Appends a state record to the open transaction. `kind` numbers the state topic for [`Writer::state_offset`].
+    ///
+    /// # Errors
+    /// The topic cannot be opened or the producer refuses.
+    pub fn put(
+        &mut self,
+        kind: u8,
+        place: &TopicPartition,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), Fault> {
+        let topic = self.topic(&place.topic)?;
+        let tag = (u64::from(STATE) << OFFSET_BITS) | u64::from(kind);
+        let key = (key.as_ptr().cast_mut().cast::<c_void>(), key.len());
+        let value = value.map_or((ptr::null_mut(), 0), |value| {
+            (value.as_ptr().cast_mut().cast(), value.len())
+        });
+        let limit = Instant::now() + Duration::from_secs(60);
+        loop {
+            match self.produce(topic, place.partition, key, value, ptr::null_mut(), 0, tag) {
+                Ok(()) => return Ok(()),
+                Err(RDKafkaErrorCode::QueueFull) if Instant::now() < limit => {
+                    self.wait_for_room(Duration::from_millis(50));
+                }
+                Err(code) => return Err(self.fault(Operation::Produce, code, &code.to_string())),
+            }
+        }
+    }
+
+    /// Waits until the target has acknowledged everything that was appended.
+    ///
+    /// # Errors
+    /// A record was refused, or no answer came within `within`.
+    pub fn flush(&mut self, within: Duration) -> Result<(), Fault> {
+        // SAFETY: the client is live; the poller serves the reports that this waits for.
+        let answer = unsafe { rdsys::rd_kafka_flush(self.native(), millis(within)) };
+        self.failure()?;
+        if answer != rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(Fault::TimedOut {
+                operation: Operation::Flush,
+                subject: self.transactional_id.clone(),
+                within,
+            });
+        }
+        Ok(())
+    }
+
+    /// Flushes and takes the runs that were copied since the last call, by partition number.
+    ///
+    /// # Errors
+    /// As [`Writer::flush`].
+    pub fn settle(&mut self, within: Duration) -> Result<Vec<(Index, Vec<Run>)>, Fault> {
+        self.flush(within)?;
+        let mut book = self.acks.book();
+        self.bases.fill(None);
+        let mut copied = Vec::new();
+        for (at, page) in book.pages.iter_mut().enumerate() {
+            let runs = page.runs.take();
+            if !runs.is_empty() {
+                copied.push((Index(u32::try_from(at).unwrap_or(STATE)), runs));
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Commits the open transaction.
+    ///
+    /// # Errors
+    /// After an error it is unknown whether the transaction was committed; the next owner of the id finds out.
+    pub fn commit(&mut self, within: Duration) -> Result<(), Fault> {
+        // SAFETY: the client is live; the poller serves the reports that this waits for.
+        let answer = unsafe { rdsys::rd_kafka_commit_transaction(self.native(), millis(within)) };
+        // A refused record explains more than the commit that failed for it.
+        let judged = self.judge(Operation::CommitTransaction, within, answer);
+        if judged.is_err() {
+            self.failure()?;
+        }
+        judged?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// Aborts the open transaction, if there is one.
+    ///
+    /// # Errors
+    /// The brokers refused or did not answer; they abort it themselves after `transaction.timeout.ms`.
+    pub fn abort(&mut self, within: Duration) -> Result<(), Fault> {
+        if !self.in_transaction {
+            return Ok(());
+        }
+        self.in_transaction = false;
+        // SAFETY: the client is live.
+        let answer = unsafe { rdsys::rd_kafka_abort_transaction(self.native(), millis(within)) };
+        self.judge(Operation::AbortTransaction, within, answer)
+    }
+
+    /// The offset of the last acknowledged record in the state topic numbered `kind`.
+    pub fn state_offset(&self, kind: u8) -> Option<i64> {
+        self.acks
+            .book()
+            .state_offsets
+            .get(usize::from(kind))
+            .copied()
+            .flatten()
+    }
+
+    /// The first failure that a report brought since the transaction began.
+    ///
+    /// # Errors
+    /// That failure.
+    pub fn failure(&self) -> Result<(), Fault> {
+        let book = self.acks.book();
+        let Some(failed) = &book.failed else {
+            return Ok(());
+        };
+        let refused = matches!(
+            failed.code,
+            RDKafkaErrorCode::MessageSizeTooLarge
+                | RDKafkaErrorCode::InvalidRecord
+                | RDKafkaErrorCode::InvalidTimestamp
+                | RDKafkaErrorCode::InvalidMessage
+                | RDKafkaErrorCode::PolicyViolation
+        );
+        if failed.index != STATE && refused {
+            return Err(Fault::RecordRefused {
+                partition: TopicPartition {
+                    topic: destination_name(&self.destinations, Index(failed.index)),
+                    partition: self
+                        .destinations
+                        .get(failed.index as usize)
+                        .and_then(Option::as_ref)
+                        .map_or(-1, |destination| destination.partition.partition),
+                },
+                offset: SourceOffset::new(failed.source),
+                reason: failed.reason.clone(),
+            });
+        }
+        let subject = match self.destinations.get(failed.index as usize) {
+            Some(Some(destination)) => destination.partition.to_string(),
+            _ => self.transactional_id.clone(),
+        };
+        Err(Fault::code(
+            Operation::Produce,
+            &subject,
+            failed.code,
+            failed.reason.clone(),
+        ))
+    }
+
+    fn make_room(&self, added: usize) -> Result<(), Fault> {
+        let limit = Instant::now() + Duration::from_secs(60);
+        let mut book = self.acks.book();
+        book.bytes_in_flight += added;
+        while book.bytes_in_flight > self.bytes_in_flight_max && book.failed.is_none() {
+            if Instant::now() > limit {
+                return Err(Fault::TimedOut {
+                    operation: Operation::Produce,
+                    subject: self.transactional_id.clone(),
+                    within: Duration::from_secs(60),
+                });
+            }
+            book = self
+                .acks
+                .room
+                .wait_timeout(book, Duration::from_millis(100))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        drop(book);
+        self.failure()
+    }
+
+    fn wait_for_room(&self, at_most: Duration) {
+        let book = self.acks.book();
+        drop(
+            self.acks
+                .room
+                .wait_timeout(book, at_most)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    fn topic(&mut self, name: &Arc<str>) -> Result<*mut rdsys::rd_kafka_topic_t, Fault> {
+        if let Some(topic) = self.topics.get(name) {
+            return Ok(topic.ptr());
+        }
+        let topic = Topic::new(self.native(), name)?;
+        let pointer = topic.ptr();
+        self.topics.insert(name.clone(), topic);
+        Ok(pointer)
+    }
+
+    fn native(&self) -> *mut rdsys::rd_kafka_t {
+        self.client.native_ptr()
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one argument for each field that a record has"
+    )]
+    fn produce(
+        &self,
+        topic: *mut rdsys::rd_kafka_topic_t,
+        partition: i32,
+        key: (*mut c_void, usize),
+        value: (*mut c_void, usize),
+        headers: *mut rdsys::rd_kafka_headers_t,
+        timestamp: i64,
+        tag: u64,
+    ) -> Result<(), RDKafkaErrorCode> {
+        use rdsys::rd_kafka_vtype_t as Kind;
+        use rdsys::rd_kafka_vu_s__bindgen_ty_1 as Field;
+        let bytes = |(ptr, size)| Field {
+            mem: rdsys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size },
+        };
+        let fields = [
+            (Kind::RD_KAFKA_VTYPE_RKT, Field { rkt: topic }),
+            (Kind::RD_KAFKA_VTYPE_PARTITION, Field { i32_: partition }),
+            (
+                Kind::RD_KAFKA_VTYPE_MSGFLAGS,
+                Field {
+                    i: rdsys::RD_KAFKA_MSG_F_COPY,
+                },
+            ),
+            (Kind::RD_KAFKA_VTYPE_VALUE, bytes(value)),
+            (Kind::RD_KAFKA_VTYPE_KEY, bytes(key)),
+            (
+                Kind::RD_KAFKA_VTYPE_OPAQUE,
+                Field {
+                    ptr: tag as *mut c_void,
+                },
+            ),
+            (Kind::RD_KAFKA_VTYPE_TIMESTAMP, Field { i64_: timestamp }),
+            (Kind::RD_KAFKA_VTYPE_HEADERS, Field { headers }),
+        ]
+        .map(|(vtype, u)| rdsys::rd_kafka_vu_t { vtype, u });
+        let count = if headers.is_null() {
+            fields.len() - 1
+        } else {
+            fields.len()
+        };
+        // SAFETY: client and topic are live, key and value outlive the call (they are copied), and the headers are
+        // given up only when it succeeds.
+        let error = unsafe { rdsys::rd_kafka_produceva(self.native(), fields.as_ptr(), count) };
+        if error.is_null() {
+            return Ok(());
+        }
+        // SAFETY: a non-null error is live until destroyed, here.
+        let code = unsafe {
+            let code = rdsys::rd_kafka_error_code(error);
+            rdsys::rd_kafka_error_destroy(error);
+            code
+        };
+        Err(RDKafkaErrorCode::from(code))
+    }
+
+    /// Turns the answer of a transactional call into a result.
+    fn judge(
+        &self,
+        operation: Operation,
+        within: Duration,
+        error: *mut rdsys::rd_kafka_error_t,
+    ) -> Result<(), Fault> {
+        if error.is_null() {
+            return Ok(());
+        }
+        // SAFETY: a non-null error is live until destroyed, here.
+        let (code, reason) = unsafe {
+            let code = RDKafkaErrorCode::from(rdsys::rd_kafka_error_code(error));
+            let reason = CStr::from_ptr(rdsys::rd_kafka_error_string(error))
+                .to_string_lossy()
+                .into_owned();
+            rdsys::rd_kafka_error_destroy(error);
+            (code, reason)
+        };
+        if code == RDKafkaErrorCode::OperationTimedOut {
+            return Err(Fault::TimedOut {
+                operation,
+                subject: self.transactional_id.clone(),
+                within,
+            });
+        }
+        Err(self.fault(operation, code, &reason))
+    }
+
+    /// A fatal state of the producer explains any later refusal better than that refusal does.
+    fn fault(&self, operation: Operation, code: RDKafkaErrorCode, reason: &str) -> Fault {
+        match self.client.fatal_error() {
+            Some((fatal, why)) => Fault::code(operation, &self.transactional_id, fatal, why),
+            None => Fault::code(operation, &self.transactional_id, code, reason),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // SAFETY: the client is live. What is still queued belongs to a transaction that nobody will commit.
+        unsafe {
+            rdsys::rd_kafka_purge(
+                self.native(),
+                rdsys::RD_KAFKA_PURGE_F_QUEUE | rdsys::RD_KAFKA_PURGE_F_INFLIGHT,
+            );
+        }
+        self.acks.stop.store(true, Ordering::Relaxed);
+        if let Some(poller) = self.poller.take() {
+            drop(poller.join());
+        }
+    }
+}
+
+fn destination_name(destinations: &[Option<Destination>], index: Index) -> Arc<str> {
+    match destinations.get(index.0 as usize) {
+        Some(Some(destination)) => destination.partition.topic.clone(),
+        _ => "".into(),
+    }
+}
+
+fn millis(time: Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Serves the client's events until told to stop.
+fn poll(client: &Client<Watch>, acks: &Acks) {
+    // SAFETY: the client is live for the whole thread; the queue is destroyed at its end.
+    let queue = unsafe { rdsys::rd_kafka_queue_get_main(client.native_ptr()) };
+    while !acks.stop.load(Ordering::Relaxed) {
+        // SAFETY: the queue is live.
+        let event = unsafe { rdsys::rd_kafka_queue_poll(queue, millis(POLL)) };
+        if event.is_null() {
+            continue;
+        }
+        // SAFETY: the event is live until destroyed, below.
+        match unsafe { rdsys::rd_kafka_event_type(event) } {
+            // SAFETY: as above, and it is a report.
+            rdsys::RD_KAFKA_EVENT_DR => unsafe { report(event, acks) },
+            // SAFETY: as above, and it is an error; the text lives as long as the event.
+            rdsys::RD_KAFKA_EVENT_ERROR => unsafe {
+                let code = rdsys::rd_kafka_event_error(event);
+                let reason =
+                    CStr::from_ptr(rdsys::rd_kafka_event_error_string(event)).to_string_lossy();
+                client
+                    .context()
+                    .error(KafkaError::Global(RDKafkaErrorCode::from(code)), &reason);
+            },
+            rdsys::RD_KAFKA_EVENT_LOG => {
+                let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+                // SAFETY: as above, and it is a log line; the texts live as long as the event.
+                unsafe {
+                    if rdsys::rd_kafka_event_log(
+                        event,
+                        &raw mut facility,
+                        &raw mut text,
+                        &raw mut level,
+                    ) == 0
+                    {
+                        let (facility, text) = (CStr::from_ptr(facility), CStr::from_ptr(text));
+                        client.context().log(
+                            RDKafkaLogLevel::Info,
+                            &facility.to_string_lossy(),
+                            &text.to_string_lossy(),
+                        );
+                    }
+                }
+            }
+            _ => {}
+        }
+        // SAFETY: polled above, destroyed once, here.
+        unsafe { rdsys::rd_kafka_event_destroy(event) };
+    }
+    // SAFETY: got above, destroyed once, here.
+    unsafe { rdsys::rd_kafka_queue_destroy(queue) };
+}
+
+/// Books a batch of delivery reports.
+///
+/// # Safety
+/// `event` is a live delivery report event.
+unsafe fn report(event: *mut rdsys::rd_kafka_event_t, acks: &Acks) {
+    let mut book = acks.book();
+    loop {
+        // SAFETY: the event is live; its messages are as long as it is. Each call moves on to the next message.
+        let message = unsafe { rdsys::rd_kafka_event_message_next(event) };
+        if message.is_null() {
+            break;
+        }
+        // SAFETY: not null, and alive until the event is destroyed.
+        let message = unsafe { &*message };
+        book.note(message);
+    }
+    drop(book);
+    acks.room.notify_all();
+}
+
+impl Book {
+    fn note(&mut self, message: &rdsys::rd_kafka_message_t) {
+        let tag = message._private as u64;
+        let (index, low) = ((tag >> OFFSET_BITS) as u32, tag & ((1 << OFFSET_BITS) - 1));
+        let failed = message.err != rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        if index == STATE {
+            let kind = low as usize;
+            if self.state_offsets.len() <= kind {
+                self.state_offsets.resize(kind + 1, None);
+            }
+            if failed {
+                self.fail(index, 0, message);
+            } else if let Some(place) = self.state_offsets.get_mut(kind) {
+                *place = (*place).max(Some(message.offset));
+            }
+            return;
+        }
+        self.bytes_in_flight = self
+            .bytes_in_flight
+            .saturating_sub(message.len + message.key_len);
+        let Some(page) = self.pages.get_mut(index as usize) else {
+            return;
+        };
+        let source = page.base + i64::try_from(low).unwrap_or(0);
+        if failed {
+            self.fail(index, source, message);
+        } else if let Err(error) = page
+            .runs
+            .push(SourceOffset::new(source), TargetOffset::new(message.offset))
+        {
+            let reason = error.to_string();
+            self.failed.get_or_insert(Failure {
+                index,
+                source,
+                code: RDKafkaErrorCode::OutOfOrderSequenceNumber,
+                reason,
+            });
+        }
+    }
+
+    fn fail(&mut self, index: u32, source: i64, message: &rdsys::rd_kafka_message_t) {
+        let code = RDKafkaErrorCode::from(message.err);
+        // Purged messages follow from another failure; the first one names the cause.
+        let follows = matches!(
+            code,
+            RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight
+        );
+        let replace = match &self.failed {
+            None => true,
+            Some(known) => {
+                !follows
+                    && matches!(
+                        known.code,
+                        RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight
+                    )
+            }
+        };
+        if replace {
+            self.failed = Some(Failure {
+                index,
+                source,
+                code,
+                reason: code.to_string(),
+            });
+        }
+    }
+}

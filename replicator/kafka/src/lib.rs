@@ -1,0 +1,18 @@
+//! Understudy's adapter to Apache Kafka.
+//!
+//! - [`endpoint`]: how a cluster is reached; the client properties of each role.
+//! - [`cluster`]: metadata, offsets, topics, state read to its end.
+//! - [`plane`]: the data plane's trait, told in ranges; [`librdkafka`]: its first engine.
+//! - [`ffi`]: the only unsafe code.
+
+pub mod cluster;
+pub mod endpoint;
+pub mod fault;
+pub mod ffi;
+pub mod librdkafka;
+pub mod plane;
+pub mod watch;
+
+pub use cluster::Cluster;
+pub use endpoint::Endpoint;
+pub use fault::{Fault, Operation};

@@ -1,0 +1,226 @@
+//! The first data plane: librdkafka fetches, decompresses, batches and compresses again.
+//!
+//! Invariants:
+//! a. a record's position is taken only from `settle`, so only after the target acknowledged it;
+//! b. records of a partition go out in the order in which they came;
+//! c. after a refusal nothing of the transaction counts: the caller takes over again from stored positions.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use rdkafka::error::RDKafkaErrorCode;
+use understudy_domain::{SourceOffset, TopicPartition};
+
+use crate::endpoint::Endpoint;
+use crate::fault::Fault;
+use crate::ffi::reader::{Fetched, Index, Reader, Record};
+use crate::ffi::writer::Writer;
+use crate::plane::{Advance, Copied, DataPlane, Stall, StateWrite};
+
+/// What may wait for the target's acknowledgement, per slot.
+const BYTES_IN_FLIGHT_MAX: usize = 12 * 1024 * 1024;
+/// Time limit of a take-over call: the brokers may first have to end the predecessor's transaction.
+const TAKE_OVER_WITHIN: Duration = Duration::from_secs(20);
+/// Time limit of flush and commit. Beyond it the brokers end the transaction by themselves.
+const COMMIT_WITHIN: Duration = Duration::from_secs(15);
+/// Time limit of an abort; the brokers do it themselves if we cannot.
+const ABORT_WITHIN: Duration = Duration::from_secs(3);
+
+/// What was read of one partition since the last `settle`.
+struct Progress {
+    partition: TopicPartition,
+    source_offset: SourceOffset,
+    leader_epoch: Option<i32>,
+    at_end: bool,
+    last_timestamp_ms: Option<i64>,
+    bytes: u64,
+    changed: bool,
+}
+
+/// Copies with librdkafka on both sides.
+pub struct Librdkafka {
+    reader: Reader,
+    writer: Writer,
+    progress: BTreeMap<Index, Progress>,
+    by_partition: HashMap<TopicPartition, Index>,
+    stalls: Vec<Stall>,
+    fetched: Vec<Fetched>,
+    records: Vec<(Index, Record)>,
+}
+
+impl Librdkafka {
+    /// An engine from `source` to `target` that writes under `transactional_id`.
+    ///
+    /// # Errors
+    /// A property that librdkafka refuses.
+    pub fn new(
+        source: &Endpoint,
+        target: &Endpoint,
+        transactional_id: &str,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            reader: Reader::new(&source.reader(), source.watch.clone())?,
+            writer: Writer::new(
+                &target.writer(transactional_id),
+                target.watch.clone(),
+                BYTES_IN_FLIGHT_MAX,
+            )?,
+            progress: BTreeMap::new(),
+            by_partition: HashMap::new(),
+            stalls: Vec::new(),
+            fetched: Vec::new(),
+            records: Vec::new(),
+        })
+    }
+
+    fn stall(&mut self, index: Index, code: RDKafkaErrorCode, reason: &str) {
+        let Some(progress) = self.progress.get(&index) else {
+            return;
+        };
+        let partition = progress.partition.clone();
+        let at = progress.source_offset;
+        let (reason, heals) = match code {
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => (
+                format!(
+                    "offset {at} is no longer in the source's log ({reason}): records were deleted before they were copied"
+                ),
+                false,
+            ),
+            RDKafkaErrorCode::TopicAuthorizationFailed => (
+                format!("the source refuses READ on topic {}", partition.topic),
+                true,
+            ),
+            _ => (format!("the source answered {code} {reason}"), true),
+        };
+        if !heals {
+            self.reader.stop(&partition);
+        }
+        self.stalls.push(Stall {
+            partition,
+            reason,
+            heals,
+        });
+    }
+}
+
+impl DataPlane for Librdkafka {
+    fn take_over(&mut self) -> Result<(), Fault> {
+        self.writer.init(TAKE_OVER_WITHIN)
+    }
+
+    fn start(&mut self, partition: &TopicPartition, offset: SourceOffset) -> Result<(), Fault> {
+        let index = self.reader.start(partition, offset.get())?;
+        self.writer.aim(index, partition)?;
+        self.by_partition.insert(partition.clone(), index);
+        self.progress.insert(
+            index,
+            Progress {
+                partition: partition.clone(),
+                source_offset: offset,
+                leader_epoch: None,
+                at_end: false,
+                last_timestamp_ms: None,
+                bytes: 0,
+                changed: false,
+            },
+        );
+        Ok(())
+    }
+
+    fn stop(&mut self, partition: &TopicPartition) {
+        self.reader.stop(partition);
+        if let Some(index) = self.by_partition.remove(partition) {
+            self.progress.remove(&index);
+        }
+    }
+
+    fn advance(&mut self, wait: Duration) -> Result<Advance, Fault> {
+        self.writer.failure()?;
+        let mut fetched = std::mem::take(&mut self.fetched);
+        self.reader.poll(wait, &mut fetched);
+        for item in fetched.drain(..) {
+            match item {
+                Fetched::Record(index, record) => {
+                    let Some(progress) = self.progress.get_mut(&index) else {
+                        continue;
+                    };
+                    progress.source_offset = SourceOffset::new(record.offset()).next();
+                    progress.leader_epoch = record.leader_epoch().or(progress.leader_epoch);
+                    progress.last_timestamp_ms =
+                        record.timestamp_ms().or(progress.last_timestamp_ms);
+                    progress.bytes += record.weight() as u64;
+                    progress.at_end = false;
+                    progress.changed = true;
+                    self.records.push((index, record));
+                }
+                Fetched::End(index, end) => {
+                    let Some(progress) = self.progress.get_mut(&index) else {
+                        continue;
+                    };
+                    progress.source_offset = progress.source_offset.max(end);
+                    progress.at_end = true;
+                    progress.changed = true;
+                }
+                Fetched::Fault(index, code, reason) => self.stall(index, code, &reason),
+            }
+        }
+        self.fetched = fetched;
+        if self.records.is_empty() {
+            return Ok(Advance::Idle);
+        }
+        self.writer.begin()?;
+        self.writer.forward(self.records.drain(..))?;
+        Ok(Advance::Moved)
+    }
+
+    fn in_transaction(&self) -> bool {
+        self.writer.in_transaction()
+    }
+
+    fn settle(&mut self) -> Result<Vec<Copied>, Fault> {
+        let mut runs: HashMap<Index, _> = if self.writer.in_transaction() {
+            self.writer.settle(COMMIT_WITHIN)?.into_iter().collect()
+        } else {
+            HashMap::new()
+        };
+        let mut copied = Vec::new();
+        for (index, progress) in &mut self.progress {
+            if !progress.changed {
+                continue;
+            }
+            progress.changed = false;
+            copied.push(Copied {
+                partition: progress.partition.clone(),
+                runs: runs.remove(index).unwrap_or_default(),
+                source_offset: progress.source_offset,
+                leader_epoch: progress.leader_epoch,
+                at_end: progress.at_end,
+                last_timestamp_ms: progress.last_timestamp_ms,
+                bytes: std::mem::take(&mut progress.bytes),
+            });
+        }
+        Ok(copied)
+    }
+
+    fn commit(&mut self, state: &[StateWrite]) -> Result<(), Fault> {
+        self.writer.begin()?;
+        for write in state {
+            self.writer
+                .put(write.kind, &write.place, &write.key, Some(&write.value))?;
+        }
+        self.writer.commit(COMMIT_WITHIN)
+    }
+
+    fn abort(&mut self) -> Result<(), Fault> {
+        self.records.clear();
+        self.writer.abort(ABORT_WITHIN)
+    }
+
+    fn state_offset(&self, kind: u8) -> Option<i64> {
+        self.writer.state_offset(kind)
+    }
+
+    fn stalls(&mut self) -> Vec<Stall> {
+        std::mem::take(&mut self.stalls)
+    }
+}

@@ -1,0 +1,185 @@
+//! What a worker knows of itself, for the page, the probes and the metrics.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use understudy_domain::{Slot, SourceOffset, TargetOffset, TopicPartition};
+
+/// What keeps a worker from being ready: one reason for each part, present while it holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Connecting and preparing, before any slot is asked for.
+    Start,
+    /// Reaching the source.
+    Source,
+    /// Reaching the target.
+    Target,
+    /// Being a member of the group that shares out slots.
+    Membership,
+    /// One slot.
+    Slot(Slot),
+    /// One topic that cannot be mirrored as it is.
+    Topic(String),
+}
+
+impl Part {
+    fn name(&self) -> String {
+        match self {
+            Self::Start => "start".to_owned(),
+            Self::Source => "source".to_owned(),
+            Self::Target => "target".to_owned(),
+            Self::Membership => "membership".to_owned(),
+            Self::Slot(slot) => format!("slot {slot}"),
+            Self::Topic(topic) => format!("topic {topic}"),
+        }
+    }
+}
+
+/// What a partition is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartitionState {
+    /// Records are being copied, or there is nothing to copy.
+    Copying,
+    /// The source does not serve it just now; it goes on by itself.
+    Waiting,
+    /// Stopped for a reason that somebody must look at.
+    Halted,
+}
+
+/// One partition that this worker copies.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    /// The slot that owns it.
+    pub slot: Slot,
+    /// Next to be read on the source.
+    pub source_offset: SourceOffset,
+    /// One past the last copy on the target.
+    pub target_offset: TargetOffset,
+    /// The source's end for `read_committed` readers, when last seen.
+    pub source_end_offset: Option<SourceOffset>,
+    /// When the partition was last seen without lag.
+    pub caught_up_at: Option<Instant>,
+    /// The timestamp of the last copied record, ms since 1970.
+    pub last_timestamp_ms: Option<i64>,
+    /// What it is doing.
+    pub state: PartitionState,
+    /// Why it is not copying.
+    pub reason: Option<String>,
+}
+
+impl Partition {
+    /// Offsets that a `read_committed` reader of the source could still get.
+    pub fn lag_records(&self) -> u64 {
+        let end = self.source_end_offset.unwrap_or(self.source_offset);
+        u64::try_from(end.get().saturating_sub(self.source_offset.get())).unwrap_or(0)
+    }
+
+    /// An upper bound for the age of the oldest record not yet copied, in seconds.
+    pub fn lag_seconds(&self, now: Instant) -> f64 {
+        if self.lag_records() == 0 {
+            return 0.0;
+        }
+        let since_caught_up = self
+            .caught_up_at
+            .map(|at| now.saturating_duration_since(at).as_secs_f64());
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds since 1970 fit a double's 53 bits"
+        )]
+        let since_last = self
+            .last_timestamp_ms
+            .map(|at| ((now_ms() - at) as f64 / 1000.0).max(0.0));
+        match (since_caught_up, since_last) {
+            (Some(a), Some(b)) => a.min(b),
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => 0.0,
+        }
+    }
+}
+
+/// One slot that this worker holds.
+#[derive(Clone, Debug)]
+pub struct SlotEntry {
+    /// `taking-over`, `copying`, `fenced`, `failed`, `stopping`.
+    pub state: &'static str,
+    /// Since when.
+    pub since: Instant,
+    /// How long the last take-over took, in seconds.
+    pub take_over_seconds: Option<f64>,
+}
+
+/// Everything a worker says about itself.
+///
+/// Written by the slots' threads, the catalog's and the membership's, each its own entries; read by the page's server.
+/// One mutex, because each holds it for a few assignments only.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Arc<Mutex<Inner>>);
+
+/// The board's contents, while it is held.
+#[derive(Debug, Default)]
+pub struct Inner {
+    /// By partition.
+    pub partitions: BTreeMap<TopicPartition, Partition>,
+    /// By slot.
+    pub slots: BTreeMap<Slot, SlotEntry>,
+    /// Cluster ids, once known.
+    pub source_cluster_id: Option<String>,
+    /// Cluster ids, once known.
+    pub target_cluster_id: Option<String>,
+    reasons: BTreeMap<Part, String>,
+}
+
+impl Board {
+    /// Holds the board.
+    pub fn hold(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says why `part` keeps the worker from being ready. Logged when it is news.
+    pub fn not_ready(&self, part: Part, reason: &str) {
+        let mut inner = self.hold();
+        if inner.reasons.get(&part).is_none_or(|known| known != reason) {
+            tracing::warn!(part = %part.name(), reason, "not ready");
+            inner.reasons.insert(part, reason.to_owned());
+        }
+    }
+
+    /// `part` no longer keeps the worker from being ready.
+    pub fn ready(&self, part: &Part) {
+        if self.hold().reasons.remove(part).is_some() {
+            tracing::info!(part = %part.name(), "ready again");
+        }
+    }
+
+    /// Why the worker is not ready; empty when it is.
+    pub fn reasons(&self) -> Vec<String> {
+        let inner = self.hold();
+        let halted = inner
+            .partitions
+            .iter()
+            .filter(|(_, partition)| partition.state == PartitionState::Halted);
+        inner
+            .reasons
+            .iter()
+            .map(|(part, reason)| format!("{}: {reason}", part.name()))
+            .chain(halted.map(|(name, partition)| {
+                format!(
+                    "partition {name} halted: {}",
+                    partition.reason.as_deref().unwrap_or("reason unknown")
+                )
+            }))
+            .collect()
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        })
+}

@@ -1,0 +1,612 @@
+//! The flow file: what is read once, at the start, into typed values.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use understudy_domain::{FlowName, FlowNameError, StateTopics};
+use understudy_kafka::Endpoint;
+use understudy_kafka::endpoint::OWNED;
+use understudy_kafka::ffi::names::property_names;
+
+use crate::secrets::{SecretError, resolve};
+use crate::selection::{Selection, SelectionError};
+
+/// A flow: from where, to where, what, how.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Its name: `<source>-<target>` unless given.
+    pub name: FlowName,
+    /// Names of its state on the target.
+    pub state: StateTopics,
+    /// The cluster that is read.
+    pub source: Endpoint,
+    /// The cluster that is written.
+    pub target: Endpoint,
+    /// Which topics are mirrored.
+    pub selection: Selection,
+    /// Where partitions begin that were never mirrored before.
+    pub start: Start,
+    /// How many slots share the work: the upper bound for workers.
+    pub slots: NonZeroU32,
+    /// The longest time that a transaction stays open.
+    pub commit_interval: Duration,
+    /// How often new topics are looked for.
+    pub topic_discovery_interval: Duration,
+    /// Where the page and the metrics are served.
+    pub listen: SocketAddr,
+}
+
+/// Where a partition begins that was never mirrored before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// At the log start.
+    Earliest,
+    /// At the end: only what comes from now on.
+    Latest,
+}
+
+/// Why a flow file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{path} is not valid TOML: {reason}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what; never quotes a line, which could hold a secret.
+        reason: String,
+    },
+    /// A section that must be there.
+    #[error("[{0}] is missing: a flow needs [source] and [target]")]
+    MissingSection(&'static str),
+    /// A key that must be there.
+    #[error("{0} is missing")]
+    MissingKey(String),
+    /// A key nobody knows.
+    #[error("{key} is not a known key{}", nearest(.like))]
+    UnknownKey {
+        /// As written, with its section.
+        key: String,
+        /// The known key that looks most like it.
+        like: Option<String>,
+    },
+    /// A Java client property that librdkafka spells another way.
+    #[error("{key} is a property of Java clients; use {instead}")]
+    JavaProperty {
+        /// As written, with its section.
+        key: String,
+        /// What to write.
+        instead: &'static str,
+    },
+    /// A property that exactness depends on.
+    #[error("{0} is set by understudy, exactness depends on it; remove it")]
+    OwnedProperty(String),
+    /// A value of the wrong kind or out of range.
+    #[error("{key}: {reason}")]
+    BadValue {
+        /// The key, with its section.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A feature that this version does not have.
+    #[error("{key} = {value:?} is not supported by this version; {advice}")]
+    Unsupported {
+        /// The key, with its section.
+        key: &'static str,
+        /// As written.
+        value: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Both ends are called the same.
+    #[error("source and target have the same alias {0:?}; give each cluster its own")]
+    SameAlias(String),
+    /// A secret that cannot be had.
+    #[error("{key}")]
+    Secret {
+        /// The key, with its section.
+        key: String,
+        /// Why.
+        #[source]
+        source: SecretError,
+    },
+    /// The flow's name.
+    #[error(transparent)]
+    Name(#[from] FlowNameError),
+    /// A pattern.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
+}
+
+fn nearest(like: &Option<String>) -> String {
+    like.as_ref()
+        .map_or_else(String::new, |like| format!("; did you mean {like:?}?"))
+}
+
+/// `[mirror]`, as written.
+#[derive(Deserialize)]
+#[serde(default)]
+struct Mirror {
+    topics: Vec<String>,
+    topics_exclude: Vec<String>,
+    groups: Vec<String>,
+    policy: String,
+    start: Start,
+    delivery: String,
+    slots: NonZeroU32,
+    commit_interval: String,
+    max_bytes_per_second: u64,
+    group_sync_interval: String,
+    topic_discovery_interval: String,
+}
+
+const MIRROR_KEYS: &[&str] = &[
+    "commit_interval",
+    "delivery",
+    "group_sync_interval",
+    "groups",
+    "max_bytes_per_second",
+    "policy",
+    "slots",
+    "start",
+    "topic_discovery_interval",
+    "topics",
+    "topics_exclude",
+];
+
+impl Default for Mirror {
+    fn default() -> Self {
+        Self {
+            topics: vec![".*".to_owned()],
+            topics_exclude: Vec::new(),
+            groups: vec![".*".to_owned()],
+            policy: "identity".to_owned(),
+            start: Start::Earliest,
+            delivery: "exactly-once".to_owned(),
+            slots: NonZeroU32::MIN.saturating_add(7),
+            commit_interval: "100ms".to_owned(),
+            max_bytes_per_second: 0,
+            group_sync_interval: "1s".to_owned(),
+            topic_discovery_interval: "2s".to_owned(),
+        }
+    }
+}
+
+/// Java names that people bring along, and what they are here.
+const JAVA_PROPERTIES: &[(&str, &str)] = &[
+    (
+        "sasl.jaas.config",
+        "\"sasl.username\" and \"sasl.password\"",
+    ),
+    (
+        "ssl.truststore.location",
+        "\"ssl.ca.location\" (a PEM file)",
+    ),
+    (
+        "ssl.truststore.password",
+        "\"ssl.ca.location\" (a PEM file needs no password)",
+    ),
+    ("ssl.truststore.type", "\"ssl.ca.location\" (a PEM file)"),
+    (
+        "ssl.keystore.type",
+        "\"ssl.certificate.location\" and \"ssl.key.location\" (PEM files)",
+    ),
+    ("key.deserializer", "nothing: records are copied as bytes"),
+    ("value.deserializer", "nothing: records are copied as bytes"),
+];
+
+impl Flow {
+    /// Reads a flow file; `environment` answers `${env:NAME}`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it, by key.
+    pub fn read(
+        path: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path, environment)
+    }
+
+    fn parse(
+        text: &str,
+        path: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let table: toml::Table =
+            text.parse()
+                .map_err(|error: toml::de::Error| ConfigError::Syntax {
+                    path: path.to_owned(),
+                    reason: match error.span() {
+                        Some(span) => {
+                            let line = text
+                                .get(..span.start)
+                                .unwrap_or_default()
+                                .lines()
+                                .count()
+                                .max(1);
+                            format!("line {line}: {}", error.message())
+                        }
+                        None => error.message().to_owned(),
+                    },
+                })?;
+        let known = ["source", "target", "mirror", "http", "name"];
+        for key in table.keys() {
+            if !known.contains(&key.as_str()) {
+                return Err(ConfigError::UnknownKey {
+                    key: key.clone(),
+                    like: closest(key, known),
+                });
+            }
+        }
+        let names: BTreeSet<String> = property_names().into_iter().collect();
+        let source = endpoint(&table, "source", &names, environment)?;
+        let target = endpoint(&table, "target", &names, environment)?;
+        if source.alias == target.alias {
+            return Err(ConfigError::SameAlias(source.alias));
+        }
+        let name = match table.get("name") {
+            None => format!("{}-{}", source.alias, target.alias),
+            Some(toml::Value::String(name)) => name.clone(),
+            Some(_) => return Err(bad("name", "must be a string")),
+        };
+        let name = FlowName::new(&name)?;
+        let mirror = mirror(&table)?;
+        let selection = Selection::new(&mirror.topics, &mirror.topics_exclude)?;
+        Ok(Self {
+            state: StateTopics::new(name.clone()),
+            name,
+            source,
+            target,
+            selection,
+            start: mirror.start,
+            slots: mirror.slots,
+            commit_interval: duration("mirror.commit_interval", &mirror.commit_interval)?,
+            topic_discovery_interval: duration(
+                "mirror.topic_discovery_interval",
+                &mirror.topic_discovery_interval,
+            )?,
+            listen: listen(&table)?,
+        })
+    }
+}
+
+fn mirror(table: &toml::Table) -> Result<Mirror, ConfigError> {
+    let Some(section) = table.get("mirror") else {
+        return Ok(Mirror::default());
+    };
+    let toml::Value::Table(section) = section else {
+        return Err(bad("mirror", "must be a section"));
+    };
+    for key in section.keys() {
+        if !MIRROR_KEYS.contains(&key.as_str()) {
+            return Err(ConfigError::UnknownKey {
+                key: format!("mirror.{key}"),
+                like: closest(key, MIRROR_KEYS.iter().copied())
+                    .map(|like| format!("mirror.{like}")),
+            });
+        }
+        // One key at a time, so that a wrong value is named by its key.
+        let one: toml::Table = [(
+            key.clone(),
+            section
+                .get(key)
+                .cloned()
+                .unwrap_or(toml::Value::Boolean(false)),
+        )]
+        .into_iter()
+        .collect();
+        let parsed: Result<Mirror, _> = one.try_into();
+        parsed.map_err(|error: toml::de::Error| bad(&format!("mirror.{key}"), error.message()))?;
+    }
+    let mirror: Mirror = section
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| bad("mirror", error.message()))?;
+    let slots = mirror.slots.get();
+    if slots > 1000 {
+        return Err(bad(
+            "mirror.slots",
+            "must be at most 1000; more slots than partitions do nothing",
+        ));
+    }
+    duration("mirror.group_sync_interval", &mirror.group_sync_interval)?;
+    let unsupported = |key, value: &str, advice| ConfigError::Unsupported {
+        key,
+        value: value.to_owned(),
+        advice,
+    };
+    if mirror.policy != "identity" {
+        return Err(unsupported(
+            "mirror.policy",
+            &mirror.policy,
+            "the one policy is \"identity\"",
+        ));
+    }
+    if mirror.delivery != "exactly-once" {
+        return Err(unsupported(
+            "mirror.delivery",
+            &mirror.delivery,
+            "the one mode is \"exactly-once\"",
+        ));
+    }
+    if mirror.max_bytes_per_second != 0 {
+        let value = mirror.max_bytes_per_second.to_string();
+        return Err(unsupported(
+            "mirror.max_bytes_per_second",
+            &value,
+            "leave it at 0 and use broker quotas",
+        ));
+    }
+    if mirror.groups.iter().any(|group| group != ".*") {
+        let value = mirror.groups.join(",");
+        return Err(unsupported(
+            "mirror.groups",
+            &value,
+            "places of consumer groups are not mirrored yet; remove it",
+        ));
+    }
+    Ok(mirror)
+}
+
+fn listen(table: &toml::Table) -> Result<SocketAddr, ConfigError> {
+    let default = SocketAddr::from(([127, 0, 0, 1], 8080));
+    let Some(section) = table.get("http") else {
+        return Ok(default);
+    };
+    let toml::Value::Table(section) = section else {
+        return Err(bad("http", "must be a section"));
+    };
+    for key in section.keys() {
+        if key != "listen" {
+            return Err(ConfigError::UnknownKey {
+                key: format!("http.{key}"),
+                like: closest(key, ["listen"]).map(|like| format!("http.{like}")),
+            });
+        }
+    }
+    let address: SocketAddr = match section.get("listen") {
+        None => default,
+        Some(toml::Value::String(text)) => text.parse().map_err(|_error| {
+            bad(
+                "http.listen",
+                "must be an address and a port, like 127.0.0.1:8080",
+            )
+        })?,
+        Some(_) => return Err(bad("http.listen", "must be a string")),
+    };
+    if !address.ip().is_loopback() {
+        return Err(ConfigError::Unsupported {
+            key: "http.listen",
+            value: address.to_string(),
+            advice: "listen on loopback; the page has no authentication yet",
+        });
+    }
+    Ok(address)
+}
+
+fn endpoint(
+    table: &toml::Table,
+    section: &'static str,
+    names: &BTreeSet<String>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Endpoint, ConfigError> {
+    let Some(toml::Value::Table(entries)) = table.get(section) else {
+        return Err(ConfigError::MissingSection(section));
+    };
+    let mut properties = BTreeMap::new();
+    flatten("", entries, &mut properties, section)?;
+    let alias = properties
+        .remove("alias")
+        .ok_or_else(|| ConfigError::MissingKey(format!("{section}.alias")))?;
+    FlowName::new(&alias).map_err(|error| bad(&format!("{section}.alias"), &error.to_string()))?;
+    for (key, value) in &mut properties {
+        let full = format!("{section}.{key}");
+        if let Some((_, instead)) = JAVA_PROPERTIES.iter().find(|(java, _)| java == key) {
+            return Err(ConfigError::JavaProperty { key: full, instead });
+        }
+        if OWNED.contains(&key.as_str()) {
+            return Err(ConfigError::OwnedProperty(full));
+        }
+        if !names.contains(key) {
+            let known = names.iter().map(String::as_str).chain(["alias"]);
+            return Err(ConfigError::UnknownKey {
+                key: full,
+                like: closest(key, known).map(|like| format!("{section}.{like}")),
+            });
+        }
+        *value = resolve(value, environment)
+            .map_err(|source| ConfigError::Secret { key: full, source })?;
+    }
+    if properties
+        .get("bootstrap.servers")
+        .is_none_or(String::is_empty)
+    {
+        return Err(ConfigError::MissingKey(format!(
+            "{section}.\"bootstrap.servers\""
+        )));
+    }
+    let endpoint = Endpoint::new(&alias, properties);
+    for config in [
+        endpoint.reader(),
+        endpoint.writer("check"),
+        endpoint.member("check"),
+    ] {
+        if let Err(rdkafka_error) = understudy_kafka::endpoint::check(&config) {
+            return Err(bad(
+                &format!("{section}.{}", rdkafka_error.key),
+                &rdkafka_error.reason,
+            ));
+        }
+    }
+    Ok(endpoint)
+}
+
+/// `a.b = 1` without quotes is a nested table in TOML; people mean the property `a.b`.
+fn flatten(
+    prefix: &str,
+    table: &toml::Table,
+    out: &mut BTreeMap<String, String>,
+    section: &str,
+) -> Result<(), ConfigError> {
+    for (key, value) in table {
+        let name = if prefix.is_empty() {
+            key.clone()
+        } else {
+            format!("{prefix}.{key}")
+        };
+        let text = match value {
+            toml::Value::String(text) => text.clone(),
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(flag) => flag.to_string(),
+            toml::Value::Table(inner) => {
+                flatten(&name, inner, out, section)?;
+                continue;
+            }
+            _ => {
+                return Err(bad(
+                    &format!("{section}.{name}"),
+                    "must be a string, a whole number or a boolean",
+                ));
+            }
+        };
+        out.insert(name, text);
+    }
+    Ok(())
+}
+
+fn duration(key: &str, text: &str) -> Result<Duration, ConfigError> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|_error| bad(key, "must be a time with a unit, like 100ms or 2s"))?;
+    if duration < Duration::from_millis(1) || duration > Duration::from_secs(10) {
+        return Err(bad(key, "must lie between 1ms and 10s"));
+    }
+    Ok(duration)
+}
+
+fn closest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(key, name), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name.to_owned())
+}
+
+fn bad(key: &str, reason: &str) -> ConfigError {
+    ConfigError::BadValue {
+        key: key.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Flow, String> {
+        let environment = |name: &str| (name == "PASSWORD").then(|| "hush".to_owned());
+        Flow::parse(text, Path::new("flow.toml"), &environment).map_err(|error| error.to_string())
+    }
+
+    fn with(lines: &str) -> String {
+        format!(
+            "[source]\nalias = \"use1\"\n\"bootstrap.servers\" = \"a:1\"\n{lines}\n\
+             [target]\nalias = \"usw2\"\nbootstrap.servers = \"b:1\"\n"
+        )
+    }
+
+    #[test]
+    fn a_minimal_flow_takes_the_documented_defaults() -> Result<(), String> {
+        let flow = parse(&with(""))?;
+        assert_eq!(flow.name.as_str(), "use1-usw2");
+        assert_eq!(flow.slots.get(), 8);
+        assert_eq!(flow.commit_interval, Duration::from_millis(100));
+        assert_eq!(flow.topic_discovery_interval, Duration::from_secs(2));
+        assert_eq!(flow.start, Start::Earliest);
+        assert_eq!(flow.target.bootstrap(), "b:1");
+        Ok(())
+    }
+
+    #[test]
+    fn a_wrong_key_or_value_is_named_with_what_to_do() {
+        for (lines, expected) in [
+            (
+                "\"bootstrap.server\" = \"a:1\"",
+                "source.bootstrap.server is not a known key; did you mean \"source.bootstrap.servers\"?",
+            ),
+            (
+                "\"isolation.level\" = \"read_uncommitted\"",
+                "source.isolation.level is set by understudy, exactness depends on it; remove it",
+            ),
+            (
+                "\"ssl.truststore.location\" = \"x\"",
+                "source.ssl.truststore.location is a property of Java clients; use \"ssl.ca.location\" (a PEM file)",
+            ),
+            (
+                "[mirorr]",
+                "mirorr is not a known key; did you mean \"mirror\"?",
+            ),
+            (
+                "[mirror]\nslot = 1",
+                "mirror.slot is not a known key; did you mean \"mirror.slots\"?",
+            ),
+            ("[mirror]\nslots = 0", "mirror.slots: "),
+            (
+                "[mirror]\ncommit_interval = \"soon\"",
+                "mirror.commit_interval: must be a time with a unit, like 100ms or 2s",
+            ),
+            (
+                "[mirror]\ntopics = [\"orders[\"]",
+                "mirror.topics: \"orders[\" is not a valid pattern",
+            ),
+            (
+                "[http]\nlisten = \"8080\"",
+                "http.listen: must be an address and a port",
+            ),
+            (
+                "\"sasl.password\" = \"${env:NOWHERE}\"",
+                "source.sasl.password",
+            ),
+            (
+                "\"security.protocol\" = \"TLS\"",
+                "source.security.protocol: ",
+            ),
+        ] {
+            let message = parse(&with(lines)).err().unwrap_or_default();
+            assert!(
+                message.starts_with(expected),
+                "{lines}\n{message}\n{expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() -> Result<(), String> {
+        let flow = parse(&with(
+            "\"sasl.username\" = \"u\"\n\"sasl.password\" = \"${env:PASSWORD}\"",
+        ))?;
+        assert!(!format!("{flow:?}").contains("hush"));
+        let broken = parse(&with("\"sasl.password\" = \"hush\nx"));
+        assert!(!broken.err().unwrap_or_default().contains("hush"));
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! Which slots this worker holds: decided by a consumer group on the target.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use understudy_domain::Slot;
+use understudy_kafka::watch::Watch;
+use understudy_kafka::{Fault, Operation};
+
+use crate::board::Part;
+use crate::catalog::explain;
+use crate::slot::{Context, SlotTask};
+
+/// How long one wait for group events lasts.
+const POLL: Duration = Duration::from_millis(100);
+
+struct Held {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+/// Starts and stops slots as the group says.
+struct Slots {
+    context: Context,
+    watch: Watch,
+    /// Written in rebalance callbacks and at the end, all on the membership's thread; a mutex because callbacks only
+    /// get a shared reference.
+    held: Mutex<BTreeMap<Slot, Held>>,
+}
+
+impl Slots {
+    fn assign(&self, slots: &[Slot]) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in slots {
+            if held.contains_key(slot) {
+                continue;
+            }
+            let stop = Arc::new(AtomicBool::new(false));
+            let task = SlotTask::new(self.context.clone(), *slot, stop.clone());
+            match std::thread::Builder::new()
+                .name(format!("slot-{slot}"))
+                .spawn(move || task.run())
+            {
+                Ok(thread) => {
+                    held.insert(*slot, Held { stop, thread });
+                }
+                Err(error) => {
+                    self.context
+                        .board
+                        .not_ready(Part::Slot(*slot), &format!("no thread for it: {error}"));
+                }
+            }
+        }
+    }
+
+    /// Stops slots and waits until each has ended its transaction.
+    fn revoke(&self, slots: &[Slot]) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in slots {
+            if let Some(held) = held.get(slot) {
+                held.stop.store(true, Ordering::Relaxed);
+            }
+        }
+        for slot in slots {
+            if let Some(held) = held.remove(slot) {
+                // Its thread leaves its loops within their time limits; a panic in it was already reported.
+                drop(held.thread.join());
+            }
+        }
+    }
+
+    fn revoke_all(&self) {
+        let all: Vec<Slot> = self
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .copied()
+            .collect();
+        self.revoke(&all);
+    }
+}
+
+impl ClientContext for Slots {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.watch.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.watch.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Slots {
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Revoke(list) => {
+                let slots = slots_of(list);
+                if !slots.is_empty() {
+                    tracing::info!(slots = %text_of(&slots), "slots revoked");
+                }
+                self.revoke(&slots);
+            }
+            Rebalance::Assign(_) => {}
+            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
+        }
+    }
+
+    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(list) = rebalance {
+            let slots = slots_of(list);
+            if !slots.is_empty() {
+                tracing::info!(slots = %text_of(&slots), "slots assigned");
+            }
+            self.context.board.ready(&Part::Membership);
+            self.assign(&slots);
+        }
+    }
+}
+
+/// Takes part in the group until `stop`, then releases every slot and leaves at once.
+///
+/// # Errors
+/// A property that librdkafka refuses.
+pub fn run(context: Context, stop: &AtomicBool) -> Result<(), Fault> {
+    let flow = context.flow.clone();
+    let board = context.board.clone();
+    let group = flow.state.group_id();
+    let slots = Slots {
+        context,
+        watch: flow.target.watch.clone(),
+        held: Mutex::default(),
+    };
+    board.not_ready(Part::Membership, "joining the group that shares out slots");
+    let consumer: BaseConsumer<Slots> = flow
+        .target
+        .member(&group)
+        .create_with_context(slots)
+        .map_err(|error| Fault::kafka(Operation::JoinGroup, &group, error))?;
+    consumer
+        .subscribe(&[&flow.state.slots()])
+        .map_err(|error| Fault::kafka(Operation::JoinGroup, &group, error))?;
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(Err(error)) = consumer.poll(POLL) {
+            let fault = Fault::kafka(Operation::JoinGroup, &group, error);
+            if matches!(fault, Fault::Denied { .. }) {
+                board.not_ready(Part::Membership, &explain(&flow.target, &fault));
+            }
+        }
+    }
+    consumer.context().revoke_all();
+    // Dropping the consumer leaves the group, so that others need not wait for our session to end.
+    drop(consumer);
+    Ok(())
+}
+
+fn slots_of(list: &TopicPartitionList) -> Vec<Slot> {
+    list.elements()
+        .iter()
+        .filter_map(|place| u32::try_from(place.partition()).ok())
+        .map(Slot::new)
+        .collect()
+}
+
+fn text_of(slots: &[Slot]) -> String {
+    slots
+        .iter()
+        .map(Slot::to_string)
+        .collect::<Vec<_>>()
+        .join(",")
+}

@@ -1,0 +1,65 @@
+//! When a transaction is committed.
+
+use std::time::{Duration, Instant};
+
+/// The least time between two commits of a slot that has little to do. Commits cost the brokers a few requests each;
+/// this trades milliseconds of latency for them.
+const GAP_MIN: Duration = Duration::from_millis(25);
+
+/// Commits at the latest after an interval, and sooner when nothing more is waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Pacing {
+    interval: Duration,
+    opened: Instant,
+    last_commit: Instant,
+}
+
+impl Pacing {
+    /// A pace of at most `interval`, as of `now`.
+    pub fn new(interval: Duration, now: Instant) -> Self {
+        Self {
+            interval,
+            opened: now,
+            last_commit: now,
+        }
+    }
+
+    /// A transaction was opened.
+    pub fn opened(&mut self, now: Instant) {
+        self.opened = now;
+    }
+
+    /// A transaction was committed.
+    pub fn committed(&mut self, now: Instant) {
+        self.last_commit = now;
+    }
+
+    /// How long an open transaction may still wait for more; zero: commit now. `idle`: nothing was waiting just now.
+    pub fn left(&self, idle: bool, now: Instant) -> Duration {
+        let interval = (self.opened + self.interval).saturating_duration_since(now);
+        if !idle {
+            return interval;
+        }
+        let gap = (self.last_commit + GAP_MIN.min(self.interval)).saturating_duration_since(now);
+        interval.min(gap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lonely_record_is_committed_at_once_and_a_stream_at_its_interval() {
+        let start = Instant::now();
+        let later = |ms| start + Duration::from_millis(ms);
+        let mut pacing = Pacing::new(Duration::from_millis(100), start);
+        pacing.opened(later(500));
+        assert_eq!(pacing.left(true, later(500)), Duration::ZERO);
+        assert_eq!(pacing.left(false, later(500)), Duration::from_millis(100));
+        assert_eq!(pacing.left(false, later(600)), Duration::ZERO);
+        pacing.committed(later(600));
+        pacing.opened(later(601));
+        assert_eq!(pacing.left(true, later(601)), Duration::from_millis(24));
+    }
+}

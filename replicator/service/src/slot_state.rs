@@ -1,0 +1,375 @@
+//! A slot's state on the target: positions and offset map of its partitions, and what to write at each commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use understudy_domain::{
+    DecodeError, FoldError, MapCursor, MapKey, MapReader, MapRecord, OffsetMap, OpenChunk, Origin,
+    Pending, Position, RunError, Slot, StalePlan, StateTopics, TopicPartition,
+};
+use understudy_kafka::cluster::StateRecord;
+use understudy_kafka::plane::{Copied, StateWrite};
+use understudy_kafka::{Cluster, Fault};
+
+use crate::board::now_ms;
+
+/// Numbers the positions topic for the engine.
+pub const POSITIONS: u8 = 0;
+/// Numbers the offset-map topic for the engine.
+pub const OFFSET_MAP: u8 = 1;
+/// Time limit for reading one state partition to its end.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Why stored state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The cluster did not answer.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// A record that this version cannot read.
+    #[error("{topic} partition {slot} offset {offset}")]
+    Decode {
+        /// The state topic.
+        topic: String,
+        /// The slot, which is its partition.
+        slot: Slot,
+        /// Where.
+        offset: i64,
+        /// What is wrong with it.
+        #[source]
+        source: DecodeError,
+    },
+    /// The offset map has lost records.
+    #[error("the offset map of {partition} cannot be used")]
+    Fold {
+        /// Whose map.
+        partition: TopicPartition,
+        /// What is missing.
+        #[source]
+        source: FoldError,
+    },
+    /// Copies whose places go backwards.
+    #[error("the copies of {partition} do not follow those before them")]
+    Run {
+        /// Whose copies.
+        partition: TopicPartition,
+        /// How.
+        #[source]
+        source: RunError,
+    },
+    /// A bookkeeping fault of ours.
+    #[error(transparent)]
+    Stale(#[from] StalePlan),
+}
+
+/// One partition's state as stored, and its open chunk.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// As last committed.
+    pub position: Position,
+    chunk: OpenChunk,
+}
+
+/// The state of one slot.
+pub struct SlotState {
+    topics: StateTopics,
+    slot: Slot,
+    entries: BTreeMap<TopicPartition, Entry>,
+    /// One past the last offset-map record known: where the next one lies, or after.
+    map_floor: i64,
+}
+
+/// State that is being written, to be [`SlotState::committed`] once it is.
+#[derive(Default)]
+pub struct Planned {
+    /// What to write in the data's transaction.
+    pub writes: Vec<StateWrite>,
+    changes: Vec<(TopicPartition, Position, Option<Pending>)>,
+}
+
+impl Planned {
+    /// Adds what another plan writes.
+    pub fn add(&mut self, other: Self) {
+        self.writes.extend(other.writes);
+        self.changes.extend(other.changes);
+    }
+}
+
+impl SlotState {
+    /// Reads the slot's state to the high watermarks, committed records only.
+    ///
+    /// # Errors
+    /// The cluster's answer, or state that this version cannot use.
+    pub fn load(cluster: &Cluster, topics: &StateTopics, slot: Slot) -> Result<Self, StateError> {
+        let positions = read_positions(cluster, topics, slot)?;
+        let from = positions.values().map(|position| position.map.from).min();
+        let mut readers = BTreeMap::new();
+        // Without positions there is nothing in the map either.
+        let mut map_floor = 0;
+        if let Some(from) = from {
+            map_floor = from;
+            map_floor = map_floor.max(read_map(cluster, topics, slot, from, &mut readers)?);
+        }
+        let mut entries = BTreeMap::new();
+        for (partition, position) in positions {
+            let reader = readers.remove(&partition).unwrap_or_default();
+            let chunk = reader
+                .open_chunk(&position)
+                .map_err(|source| StateError::Fold {
+                    partition: partition.clone(),
+                    source,
+                })?;
+            entries.insert(partition, Entry { position, chunk });
+        }
+        Ok(Self {
+            topics: topics.clone(),
+            slot,
+            entries,
+            map_floor,
+        })
+    }
+
+    /// The partition's stored state.
+    pub fn get(&self, partition: &TopicPartition) -> Option<&Entry> {
+        self.entries.get(partition)
+    }
+
+    /// State for a partition never mirrored before, beginning at `origin`.
+    pub fn enrol(&self, partition: &TopicPartition, origin: Origin, flow_epoch: u64) -> Planned {
+        let position = Position {
+            source_offset: origin.source,
+            source_leader_epoch: None,
+            source_topic_id: None,
+            target_offset: origin.target,
+            source_end_offset: None,
+            source_end_seen_at_ms: None,
+            started_at: origin,
+            flow_epoch,
+            map: MapCursor {
+                chunk: 0,
+                delta: 0,
+                from: self.map_floor,
+            },
+            records: 0,
+        };
+        Planned {
+            writes: vec![self.position_write(partition, &position)],
+            changes: vec![(partition.clone(), position, None)],
+        }
+    }
+
+    /// What to write for what was copied.
+    ///
+    /// # Errors
+    /// Copies that do not follow those before them.
+    pub fn plan(
+        &self,
+        copied: Vec<Copied>,
+        ends: &dyn Fn(&TopicPartition) -> Option<understudy_domain::SourceOffset>,
+    ) -> Result<Planned, StateError> {
+        let mut planned = Planned::default();
+        for copied in copied {
+            let Some(entry) = self.entries.get(&copied.partition) else {
+                continue;
+            };
+            let partition = copied.partition;
+            let mut position = entry.position.clone();
+            position.source_offset = position.source_offset.max(copied.source_offset);
+            position.source_leader_epoch = copied.leader_epoch.or(position.source_leader_epoch);
+            position.records += copied.runs.iter().map(|run| run.length).sum::<u64>();
+            if let Some(last) = copied.runs.last() {
+                position.target_offset = last.target_end();
+            }
+            if let Some(end) = ends(&partition) {
+                position.source_end_offset = Some(end);
+                position.source_end_seen_at_ms = Some(now_ms());
+            }
+            let mut pending = None;
+            if !copied.runs.is_empty() {
+                let plan = entry
+                    .chunk
+                    .plan(copied.runs)
+                    .map_err(|source| StateError::Run {
+                        partition: partition.clone(),
+                        source,
+                    })?;
+                for record in plan.writes() {
+                    planned.writes.push(StateWrite {
+                        kind: OFFSET_MAP,
+                        place: TopicPartition::new(
+                            self.topics.offset_map(),
+                            partition_of(self.slot),
+                        ),
+                        key: record.key(&partition).encode(),
+                        value: record.encode(),
+                    });
+                }
+                let from = if plan.seals() {
+                    self.map_floor
+                } else {
+                    position.map.from
+                };
+                position.map = plan.cursor(from);
+                pending = Some(plan);
+            }
+            planned
+                .writes
+                .push(self.position_write(&partition, &position));
+            planned.changes.push((partition, position, pending));
+        }
+        Ok(planned)
+    }
+
+    /// The transaction with `planned` was committed; `map_offset` is the last offset-map record's place.
+    ///
+    /// # Errors
+    /// The plan was made on other state: a fault of ours.
+    pub fn committed(
+        &mut self,
+        planned: Planned,
+        map_offset: Option<i64>,
+    ) -> Result<(), StateError> {
+        for (partition, position, pending) in planned.changes {
+            let entry = self.entries.entry(partition).or_insert_with(|| Entry {
+                position: position.clone(),
+                chunk: OpenChunk::new(),
+            });
+            entry.position = position;
+            if let Some(pending) = pending {
+                entry.chunk.commit(pending)?;
+            }
+        }
+        if let Some(offset) = map_offset {
+            self.map_floor = self.map_floor.max(offset + 1);
+        }
+        Ok(())
+    }
+
+    fn position_write(&self, partition: &TopicPartition, position: &Position) -> StateWrite {
+        StateWrite {
+            kind: POSITIONS,
+            place: TopicPartition::new(self.topics.positions(), partition_of(self.slot)),
+            key: Position::key(partition),
+            value: position.encode(),
+        }
+    }
+}
+
+fn partition_of(slot: Slot) -> i32 {
+    i32::try_from(slot.get()).unwrap_or(i32::MAX)
+}
+
+/// The slot's positions, as committed.
+///
+/// # Errors
+/// The cluster's answer, or a record that this version cannot read.
+pub fn read_positions(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    slot: Slot,
+) -> Result<BTreeMap<TopicPartition, Position>, StateError> {
+    let topic = topics.positions();
+    let mut latest: BTreeMap<Vec<u8>, StateRecord> = BTreeMap::new();
+    cluster.read_to_end(
+        &TopicPartition::new(topic.as_str(), partition_of(slot)),
+        0,
+        WITHIN,
+        |record| {
+            latest.insert(record.0.clone(), record);
+        },
+    )?;
+    let mut positions = BTreeMap::new();
+    for (key, value, offset) in latest.into_values() {
+        let Some(value) = value else { continue };
+        let decoded =
+            Position::decode_key(&key).and_then(|name| Ok((name, Position::decode(&value)?)));
+        let (name, position) = decoded.map_err(|source| StateError::Decode {
+            topic: topic.clone(),
+            slot,
+            offset,
+            source,
+        })?;
+        positions.insert(name, position);
+    }
+    Ok(positions)
+}
+
+/// Reads the slot's offset map from `from`; one past its last record.
+fn read_map(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    slot: Slot,
+    from: i64,
+    readers: &mut BTreeMap<TopicPartition, MapReader>,
+) -> Result<i64, StateError> {
+    let topic = topics.offset_map();
+    let (mut end, mut failed) = (from, None);
+    cluster.read_to_end(
+        &TopicPartition::new(topic.as_str(), partition_of(slot)),
+        from,
+        WITHIN,
+        |(key, value, offset)| {
+            end = end.max(offset + 1);
+            match (MapKey::decode(&key), value) {
+                (Ok(key), Some(value)) => match MapRecord::decode(&value) {
+                    Ok(record) => readers
+                        .entry(key.partition().clone())
+                        .or_default()
+                        .read(record),
+                    Err(source) => {
+                        failed.get_or_insert((offset, source));
+                    }
+                },
+                (Ok(MapKey::Chunk { partition, chunk }), None) => {
+                    readers.entry(partition).or_default().forget(chunk);
+                }
+                (Ok(MapKey::Delta { .. }), None) => {}
+                (Err(source), _) => {
+                    failed.get_or_insert((offset, source));
+                }
+            }
+        },
+    )?;
+    match failed {
+        Some((offset, source)) => Err(StateError::Decode {
+            topic,
+            slot,
+            offset,
+            source,
+        }),
+        None => Ok(end),
+    }
+}
+
+/// Everything stored of a flow: each partition's position and whole offset map.
+///
+/// # Errors
+/// As [`SlotState::load`].
+pub fn read_all(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    slots: u32,
+) -> Result<BTreeMap<TopicPartition, (Position, OffsetMap)>, StateError> {
+    let mut all = BTreeMap::new();
+    for slot in (0..slots).map(Slot::new) {
+        // Positions first: a map that is newer than its position can be cut back to it, an older one cannot.
+        let positions = read_positions(cluster, topics, slot)?;
+        let mut readers = BTreeMap::new();
+        if !positions.is_empty() {
+            read_map(cluster, topics, slot, 0, &mut readers)?;
+        }
+        let named: BTreeSet<_> = positions.keys().cloned().collect();
+        readers.retain(|partition, _| named.contains(partition));
+        for (partition, position) in positions {
+            let reader = readers.remove(&partition).unwrap_or_default();
+            let map = reader
+                .offset_map(&position)
+                .map_err(|source| StateError::Fold {
+                    partition: partition.clone(),
+                    source,
+                })?;
+            all.insert(partition, (position, map));
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,190 @@
+//! `understudy status`: where a flow stands, from its state on the target and the source's ends.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use understudy_domain::{FlowState, SourceOffset};
+use understudy_kafka::ffi::admin::{Edge, Edges};
+use understudy_kafka::{Cluster, Fault};
+
+use crate::Report;
+use crate::catalog::explain;
+use crate::config::Flow;
+use crate::flow_record::{self, FlowError};
+use crate::slot_state::{StateError, read_positions};
+
+/// Time limit of one call.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a tool has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// The target is needed for every answer.
+    #[error("{0}")]
+    Target(String),
+    /// The source is needed for this answer.
+    #[error("{0}")]
+    Source(String),
+    /// The flow's record.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+    /// The flow's state.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// There is no such flow.
+    #[error("the target has no flow {0}; it is made when `understudy replicate` first runs")]
+    NoFlow(String),
+}
+
+/// A flow's status.
+#[derive(Serialize)]
+pub struct Status {
+    flow: String,
+    source: String,
+    target: String,
+    state: &'static str,
+    epoch: u64,
+    slots: u32,
+    /// Why the source's ends are not known, if they are not.
+    source_unreachable: Option<String>,
+    lag_records: Option<u64>,
+    partitions: Vec<Line>,
+    #[serde(skip)]
+    running: bool,
+}
+
+#[derive(Serialize)]
+struct Line {
+    topic: String,
+    partition: i32,
+    source_offset: i64,
+    target_offset: i64,
+    source_end_offset: Option<i64>,
+    lag_records: Option<u64>,
+    records: u64,
+}
+
+/// Reads it.
+///
+/// # Errors
+/// The target does not answer, or holds no such flow.
+pub fn read(flow: &Flow) -> Result<Status, ToolError> {
+    let target = open_target(flow)?;
+    let record = flow_record::read(&target, flow)?
+        .ok_or_else(|| ToolError::NoFlow(flow.name.to_string()))?;
+    let mut all = Vec::new();
+    for slot in 0..record.slots.get() {
+        all.extend(read_positions(
+            &target,
+            &flow.state,
+            understudy_domain::Slot::new(slot),
+        )?);
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    let ends = Cluster::open(&flow.source)
+        .and_then(|source| source.edges(all.iter().map(|(name, _)| name), Edge::LastStable, WITHIN))
+        .map_err(|fault| explain(&flow.source, &fault));
+    let (ends, source_unreachable) = match ends {
+        Ok(ends) => (ends, None),
+        Err(reason) => (Edges::new(), Some(reason)),
+    };
+    let partitions: Vec<Line> = all
+        .iter()
+        .map(|(name, position)| {
+            let end = ends
+                .get(name)
+                .and_then(|end| end.as_ref().ok())
+                .map(|end| SourceOffset::new(*end));
+            Line {
+                topic: name.topic.to_string(),
+                partition: name.partition,
+                source_offset: position.source_offset.get(),
+                target_offset: position.target_offset.get(),
+                source_end_offset: end.or(position.source_end_offset).map(SourceOffset::get),
+                lag_records: end.map(|end| {
+                    u64::try_from(end.get() - position.source_offset.get()).unwrap_or_default()
+                }),
+                records: position.records,
+            }
+        })
+        .collect();
+    Ok(Status {
+        flow: flow.name.to_string(),
+        source: flow.source.alias.clone(),
+        target: flow.target.alias.clone(),
+        state: record.state.name(),
+        epoch: record.epoch,
+        slots: record.slots.get(),
+        lag_records: source_unreachable
+            .is_none()
+            .then(|| partitions.iter().filter_map(|line| line.lag_records).sum()),
+        source_unreachable,
+        partitions,
+        running: record.state == FlowState::Running,
+    })
+}
+
+/// The target, once it has answered.
+///
+/// # Errors
+/// It does not.
+pub fn open_target(flow: &Flow) -> Result<Cluster, ToolError> {
+    let unreachable = |fault: Fault| ToolError::Target(explain(&flow.target, &fault));
+    let target = Cluster::open(&flow.target).map_err(unreachable)?;
+    if target
+        .topic(&flow.state.flow(), WITHIN)
+        .map_err(unreachable)?
+        .is_none()
+    {
+        return Err(ToolError::NoFlow(flow.name.to_string()));
+    }
+    Ok(target)
+}
+
+impl Report for Status {
+    fn holds(&self) -> bool {
+        self.running && self.source_unreachable.is_none()
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "flow {}: {} -> {}, {}, epoch {}, {} slots",
+            self.flow, self.source, self.target, self.state, self.epoch, self.slots
+        )?;
+        match (&self.source_unreachable, self.lag_records) {
+            (Some(reason), _) => writeln!(f, "lag unknown: {reason}")?,
+            (None, lag) => writeln!(f, "lag: {} records", lag.unwrap_or_default())?,
+        }
+        let width = self
+            .partitions
+            .iter()
+            .map(|line| line.topic.len())
+            .max()
+            .unwrap_or(5)
+            .max(5);
+        writeln!(
+            f,
+            "\n{:width$}  partition  source offset     source end            lag  target offset",
+            "topic"
+        )?;
+        let unknown = || "?".to_owned();
+        for line in &self.partitions {
+            writeln!(
+                f,
+                "{:width$}  {:>9}  {:>13}  {:>13}  {:>13}  {:>13}",
+                line.topic,
+                line.partition,
+                line.source_offset,
+                line.source_end_offset
+                    .map_or_else(unknown, |end| end.to_string()),
+                line.lag_records.map_or_else(unknown, |lag| lag.to_string()),
+                line.target_offset,
+            )?;
+        }
+        Ok(())
+    }
+}

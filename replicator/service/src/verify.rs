@@ -1,0 +1,206 @@
+//! `understudy verify`: is what was copied really there?
+//!
+//! By counts: the map must hold as many records as the position says were copied, end where the position ends, and lie
+//! within the target's log. With `--deep`, both sides are read and compared record by record.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use understudy_domain::{OffsetMap, Position, TopicPartition};
+use understudy_kafka::Cluster;
+use understudy_kafka::ffi::admin::{Edge, Edges};
+
+use crate::Report;
+use crate::catalog::explain;
+use crate::compare::{Comparison, compare};
+use crate::config::Flow;
+use crate::flow_record;
+use crate::slot_state::read_all;
+use crate::status::{ToolError, open_target};
+
+/// Time limit of one call.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// What was found.
+#[derive(Serialize)]
+pub struct Verification {
+    flow: String,
+    deep: bool,
+    holds: bool,
+    partitions: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    topic: String,
+    partition: i32,
+    copied: u64,
+    /// Not copied yet.
+    behind: u64,
+    #[serde(flatten)]
+    comparison: Option<Comparison>,
+    /// What is wrong, in words.
+    faults: Vec<String>,
+}
+
+/// Verifies a flow.
+///
+/// # Errors
+/// A cluster that does not answer, or state that cannot be read: nothing is known then.
+pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
+    let target = open_target(flow)?;
+    let record = flow_record::read(&target, flow)?
+        .ok_or_else(|| ToolError::NoFlow(flow.name.to_string()))?;
+    let all = read_all(&target, &flow.state, record.slots.get())?;
+    let at_source = |fault| ToolError::Source(explain(&flow.source, &fault));
+    let at_target = |fault| ToolError::Target(explain(&flow.target, &fault));
+    let source = Cluster::open(&flow.source).map_err(at_source)?;
+    let source_starts = source
+        .edges(all.keys(), Edge::Earliest, WITHIN)
+        .map_err(at_source)?;
+    let source_ends = source
+        .edges(all.keys(), Edge::LastStable, WITHIN)
+        .map_err(at_source)?;
+    let target_starts = target
+        .edges(all.keys(), Edge::Earliest, WITHIN)
+        .map_err(at_target)?;
+    let target_ends = target
+        .edges(all.keys(), Edge::HighWatermark, WITHIN)
+        .map_err(at_target)?;
+    let mut partitions = Vec::new();
+    for (name, (position, map)) in &all {
+        let mut faults = counts(name, position, map, &target_ends);
+        let end = offset(&source_ends, name).unwrap_or(position.source_offset.get());
+        let mut comparison = None;
+        if deep {
+            let compacted = source
+                .topic_config(&name.topic, "cleanup.policy", WITHIN)
+                .ok()
+                .flatten();
+            let found = compare(
+                flow,
+                name,
+                position,
+                map,
+                offset(&source_starts, name).unwrap_or_default(),
+                offset(&target_starts, name).unwrap_or_default(),
+                compacted.is_some_and(|policy| policy.contains("compact")),
+            )
+            .map_err(|fault| ToolError::Target(fault.to_string()))?;
+            faults.extend(found.faults());
+            comparison = Some(found);
+        }
+        partitions.push(Line {
+            topic: name.topic.to_string(),
+            partition: name.partition,
+            copied: map.copied(),
+            behind: u64::try_from(end - position.source_offset.get()).unwrap_or_default(),
+            comparison,
+            faults,
+        });
+    }
+    let holds = partitions.iter().all(|line| line.faults.is_empty());
+    Ok(Verification {
+        flow: flow.name.to_string(),
+        deep,
+        holds,
+        partitions,
+    })
+}
+
+fn offset(edges: &Edges, name: &TopicPartition) -> Option<i64> {
+    edges.get(name).and_then(|edge| edge.as_ref().ok()).copied()
+}
+
+fn counts(
+    name: &TopicPartition,
+    position: &Position,
+    map: &OffsetMap,
+    target_ends: &Edges,
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    // Where the map's oldest chunks are gone it holds fewer records than were ever copied.
+    if map
+        .begins()
+        .is_some_and(|origin| origin == position.started_at)
+        && map.copied() != position.records
+    {
+        faults.push(format!(
+            "the map holds {} records, {} were copied",
+            map.copied(),
+            position.records
+        ));
+    }
+    match map.last() {
+        Some(last) if last.target_end() != position.target_offset => faults.push(format!(
+            "the map ends at target offset {}, the position at {}",
+            last.target_end(),
+            position.target_offset
+        )),
+        Some(_) | None => {}
+    }
+    match target_ends.get(name) {
+        Some(Ok(end)) if *end < position.target_offset.get() => faults.push(format!(
+            "the target's log ends at {end}, copies went up to {}: the target lost records",
+            position.target_offset
+        )),
+        Some(Ok(_)) => {}
+        Some(Err(code)) => faults.push(format!("the target answered {code}")),
+        None => faults.push("the target does not know this partition".to_owned()),
+    }
+    faults
+}
+
+impl Report for Verification {
+    fn holds(&self) -> bool {
+        self.holds
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.deep { "by content" } else { "by counts" };
+        writeln!(
+            f,
+            "flow {}, verified {how}: {}\n",
+            self.flow,
+            if self.holds {
+                "it holds"
+            } else {
+                "IT DOES NOT HOLD"
+            }
+        )?;
+        let width = self
+            .partitions
+            .iter()
+            .map(|line| line.topic.len())
+            .max()
+            .unwrap_or(5)
+            .max(5);
+        write!(f, "{:width$}  partition         copied  behind", "topic")?;
+        if self.deep {
+            write!(f, "       compared     lost  doubled  altered")?;
+        }
+        writeln!(f)?;
+        for line in &self.partitions {
+            write!(
+                f,
+                "{:width$}  {:>9}  {:>13}  {:>6}",
+                line.topic, line.partition, line.copied, line.behind
+            )?;
+            if let Some(found) = &line.comparison {
+                write!(
+                    f,
+                    "  {:>13}  {:>7}  {:>7}  {:>7}",
+                    found.compared, found.lost, found.doubled, found.altered
+                )?;
+            }
+            writeln!(f)?;
+            for fault in &line.faults {
+                writeln!(f, "    {fault}")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+//! The mirroring process, from start to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use understudy_kafka::{Cluster, Fault};
+
+use crate::board::{Board, Part};
+use crate::catalog::{Catalog, Discovery, explain};
+use crate::config::Flow;
+use crate::flow_record::{self, FlowError};
+use crate::http::{Page, router};
+use crate::membership;
+use crate::metrics::Metrics;
+use crate::slot::Context;
+
+/// Time limit of one call while starting.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Why the process cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The page's address.
+    #[error("cannot listen on {address}; choose another http.listen")]
+    Listen {
+        /// As configured.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The machine refuses a thread or a signal handler.
+    #[error("cannot start")]
+    Start(#[source] std::io::Error),
+    /// The flow does not fit what is there.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+    /// A client could not be made.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What no waiting will heal: the page's port is taken, or the flow does not fit the clusters.
+pub fn replicate(flow: Flow) -> Result<(), WorkerError> {
+    let flow = Arc::new(flow);
+    let board = Board::default();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry, board.clone());
+    board.not_ready(Part::Start, "connecting");
+    let page = Page {
+        flow: flow.clone(),
+        board: board.clone(),
+        registry: Arc::new(registry),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(WorkerError::Start)?;
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind(flow.listen))
+        .map_err(|source| WorkerError::Listen {
+            address: flow.listen,
+            source,
+        })?;
+    tracing::info!(flow = %flow.name, source = %flow.source.alias, target = %flow.target.alias, listen = %flow.listen, "worker started");
+    let (done, finished) = tokio::sync::oneshot::channel();
+    let mirror = std::thread::Builder::new()
+        .name("mirror".to_owned())
+        .spawn({
+            let (flow, stop) = (flow.clone(), stop.clone());
+            move || {
+                let result = mirror(&flow, &board, metrics, &stop);
+                // Nobody listens any more once the server has stopped.
+                let _stopped = done.send(());
+                result
+            }
+        })
+        .map_err(WorkerError::Start)?;
+    let served = runtime.block_on(serve(listener, page, finished));
+    stop.store(true, Ordering::Relaxed);
+    let result = mirror.join().unwrap_or(Ok(()));
+    tracing::info!(flow = %flow.name, "worker stopped");
+    served.map_err(WorkerError::Start)?;
+    result
+}
+
+/// Serves the page until a signal comes or the mirror has ended.
+async fn serve(
+    listener: tokio::net::TcpListener,
+    page: Page,
+    finished: tokio::sync::oneshot::Receiver<()>,
+) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let server = axum::serve(listener, router(page));
+    tokio::select! {
+        served = async { server.await } => served,
+        _ = terminate.recv() => Ok(tracing::info!(signal = "SIGTERM", "stopping")),
+        _ = interrupt.recv() => Ok(tracing::info!(signal = "SIGINT", "stopping")),
+        _ = finished => Ok(()),
+    }
+}
+
+/// Prepares the flow, then holds slots until `stop`.
+fn mirror(
+    flow: &Arc<Flow>,
+    board: &Board,
+    metrics: Metrics,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), WorkerError> {
+    let Some(generation) = prepare(flow, board, stop)? else {
+        return Ok(());
+    };
+    board.ready(&Part::Start);
+    let catalog = Catalog::default();
+    let discovery = Discovery::new(flow.clone(), catalog.clone(), board.clone())?;
+    let looking = std::thread::Builder::new()
+        .name("discovery".to_owned())
+        .spawn({
+            let stop = stop.clone();
+            move || discovery.run(&stop)
+        })
+        .map_err(WorkerError::Start)?;
+    let context = Context {
+        flow: flow.clone(),
+        generation,
+        catalog,
+        board: board.clone(),
+        metrics,
+    };
+    let held = membership::run(context, stop);
+    stop.store(true, Ordering::Relaxed);
+    // The thread ends within its calls' time limits; a panic in it was already reported.
+    drop(looking.join());
+    Ok(held?)
+}
+
+/// Reaches both clusters, makes the state topics and the flow's record; tries again for what may heal.
+/// `None` when told to stop before that.
+fn prepare(flow: &Flow, board: &Board, stop: &AtomicBool) -> Result<Option<u64>, WorkerError> {
+    let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
+    let mut wait = Duration::from_millis(250);
+    while !stop.load(Ordering::Relaxed) {
+        match attempt(flow, board, &source, &target) {
+            Ok(generation) => return Ok(Some(generation)),
+            Err((_, error)) if !error.may_heal() => return Err(error.into()),
+            Err((part, error)) => {
+                let end = if part == Part::Source {
+                    &flow.source
+                } else {
+                    &flow.target
+                };
+                let reason = match &error {
+                    FlowError::Fault(fault) => explain(end, fault),
+                    other => other.to_string(),
+                };
+                board.not_ready(part, &reason);
+            }
+        }
+        let until = std::time::Instant::now() + wait;
+        while std::time::Instant::now() < until && !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        wait = (wait * 2).min(Duration::from_secs(5));
+    }
+    Ok(None)
+}
+
+fn attempt(
+    flow: &Flow,
+    board: &Board,
+    source: &Cluster,
+    target: &Cluster,
+) -> Result<u64, (Part, FlowError)> {
+    let source_id = source
+        .id(WITHIN)
+        .map_err(|fault| (Part::Source, fault.into()))?;
+    board.ready(&Part::Source);
+    board.hold().source_cluster_id = Some(source_id.clone());
+    let at_target = |error: FlowError| (Part::Target, error);
+    let target_id = target.id(WITHIN).map_err(|fault| at_target(fault.into()))?;
+    board.hold().target_cluster_id = Some(target_id.clone());
+    make_state_topics(flow, target).map_err(|fault| at_target(fault.into()))?;
+    let record =
+        flow_record::read_or_create(target, flow, &source_id, &target_id).map_err(at_target)?;
+    board.ready(&Part::Target);
+    Ok(record.generation)
+}
+
+fn make_state_topics(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
+    let slots = i32::try_from(flow.slots.get()).unwrap_or(i32::MAX);
+    let compacted: &[(&str, &str)] = &[("cleanup.policy", "compact")];
+    let topics = [
+        (flow.state.flow(), 1, compacted),
+        (flow.state.positions(), slots, compacted),
+        (flow.state.offset_map(), slots, compacted),
+        (flow.state.slots(), slots, &[]),
+    ];
+    for (name, partitions, configs) in topics {
+        if target.topic(&name, WITHIN)?.is_none() {
+            target.create_topic(&name, partitions, configs, WITHIN)?;
+        }
+    }
+    Ok(())
+}
