@@ -74,6 +74,8 @@ impl BrokerConfig<'_> {
         } else {
             ("1", "1")
         };
+        // A killed broker is let in again only when its old session has ended.
+        let session_ms = if self.all.len() >= 3 { "6000" } else { "3000" };
         vec![
             ("process.roles", "broker,controller".to_owned()),
             ("node.id", self.node.to_string()),

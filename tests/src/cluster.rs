@@ -12,6 +12,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
+use crate::archive::ensure_class_archive;
 use crate::broker::Broker;
 use crate::broker_config::{Addresses, BrokerConfig};
 use crate::certs::Certificates;
@@ -40,6 +41,7 @@ pub struct ClusterBuilder {
     properties: BTreeMap<String, String>,
     jvm: Option<Vec<String>>,
     quick_jit: bool,
+    share_classes: bool,
 }
 
 impl ClusterBuilder {
@@ -99,6 +101,11 @@ impl ClusterBuilder {
         self
     }
 
+    pub(crate) fn share_classes(mut self, share: bool) -> Self {
+        self.share_classes = share;
+        self
+    }
+
     /// Starts the cluster and waits until every broker serves.
     pub fn start(self) -> Result<Cluster> {
         if !matches!(self.brokers, 1 | 3) {
@@ -108,6 +115,9 @@ impl ClusterBuilder {
             )));
         }
         let kafka = Kafka::fetch(&self.version)?;
+        if self.share_classes {
+            ensure_class_archive(&kafka)?;
+        }
         let mut attempt = 1;
         loop {
             let cluster = self.build(&kafka)?;
@@ -261,6 +271,7 @@ impl Cluster {
             properties: BTreeMap::new(),
             jvm: None,
             quick_jit: true,
+            share_classes: true,
         }
     }
 

@@ -1,6 +1,9 @@
 //! How a JVM is started: class path, logging, class data sharing.
 
-use crate::error::Result;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+
+use crate::error::{Doing, Result};
 use crate::jars::Kafka;
 
 /// Options for a command line tool: quick to start, quiet.
@@ -24,11 +27,39 @@ fn common(kafka: &Kafka, log_level: &str) -> Result<Vec<String>> {
     } else {
         format!("-Dlog4j2.configurationFile={dir}/log4j2.properties")
     };
-    Ok(vec![
+    let mut options = vec![
         "-cp".to_owned(),
         kafka.class_path()?,
         "-Djava.awt.headless=true".to_owned(),
         format!("-Dlab.log.level={log_level}"),
         logging,
-    ])
+    ];
+    let archive = class_archive(kafka)?;
+    if archive.is_file() {
+        options.extend([
+            "-Xshare:auto".to_owned(),
+            format!("-XX:SharedArchiveFile={}", archive.display()),
+        ]);
+    }
+    Ok(options)
+}
+
+/// Where the archive of loaded classes for this JVM and these jars lies, if it has been made.
+pub(crate) fn class_archive(kafka: &Kafka) -> Result<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let java = std::env::split_paths(&path)
+        .map(|dir| dir.join("java"))
+        .find(|java| java.is_file());
+    if let Some(java) = java {
+        let java = java.canonicalize().doing("find java")?;
+        let modified = java
+            .metadata()
+            .and_then(|meta| meta.modified())
+            .doing("look at java")?;
+        (java, modified).hash(&mut hasher);
+    }
+    Ok(kafka
+        .dir()
+        .join(format!("classes-{:016x}.jsa", hasher.finish())))
 }

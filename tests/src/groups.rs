@@ -1,0 +1,85 @@
+//! Consumer groups: committing a place, looking one up, reading as a member.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use crate::cluster::Cluster;
+use crate::error::{Doing, LabError, Result};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+impl Cluster {
+    /// Commits places for a group without members.
+    pub fn commit_group(&self, group: &str, places: &[(&str, i32, i64)]) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, offset) in places {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                .doing("name a place")?;
+        }
+        self.member(group)?
+            .commit(&list, CommitMode::Sync)
+            .doing(format!("commit places of {group}"))
+    }
+
+    /// A group's places in a topic; partitions without one are absent.
+    pub fn group_places(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic, 0, self.partitions(topic)?.unwrap_or_default() - 1);
+        let found = self
+            .member(group)?
+            .committed_offsets(list, LIMIT)
+            .doing(format!("look up places of {group}"))?;
+        let place = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            Some((
+                element.partition(),
+                element.offset().to_raw().filter(|raw| *raw >= 0)?,
+            ))
+        };
+        Ok(found.elements().iter().filter_map(place).collect())
+    }
+
+    /// Reads as the only member of a group until `records` were read, and commits; returns the keys.
+    pub fn read_as_group(&self, group: &str, topic: &str, records: usize) -> Result<Vec<Vec<u8>>> {
+        let reader = self.member(group)?;
+        reader
+            .subscribe(&[topic])
+            .doing(format!("subscribe to {topic}"))?;
+        let deadline = Instant::now() + LIMIT * 2;
+        let mut keys = Vec::new();
+        while keys.len() < records {
+            if Instant::now() >= deadline {
+                let what = format!("{records} records of {topic} for {group}");
+                return Err(LabError::TooLate {
+                    what,
+                    waited: LIMIT * 2,
+                    hint: format!("; {} came", keys.len()),
+                });
+            }
+            if let Some(message) = reader.poll(Duration::from_millis(100)) {
+                let message = message.doing(format!("read {topic}"))?;
+                keys.push(message.key().unwrap_or_default().to_vec());
+                reader
+                    .store_offset_from_message(&message)
+                    .doing("note a place")?;
+            }
+        }
+        reader
+            .commit_consumer_state(CommitMode::Sync)
+            .doing(format!("commit places of {group}"))?;
+        Ok(keys)
+    }
+
+    fn member(&self, group: &str) -> Result<BaseConsumer> {
+        self.client()
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("session.timeout.ms", "6000")
+            .create()
+            .doing(format!("create a client for {group}"))
+    }
+}
