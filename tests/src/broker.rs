@@ -15,25 +15,49 @@ use crate::process::Process;
 /// One broker of a cluster. Its ports and log folder stay the same over restarts.
 #[derive(Debug)]
 pub struct Broker {
-    pub(crate) name: String,
-    pub(crate) node: usize,
-    pub(crate) addresses: Addresses,
-    pub(crate) dir: PathBuf,
+    name: String,
+    node: usize,
+    addresses: Addresses,
+    dir: PathBuf,
     /// Everything after `java`.
-    pub(crate) arguments: Vec<String>,
+    arguments: Vec<String>,
     /// Written by the methods below, one at a time.
-    pub(crate) running: Mutex<Running>,
-    pub(crate) _ports: Vec<Port>,
+    running: Mutex<Running>,
+    _ports: Vec<Port>,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Running {
+struct Running {
     process: Option<Process>,
     /// CPU time of processes that have ended.
     ended_cpu_seconds: f64,
 }
 
 impl Broker {
+    pub(crate) fn new(
+        name: String,
+        node: usize,
+        addresses: Addresses,
+        dir: PathBuf,
+        arguments: Vec<String>,
+        ports: Vec<Port>,
+    ) -> Self {
+        Self {
+            name,
+            node,
+            addresses,
+            dir,
+            arguments,
+            running: Mutex::default(),
+            _ports: ports,
+        }
+    }
+
+    /// How errors call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its node id, from 1.
     pub fn node(&self) -> usize {
         self.node

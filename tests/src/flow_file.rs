@@ -97,6 +97,13 @@ impl FlowFile {
         self
     }
 
+    /// Puts its files and the workers' logs elsewhere than into the target's folder.
+    #[must_use]
+    pub fn in_folder(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = dir.into();
+        self
+    }
+
     /// Where its files and the workers' logs go.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -3,21 +3,24 @@
 //! Every record carries an id of its own, `<producer>-<partition>-<number>`, in its value and, where
 //! it has headers, in a header too. The number rises by one within a partition.
 
+mod connected;
+mod orders;
+mod running;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rand::Rng;
-use rand::rngs::StdRng;
-use rand::{SeedableRng, distr::Alphanumeric};
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseRecord, Producer};
 
 use crate::error::{Doing, LabError, Result};
+use connected::{Connected, Deliveries, flush};
+use orders::{Order, Orders};
+pub use running::RunningWorkload;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -337,219 +340,6 @@ impl Workload {
                 self.topic
             ))),
             count => Ok(count as i32),
-        }
-    }
-}
-
-/// A workload on a thread of its own. Stops when dropped.
-#[derive(Debug)]
-pub struct RunningWorkload {
-    stop: Arc<AtomicBool>,
-    written: Arc<AtomicU64>,
-    thread: Option<JoinHandle<Result<Produced>>>,
-}
-
-impl RunningWorkload {
-    /// Records handed to the producer so far.
-    pub fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    /// Stops after the transaction at hand; returns what was committed.
-    pub fn stop(mut self) -> Result<Produced> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.join()
-    }
-
-    /// Waits until everything is written; returns what was committed.
-    pub fn finish(mut self) -> Result<Produced> {
-        self.join()
-    }
-
-    fn join(&mut self) -> Result<Produced> {
-        let ended = self.thread.take().map(JoinHandle::join);
-        match ended {
-            Some(Ok(produced)) => produced,
-            Some(Err(_)) | None => Err(LabError::NotRunning {
-                name: "the workload's thread".to_owned(),
-            }),
-        }
-    }
-}
-
-impl Drop for RunningWorkload {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // Its result is nobody's any more.
-            let _ = thread.join();
-        }
-    }
-}
-
-type Connected = BaseProducer<Deliveries>;
-
-/// Counts what the brokers refused.
-#[derive(Debug, Default)]
-struct Deliveries {
-    /// Written by the producer's callbacks, read at the end.
-    failed: AtomicU64,
-}
-
-impl rdkafka::ClientContext for Deliveries {}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        // Records purged by an abort were never promised.
-        let purged = |error: &KafkaError| {
-            matches!(
-                error.rdkafka_error_code(),
-                Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
-            )
-        };
-        if result.as_ref().is_err_and(|(error, _)| !purged(error)) {
-            self.failed.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// The crate's own flush takes 100 ms whenever something is in flight; this one looks again at once.
-fn flush(producer: &Connected) -> Result<()> {
-    let deadline = Instant::now() + LIMIT;
-    while producer.in_flight_count() > 0 {
-        producer.poll(Duration::from_millis(1));
-        if Instant::now() >= deadline {
-            let hint = format!("; {} are in flight", producer.in_flight_count());
-            return Err(LabError::TooLate {
-                what: "records to be acknowledged".to_owned(),
-                waited: LIMIT,
-                hint,
-            });
-        }
-    }
-    Ok(())
-}
-
-/// One record to be written.
-struct Order {
-    partition: i32,
-    key: String,
-    value: Option<Vec<u8>>,
-    headers: Option<OwnedHeaders>,
-}
-
-/// Makes orders, the same ones for the same producer name.
-struct Orders<'a> {
-    workload: &'a Workload,
-    partitions: i32,
-    next: Vec<u64>,
-    number: u64,
-    random: StdRng,
-    /// Text to fill values with: it compresses about as well as real JSON does.
-    filling: String,
-}
-
-impl<'a> Orders<'a> {
-    fn new(workload: &'a Workload, partitions: i32) -> Self {
-        let seed = workload
-            .producer
-            .bytes()
-            .fold(7u64, |seed, byte| seed.wrapping_mul(31) + u64::from(byte));
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut filling = String::new();
-        while filling.len() < workload.value_bytes + 4_096 {
-            let sku: String = (0..8)
-                .map(|_| char::from(random.sample(Alphanumeric)))
-                .collect();
-            let (quantity, cents) = (random.random_range(1..20), random.random_range(100..99_999));
-            filling += &format!(
-                "{{\\\"sku\\\":\\\"{sku}\\\",\\\"quantity\\\":{quantity},\\\"cents\\\":{cents}}},"
-            );
-        }
-        let next = vec![0; usize::try_from(partitions).unwrap_or_default()];
-        Self {
-            workload,
-            partitions,
-            next,
-            number: 0,
-            random,
-            filling,
-        }
-    }
-
-    fn next(&mut self) -> Order {
-        let partition = self.random.random_range(0..self.partitions);
-        let number = self.next.get_mut(partition as usize).map_or(0, |next| {
-            *next += 1;
-            *next - 1
-        });
-        self.number += 1;
-        let id = format!("{}-{partition}-{number}", self.workload.producer);
-        let key = match self.workload.keys {
-            // Spread over the partitions so that a key always lies in the same one.
-            Some(keys) => format!("k{}-{partition}", self.random.random_range(0..keys)),
-            None => format!("customer-{}", self.random.random_range(0..100_000)),
-        };
-        let every = self.workload.tombstone_every;
-        let tombstone = every > 0 && self.number.is_multiple_of(every);
-        let value = (!tombstone).then(|| self.value(&id));
-        Order {
-            partition,
-            key,
-            value,
-            headers: self.headers(&id, tombstone),
-        }
-    }
-
-    fn value(&mut self, id: &str) -> Vec<u8> {
-        let mut value = format!("{{\"id\":\"{id}\",\"lines\":\"");
-        let wanted = self.workload.value_bytes.saturating_sub(value.len() + 2);
-        let start = self.random.random_range(0..4_096);
-        value += self.filling.get(start..start + wanted).unwrap_or_default();
-        value += "\"}";
-        value.into_bytes()
-    }
-
-    /// None for most; a tombstone always has its id; now and then a null, an empty or a doubled one.
-    fn headers(&self, id: &str, tombstone: bool) -> Option<OwnedHeaders> {
-        let with_id = || {
-            OwnedHeaders::new().insert(Header {
-                key: "id",
-                value: Some(id),
-            })
-        };
-        match self.number % 20 {
-            0 => Some(with_id().insert(Header {
-                key: "trace",
-                value: None::<&str>,
-            })),
-            5 => Some(
-                with_id()
-                    .insert(Header {
-                        key: "via",
-                        value: Some("a"),
-                    })
-                    .insert(Header {
-                        key: "via",
-                        value: Some("b"),
-                    })
-                    .insert(Header {
-                        key: "via",
-                        value: Some("a"),
-                    }),
-            ),
-            10 => Some(with_id().insert(Header {
-                key: "",
-                value: Some(""),
-            })),
-            15 => Some(with_id().insert(Header {
-                key: "blob",
-                value: Some(&[0u8, 255, 10, 13][..]),
-            })),
-            _ if tombstone => Some(with_id()),
-            _ => None,
         }
     }
 }

@@ -1,0 +1,247 @@
+//! What a cluster is to be like, and bringing it up.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use crate::archive::ensure_class_archive;
+use crate::broker::Broker;
+use crate::broker_config::{Addresses, BrokerConfig};
+use crate::certs::Certificates;
+use crate::cluster::Cluster;
+use crate::error::{Doing, LabError, Result};
+use crate::format::{User, format_log_dir, random_id};
+use crate::jars::{DEFAULT_VERSION, Kafka};
+use crate::java::server_options;
+use crate::link::Link;
+use crate::ports::Port;
+use crate::scratch::Scratch;
+
+const ATTEMPTS: usize = 3;
+
+/// What a cluster is to be like.
+#[derive(Debug, Clone)]
+pub struct ClusterBuilder {
+    alias: String,
+    brokers: usize,
+    version: String,
+    dir: Option<PathBuf>,
+    allow_everyone_if_no_acl: bool,
+    users: Vec<User>,
+    properties: BTreeMap<String, String>,
+    jvm: Option<Vec<String>>,
+    quick_jit: bool,
+    share_classes: bool,
+}
+
+impl ClusterBuilder {
+    pub(crate) fn new(alias: String) -> Self {
+        Self {
+            alias,
+            brokers: 1,
+            version: DEFAULT_VERSION.to_owned(),
+            dir: None,
+            allow_everyone_if_no_acl: true,
+            users: Vec::new(),
+            properties: BTreeMap::new(),
+            jvm: None,
+            quick_jit: true,
+            share_classes: true,
+        }
+    }
+
+    /// How many brokers: 1 (the default) or 3; with 3, topics have three replicas, two in sync.
+    #[must_use]
+    pub fn brokers(mut self, brokers: usize) -> Self {
+        self.brokers = brokers;
+        self
+    }
+
+    /// Kafka's version; [`DEFAULT_VERSION`] by default.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// Where data and logs go. It is kept; without it, a temporary folder is used and removed.
+    #[must_use]
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// `allow.everyone.if.no.acl.found`; true by default, as on MSK.
+    #[must_use]
+    pub fn allow_everyone_if_no_acl(mut self, allow: bool) -> Self {
+        self.allow_everyone_if_no_acl = allow;
+        self
+    }
+
+    /// A SCRAM user that is there from the start, at no cost once the cache knows it.
+    #[must_use]
+    pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        self.users.push((name.into(), password.into()));
+        self
+    }
+
+    /// Sets a broker property, over the lab's own.
+    #[must_use]
+    pub fn property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.insert(name.into(), value.into());
+        self
+    }
+
+    /// JVM options in place of the lab's heap sizes.
+    #[must_use]
+    pub fn jvm(mut self, options: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.jvm = Some(options.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Whether brokers compile quickly rather than well. True by default; a benchmark wants false.
+    #[must_use]
+    pub fn quick_jit(mut self, quick: bool) -> Self {
+        self.quick_jit = quick;
+        self
+    }
+
+    pub(crate) fn share_classes(mut self, share: bool) -> Self {
+        self.share_classes = share;
+        self
+    }
+
+    /// Starts the cluster and waits until every broker serves.
+    pub fn start(self) -> Result<Cluster> {
+        if !matches!(self.brokers, 1 | 3) {
+            return Err(LabError::Usage(format!(
+                "a cluster has 1 or 3 brokers, not {}",
+                self.brokers
+            )));
+        }
+        let kafka = Kafka::fetch(&self.version)?;
+        if self.share_classes {
+            ensure_class_archive(&kafka)?;
+        }
+        let mut attempt = 1;
+        loop {
+            let cluster = self.build(&kafka)?;
+            match cluster.start_all() {
+                Ok(()) => return Ok(cluster),
+                Err(LabError::Exited { tail, .. }) if attempt < ATTEMPTS && lost_a_port(&tail) => {
+                    attempt += 1
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn build(&self, kafka: &Kafka) -> Result<Cluster> {
+        let scratch = if self.dir.is_none() {
+            Some(Scratch::create(&self.alias)?)
+        } else {
+            None
+        };
+        let dir = self
+            .dir
+            .as_deref()
+            .or(scratch.as_ref().map(Scratch::path))
+            .unwrap_or(Path::new("."));
+        fs::create_dir_all(dir).doing(format!("create {}", dir.display()))?;
+        let dir = dir
+            .canonicalize()
+            .doing(format!("find {}", dir.display()))?;
+        let certificates = Certificates::create(&dir, &self.alias)?;
+        let link = Link::new();
+        let cluster_id = random_id();
+        let places = (0..self.brokers)
+            .map(|_| place(&link))
+            .collect::<Result<Vec<_>>>()?;
+        let all: Vec<Addresses> = places.iter().map(|(addresses, _)| *addresses).collect();
+        let mut brokers = Vec::new();
+        for (index, (own, ports)) in places.into_iter().enumerate() {
+            let node = index + 1;
+            let broker_dir = dir.join(format!("broker-{node}"));
+            let log_dir = broker_dir.join("data");
+            if log_dir.exists() {
+                fs::remove_dir_all(&log_dir).doing(format!("remove {}", log_dir.display()))?;
+            }
+            format_log_dir(kafka, &self.users, &log_dir, &cluster_id, node)?;
+            let config = BrokerConfig {
+                node,
+                all: &all,
+                own,
+                log_dir: &log_dir,
+                certificates: &certificates,
+                allow_everyone_if_no_acl: self.allow_everyone_if_no_acl,
+                overrides: &self.properties,
+            };
+            let properties = broker_dir.join("server.properties");
+            fs::write(&properties, config.render())
+                .doing(format!("write {}", properties.display()))?;
+            let mut arguments = server_options(kafka, &self.jvm_options())?;
+            arguments.extend(["kafka.Kafka".to_owned(), properties.display().to_string()]);
+            let name = format!("broker {node} of {}", self.alias);
+            brokers.push(Broker::new(name, node, own, broker_dir, arguments, ports));
+        }
+        let (alias, kafka) = (self.alias.clone(), kafka.clone());
+        Ok(Cluster {
+            alias,
+            cluster_id,
+            kafka,
+            certificates,
+            brokers,
+            link,
+            dir,
+            _scratch: scratch,
+        })
+    }
+
+    fn jvm_options(&self) -> Vec<String> {
+        let heap = if self.brokers == 1 {
+            ["-Xms256M", "-Xmx1G"]
+        } else {
+            ["-Xms512M", "-Xmx512M"]
+        };
+        let mut options = self
+            .jvm
+            .clone()
+            .unwrap_or_else(|| heap.map(str::to_owned).to_vec());
+        if self.quick_jit {
+            options.push("-XX:TieredStopAtLevel=1".to_owned());
+        }
+        options
+    }
+}
+
+/// Reserves a broker's ports and opens its way through the link.
+fn place(link: &Link) -> Result<(Addresses, Vec<Port>)> {
+    let ports = (0..4)
+        .map(|_| Port::reserve())
+        .collect::<Result<Vec<_>>>()?;
+    let mut addresses = ports
+        .iter()
+        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port.number())));
+    let mut next = || {
+        addresses
+            .next()
+            .ok_or(LabError::Usage("a broker has four ports".to_owned()))
+    };
+    let (plaintext, sasl_ssl, controller, link_to) = (next()?, next()?, next()?, next()?);
+    let link_advertised = link.route(link_to)?;
+    Ok((
+        Addresses {
+            plaintext,
+            sasl_ssl,
+            controller,
+            link: link_to,
+            link_advertised,
+        },
+        ports,
+    ))
+}
+
+fn lost_a_port(log: &str) -> bool {
+    log.contains("Address already in use") || log.contains("BindException")
+}
