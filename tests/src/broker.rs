@@ -29,6 +29,8 @@ pub struct Broker {
 #[derive(Debug, Default)]
 struct Running {
     process: Option<Process>,
+    /// Started, and not asked to end since.
+    wanted: bool,
     /// CPU time of processes that have ended.
     ended_cpu_seconds: f64,
 }
@@ -96,16 +98,19 @@ impl Broker {
             &[],
             self.log(),
         )?);
+        running.wanted = true;
         Ok(())
     }
 
     /// SIGKILL; returns when it is gone.
     pub fn kill(&self) -> Result<()> {
+        self.running().wanted = false;
         self.with(Process::kill)
     }
 
     /// SIGTERM: a controlled shutdown. Returns at once; [`Self::wait`] waits for its end.
     pub fn terminate(&self) -> Result<()> {
+        self.running().wanted = false;
         self.with(Process::terminate)
     }
 
@@ -124,8 +129,11 @@ impl Broker {
         self.with(|process| process.wait(limit))
     }
 
-    /// An error with the end of its log if it has ended.
+    /// An error with the end of its log if it has ended although nobody asked it to.
     pub fn expect_running(&self) -> Result<()> {
+        if !self.running().wanted {
+            return Ok(());
+        }
         self.with(Process::expect_running)
     }
 

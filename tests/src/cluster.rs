@@ -177,7 +177,8 @@ impl Cluster {
                 ended = Some(error);
                 return Ok(());
             }
-            let silent = self.brokers.iter().find(|broker| {
+            let mut running = self.brokers.iter().filter(|broker| broker.is_running());
+            let silent = running.find(|broker| {
                 Listener::ALL
                     .iter()
                     .any(|listener| TcpStream::connect(broker.address(*listener)).is_err())

@@ -203,6 +203,8 @@ pub struct Stat {
     pub cpu_seconds: f64,
     /// When it was started, in clock ticks since boot: with the id, its identity.
     pub started_ticks: u64,
+    /// It has ended, but its parent has not looked yet.
+    pub is_zombie: bool,
 }
 
 impl Stat {
@@ -216,6 +218,7 @@ impl Stat {
         Some(Self {
             cpu_seconds: (field(14)? + field(15)?) as f64 / ticks_per_second as f64,
             started_ticks: field(22)?,
+            is_zombie: fields.first() == Some(&"Z"),
         })
     }
 }

@@ -7,7 +7,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use understudy_tests::{
-    Cluster, Comparison, Judge, LinkState, Listener, Resource, Workload, client_config,
+    Cluster, Comparison, Judge, LinkState, Listener, OLDER_VERSION, Resource, Workload,
+    client_config,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -25,6 +26,27 @@ fn a_lab_breaks_and_mends_what_it_is_told_to() -> Outcome {
     the_judge_finds_every_fault(&source, &target)?;
     aborted_transactions_are_counted_apart(&source, &target)?;
     a_group_has_a_place(&source)
+}
+
+#[test]
+fn three_brokers_of_an_older_kafka_survive_the_loss_of_one() -> Outcome {
+    let cluster = Cluster::builder("use1")
+        .version(OLDER_VERSION)
+        .brokers(3)
+        .start()?;
+    cluster.create_topic("orders", 3, &[])?;
+    let lost = cluster.broker(2)?;
+    lost.kill()?;
+    cluster.wait_ready()?;
+    let produced = Workload::orders(cluster.client(), "orders")
+        .transactional(100, 0)
+        .run()?;
+    lost.start()?;
+    cluster.wait_ready()?;
+    let mut judge = Judge::new(&cluster, &cluster, "orders");
+    assert!(judge.compare()?.is_exact());
+    assert_eq!(judge.produced(), produced.committed);
+    Ok(())
 }
 
 fn every_listener_serves(cluster: &Cluster) -> Outcome {

@@ -33,7 +33,8 @@ struct Identity {
 
 impl Identity {
     fn is_alive(self) -> bool {
-        Stat::of(self.id).is_some_and(|stat| stat.started_ticks == self.started_ticks)
+        Stat::of(self.id)
+            .is_some_and(|stat| !stat.is_zombie && stat.started_ticks == self.started_ticks)
     }
 }
 
