@@ -50,10 +50,12 @@ impl Judge {
         }
     }
 
-    /// Reads both sides to their present ends, the target last, and compares.
+    /// Reads both sides to their present ends and compares.
+    ///
+    /// The target first: what is written meanwhile is then seen as not yet copied, never as foreign.
     pub fn compare(&mut self) -> Result<Comparison> {
-        self.source.read_to_end()?;
         self.target.read_to_end()?;
+        self.source.read_to_end()?;
         self.target_uncommitted.read_to_end()?;
         let mut whole = Comparison::of(&self.source.partitions, &self.target.partitions);
         let committed = self.target.count();
