@@ -1,5 +1,6 @@
 //! Metadata, offsets and topics of one cluster.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -29,7 +30,8 @@ pub type StateRecord = (Vec<u8>, Option<Vec<u8>>, i64);
 pub struct Cluster {
     endpoint: Endpoint,
     reader: Reader,
-    admin: AdminClient<Watch>,
+    /// Opened for the first call that changes or describes something: it costs a thread.
+    admin: OnceCell<AdminClient<Watch>>,
 }
 
 impl Cluster {
@@ -38,16 +40,24 @@ impl Cluster {
     /// # Errors
     /// A property that librdkafka refuses.
     pub fn open(endpoint: &Endpoint) -> Result<Self, Fault> {
-        let reader = Reader::new(&endpoint.reader(), endpoint.watch.clone())?;
-        let admin = endpoint
-            .admin()
-            .create_with_context(endpoint.watch.clone())
-            .map_err(|error| Fault::kafka(Operation::OpenClient, &endpoint.alias, error))?;
+        let reader = Reader::new(&endpoint.reader_to_end(), endpoint.watch.clone())?;
         Ok(Self {
             endpoint: endpoint.clone(),
             reader,
-            admin,
+            admin: OnceCell::new(),
         })
+    }
+
+    fn admin(&self) -> Result<&AdminClient<Watch>, Fault> {
+        if let Some(admin) = self.admin.get() {
+            return Ok(admin);
+        }
+        let admin = self
+            .endpoint
+            .admin()
+            .create_with_context(self.endpoint.watch.clone())
+            .map_err(|error| Fault::kafka(Operation::OpenClient, &self.endpoint.alias, error))?;
+        Ok(self.admin.get_or_init(|| admin))
     }
 
     /// The cluster that this is.
@@ -166,7 +176,7 @@ impl Cluster {
         let options = AdminOptions::new()
             .operation_timeout(Some(within))
             .request_timeout(Some(within));
-        let answer = pollster::block_on(self.admin.create_topics([&topic], &options))
+        let answer = pollster::block_on(self.admin()?.create_topics([&topic], &options))
             .map_err(|error| Fault::kafka(Operation::CreateTopic, name, error))?;
         for result in answer {
             match result {
@@ -197,7 +207,7 @@ impl Cluster {
         let options = AdminOptions::new().request_timeout(Some(within));
         let fault = |error| Fault::kafka(Operation::DescribeConfigs, name, error);
         let answers = pollster::block_on(
-            self.admin
+            self.admin()?
                 .describe_configs([&ResourceSpecifier::Topic(name)], &options),
         )
         .map_err(fault)?;
@@ -245,7 +255,7 @@ impl Cluster {
         if start >= high_watermark {
             return Ok(());
         }
-        let mut reader = Reader::new(&self.endpoint.reader(), self.endpoint.watch.clone())?;
+        let mut reader = Reader::new(&self.endpoint.reader_to_end(), self.endpoint.watch.clone())?;
         reader.start(partition, start)?;
         let mut fetched = Vec::new();
         loop {

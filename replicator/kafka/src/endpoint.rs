@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 use crate::watch::Watch;
 
 /// What one reader may hold fetched and decompressed, in KiB. With [`FETCH_BYTES`] it bounds a slot's memory.
-const READER_QUEUE_KIB: u32 = 8 * 1024;
+const READER_QUEUE_KIB: u32 = 4 * 1024;
 /// What one fetch may bring for one partition, in bytes as stored on the source.
-const FETCH_PARTITION_BYTES: u32 = 2 * 1024 * 1024;
+const FETCH_PARTITION_BYTES: u32 = 1024 * 1024;
 /// What one fetch may bring in all, in bytes as stored on the source.
-const FETCH_BYTES: u32 = 8 * 1024 * 1024;
+const FETCH_BYTES: u32 = 4 * 1024 * 1024;
 /// Until when brokers wait for a transaction whose producer went silent, in ms: an open one blocks
 /// `read_committed` readers of its partitions, so it is short.
 const TRANSACTION_TIMEOUT_MS: u32 = 15_000;
@@ -117,6 +119,13 @@ impl Endpoint {
         config
     }
 
+    /// A reader of what is there now: brokers tell the end at once instead of waiting for more.
+    pub fn reader_to_end(&self) -> ClientConfig {
+        let mut config = self.reader();
+        config.set("fetch.wait.max.ms", "10");
+        config
+    }
+
     /// A transactional producer under `transactional_id`.
     pub fn writer(&self, transactional_id: &str) -> ClientConfig {
         let mut config = self.common("writer");
@@ -125,8 +134,9 @@ impl Endpoint {
             .set("enable.idempotence", "true")
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string());
         self.or(&mut config, "compression.type", "lz4");
-        // The commit's flush cuts the wait short, so a long linger costs no latency and fills batches.
-        self.or(&mut config, "linger.ms", "50");
+        // Only full batches leave before a commit's flush sends the rest. With a shorter linger a busy partition cuts
+        // small batches, more than the five that may be in flight, and librdkafka's threads spin until one returns.
+        self.or(&mut config, "linger.ms", "100");
         self.or(&mut config, "batch.size", "1000000");
         self.or(&mut config, "batch.num.messages", "100000");
         self.or(&mut config, "queue.buffering.max.messages", "1000000");
@@ -180,28 +190,35 @@ impl Endpoint {
     }
 }
 
-/// A property whose value librdkafka refuses.
+/// A property that librdkafka refuses.
 #[derive(Debug)]
 pub struct BadProperty {
     /// Its name.
     pub key: String,
+    /// Whether librdkafka has no such property, as against no such value.
+    pub unknown: bool,
     /// What is wrong with it.
     pub reason: String,
 }
 
-/// Whether librdkafka takes every value.
-///
-/// # Errors
-/// The first property that it refuses.
-pub fn check(config: &ClientConfig) -> Result<(), BadProperty> {
-    match config.create_native_config() {
-        Ok(_) => Ok(()),
-        Err(rdkafka::error::KafkaError::ClientConfig(_, reason, key, _value)) => {
-            Err(BadProperty { key, reason })
+impl Endpoint {
+    /// Whether librdkafka takes every property.
+    ///
+    /// # Errors
+    /// The first one that it refuses.
+    pub fn check(&self) -> Result<(), BadProperty> {
+        match self.common("check").create_native_config() {
+            Ok(_) => Ok(()),
+            Err(KafkaError::ClientConfig(kind, reason, key, _value)) => Err(BadProperty {
+                key,
+                unknown: kind == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN,
+                reason,
+            }),
+            Err(error) => Err(BadProperty {
+                key: "?".to_owned(),
+                unknown: false,
+                reason: error.to_string(),
+            }),
         }
-        Err(error) => Err(BadProperty {
-            key: "?".to_owned(),
-            reason: error.to_string(),
-        }),
     }
 }

@@ -18,7 +18,7 @@ use crate::ffi::writer::Writer;
 use crate::plane::{Advance, Copied, DataPlane, Stall, StateWrite};
 
 /// What may wait for the target's acknowledgement, per slot.
-const BYTES_IN_FLIGHT_MAX: usize = 12 * 1024 * 1024;
+const BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
 /// Time limit of a take-over call: the brokers may first have to end the predecessor's transaction.
 const TAKE_OVER_WITHIN: Duration = Duration::from_secs(20);
 /// Time limit of flush and commit. Beyond it the brokers end the transaction by themselves.

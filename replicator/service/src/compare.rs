@@ -224,7 +224,7 @@ impl Side {
         from: i64,
         end: i64,
     ) -> Result<Self, Fault> {
-        let mut reader = Reader::new(&endpoint.reader(), endpoint.watch.clone())?;
+        let mut reader = Reader::new(&endpoint.reader_to_end(), endpoint.watch.clone())?;
         if from < end {
             reader.start(name, from)?;
         }

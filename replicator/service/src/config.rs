@@ -1,6 +1,6 @@
 //! The flow file: what is read once, at the start, into typed values.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -257,9 +257,8 @@ impl Flow {
                 });
             }
         }
-        let names: BTreeSet<String> = property_names().into_iter().collect();
-        let source = endpoint(&table, "source", &names, environment)?;
-        let target = endpoint(&table, "target", &names, environment)?;
+            let source = endpoint(&table, "source", environment)?;
+        let target = endpoint(&table, "target", environment)?;
         if source.alias == target.alias {
             return Err(ConfigError::SameAlias(source.alias));
         }
@@ -406,7 +405,6 @@ fn listen(table: &toml::Table) -> Result<SocketAddr, ConfigError> {
 fn endpoint(
     table: &toml::Table,
     section: &'static str,
-    names: &BTreeSet<String>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Endpoint, ConfigError> {
     let Some(toml::Value::Table(entries)) = table.get(section) else {
@@ -426,13 +424,6 @@ fn endpoint(
         if OWNED.contains(&key.as_str()) {
             return Err(ConfigError::OwnedProperty(full));
         }
-        if !names.contains(key) {
-            let known = names.iter().map(String::as_str).chain(["alias"]);
-            return Err(ConfigError::UnknownKey {
-                key: full,
-                like: closest(key, known).map(|like| format!("{section}.{like}")),
-            });
-        }
         *value = resolve(value, environment)
             .map_err(|source| ConfigError::Secret { key: full, source })?;
     }
@@ -445,17 +436,15 @@ fn endpoint(
         )));
     }
     let endpoint = Endpoint::new(&alias, properties);
-    for config in [
-        endpoint.reader(),
-        endpoint.writer("check"),
-        endpoint.member("check"),
-    ] {
-        if let Err(rdkafka_error) = understudy_kafka::endpoint::check(&config) {
-            return Err(bad(
-                &format!("{section}.{}", rdkafka_error.key),
-                &rdkafka_error.reason,
-            ));
+    if let Err(refused) = endpoint.check() {
+        let full = format!("{section}.{}", refused.key);
+        if !refused.unknown {
+            return Err(bad(&full, &refused.reason));
         }
+        let names = property_names();
+        let known = names.iter().map(String::as_str).chain(["alias"]);
+        let like = closest(&refused.key, known).map(|like| format!("{section}.{like}"));
+        return Err(ConfigError::UnknownKey { key: full, like });
     }
     Ok(endpoint)
 }

@@ -10,7 +10,7 @@ pub(crate) fn last_error() -> rdsys::RDKafkaRespErr {
     unsafe { rdsys::rd_kafka_last_error() }
 }
 
-/// Every configuration property with a value or a default, sorted.
+/// The names of client properties, sorted; to find the one that somebody meant.
 pub fn property_names() -> Vec<String> {
     let mut names = Vec::new();
     // SAFETY: the configuration is made, dumped and destroyed here; the dump is an array of `count` C strings
@@ -29,6 +29,8 @@ pub fn property_names() -> Vec<String> {
     names.extend(
         [
             "bootstrap.servers",
+            "compression.type",
+            "linger.ms",
             "client.rack",
             "sasl.username",
             "sasl.password",

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -31,6 +31,8 @@ use crate::watch::Watch;
 const OFFSET_BITS: u32 = 48;
 /// The partition number that marks a state record; its lower bits are the state topic's number.
 const STATE: u32 = 0xFFFF;
+/// How long a record may wait for room.
+const PRODUCE_WITHIN: Duration = Duration::from_secs(60);
 /// How often the poller looks whether it should stop.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -43,8 +45,6 @@ struct Book {
     state_offsets: Vec<Option<i64>>,
     /// The first failure since the transaction began. Written by the poller.
     failed: Option<Failure>,
-    /// Bytes handed to librdkafka and not yet reported.
-    bytes_in_flight: usize,
 }
 
 #[derive(Default)]
@@ -64,7 +64,13 @@ struct Failure {
 struct Acks {
     /// A mutex because the slot's thread and the poller both change it; held for a batch at a time.
     book: Mutex<Book>,
-    room: Condvar,
+    /// Notified after each batch of reports.
+    reported: Condvar,
+    /// Records handed to librdkafka and not yet reported. Raised by the slot's thread before it hands them over, lowered
+    /// by the poller with the book held.
+    records_in_flight: AtomicUsize,
+    /// Their key and value bytes.
+    bytes_in_flight: AtomicUsize,
     stop: AtomicBool,
 }
 
@@ -232,16 +238,16 @@ impl Writer {
         &mut self,
         records: impl IntoIterator<Item = (Index, Record)>,
     ) -> Result<(), Fault> {
-        let mut added = 0_usize;
         for (index, record) in records {
-            if added >= 64 * 1024 {
-                self.make_room(added)?;
-                added = 0;
+            if self.acks.bytes_in_flight.load(Ordering::Relaxed) > self.bytes_in_flight_max {
+                let max = self.bytes_in_flight_max;
+                self.wait(Operation::Produce, PRODUCE_WITHIN, |acks| {
+                    acks.bytes_in_flight.load(Ordering::Relaxed) <= max
+                })?;
             }
-            added += record.weight();
             self.forward_one(index, record)?;
         }
-        self.make_room(added)
+        Ok(())
     }
 
     fn forward_one(&mut self, index: Index, mut record: Record) -> Result<(), Fault> {
@@ -289,15 +295,24 @@ impl Writer {
             (message.payload, message.len),
             (message.key, message.key_len),
         );
-        let limit = Instant::now() + Duration::from_secs(60);
+        let weight = record.weight();
+        self.acks.records_in_flight.fetch_add(1, Ordering::Relaxed);
+        self.acks
+            .bytes_in_flight
+            .fetch_add(weight, Ordering::Relaxed);
+        let limit = Instant::now() + PRODUCE_WITHIN;
         loop {
             let answer = self.produce(topic, partition, key, value, headers, timestamp, tag);
             match answer {
                 Ok(()) => return Ok(()),
                 Err(RDKafkaErrorCode::QueueFull) if Instant::now() < limit => {
-                    self.wait_for_room(Duration::from_millis(50));
+                    self.wait_for_reports(Duration::from_millis(50));
                 }
                 Err(code) => {
+                    self.acks.records_in_flight.fetch_sub(1, Ordering::Relaxed);
+                    self.acks
+                        .bytes_in_flight
+                        .fetch_sub(weight, Ordering::Relaxed);
                     if !headers.is_null() {
                         // SAFETY: the producer did not take them, so they are still ours.
                         unsafe { rdsys::rd_kafka_headers_destroy(headers) };
@@ -337,34 +352,28 @@ impl Writer {
         let value = value.map_or((ptr::null_mut(), 0), |value| {
             (value.as_ptr().cast_mut().cast(), value.len())
         });
-        let limit = Instant::now() + Duration::from_secs(60);
+        let limit = Instant::now() + PRODUCE_WITHIN;
         loop {
             match self.produce(topic, place.partition, key, value, ptr::null_mut(), 0, tag) {
                 Ok(()) => return Ok(()),
                 Err(RDKafkaErrorCode::QueueFull) if Instant::now() < limit => {
-                    self.wait_for_room(Duration::from_millis(50));
+                    self.wait_for_reports(Duration::from_millis(50));
                 }
                 Err(code) => return Err(self.fault(Operation::Produce, code, &code.to_string())),
             }
         }
     }
 
-    /// Waits until the target has acknowledged everything that was appended.
+    /// Waits until the target has acknowledged every record that was forwarded.
     ///
     /// # Errors
     /// A record was refused, or no answer came within `within`.
     pub fn flush(&mut self, within: Duration) -> Result<(), Fault> {
         // SAFETY: the client is live; the poller serves the reports that this waits for.
-        let answer = unsafe { rdsys::rd_kafka_flush(self.native(), millis(within)) };
-        self.failure()?;
-        if answer != rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(Fault::TimedOut {
-                operation: Operation::Flush,
-                subject: self.transactional_id.clone(),
-                within,
-            });
-        }
-        Ok(())
+        unsafe { rdsys::rd_kafka_flush(self.native(), millis(within)) };
+        self.wait(Operation::Flush, within, |acks| {
+            acks.records_in_flight.load(Ordering::Relaxed) == 0
+        })
     }
 
     /// Flushes and takes the runs that were copied since the last call, by partition number.
@@ -469,37 +478,34 @@ impl Writer {
         ))
     }
 
-    fn make_room(&self, added: usize) -> Result<(), Fault> {
-        let limit = Instant::now() + Duration::from_secs(60);
+    fn wait_for_reports(&self, at_most: Duration) {
+        let book = self.acks.book();
+        drop(self.acks.reported.wait_timeout(book, at_most));
+    }
+
+    /// Waits for reports until `enough`.
+    fn wait(
+        &self,
+        operation: Operation,
+        within: Duration,
+        enough: impl Fn(&Acks) -> bool,
+    ) -> Result<(), Fault> {
+        let limit = Instant::now() + within;
         let mut book = self.acks.book();
-        book.bytes_in_flight += added;
-        while book.bytes_in_flight > self.bytes_in_flight_max && book.failed.is_none() {
+        while !enough(&self.acks) && book.failed.is_none() {
             if Instant::now() > limit {
+                let subject = self.transactional_id.clone();
                 return Err(Fault::TimedOut {
-                    operation: Operation::Produce,
-                    subject: self.transactional_id.clone(),
-                    within: Duration::from_secs(60),
+                    operation,
+                    subject,
+                    within,
                 });
             }
-            book = self
-                .acks
-                .room
-                .wait_timeout(book, Duration::from_millis(100))
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            let waited = self.acks.reported.wait_timeout(book, POLL);
+            book = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(book);
         self.failure()
-    }
-
-    fn wait_for_room(&self, at_most: Duration) {
-        let book = self.acks.book();
-        drop(
-            self.acks
-                .room
-                .wait_timeout(book, at_most)
-                .unwrap_or_else(PoisonError::into_inner),
-        );
     }
 
     fn topic(&mut self, name: &Arc<str>) -> Result<*mut rdsys::rd_kafka_topic_t, Fault> {
@@ -699,6 +705,7 @@ fn poll(client: &Client<Watch>, acks: &Acks) {
 /// `event` is a live delivery report event.
 unsafe fn report(event: *mut rdsys::rd_kafka_event_t, acks: &Acks) {
     let mut book = acks.book();
+    let (mut records, mut bytes) = (0, 0);
     loop {
         // SAFETY: the event is live; its messages are as long as it is. Each call moves on to the next message.
         let message = unsafe { rdsys::rd_kafka_event_message_next(event) };
@@ -707,14 +714,20 @@ unsafe fn report(event: *mut rdsys::rd_kafka_event_t, acks: &Acks) {
         }
         // SAFETY: not null, and alive until the event is destroyed.
         let message = unsafe { &*message };
-        book.note(message);
+        if book.note(message) {
+            records += 1;
+            bytes += message.len + message.key_len;
+        }
     }
+    acks.records_in_flight.fetch_sub(records, Ordering::Relaxed);
+    acks.bytes_in_flight.fetch_sub(bytes, Ordering::Relaxed);
     drop(book);
-    acks.room.notify_all();
+    acks.reported.notify_all();
 }
 
 impl Book {
-    fn note(&mut self, message: &rdsys::rd_kafka_message_t) {
+    /// Books one report; true for a record that was forwarded, false for one of state.
+    fn note(&mut self, message: &rdsys::rd_kafka_message_t) -> bool {
         let tag = message._private as u64;
         let (index, low) = ((tag >> OFFSET_BITS) as u32, tag & ((1 << OFFSET_BITS) - 1));
         let failed = message.err != rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -728,13 +741,10 @@ impl Book {
             } else if let Some(place) = self.state_offsets.get_mut(kind) {
                 *place = (*place).max(Some(message.offset));
             }
-            return;
+            return false;
         }
-        self.bytes_in_flight = self
-            .bytes_in_flight
-            .saturating_sub(message.len + message.key_len);
         let Some(page) = self.pages.get_mut(index as usize) else {
-            return;
+            return true;
         };
         let source = page.base + i64::try_from(low).unwrap_or(0);
         if failed {
@@ -751,6 +761,7 @@ impl Book {
                 reason,
             });
         }
+        true
     }
 
     fn fail(&mut self, index: u32, source: i64, message: &rdsys::rd_kafka_message_t) {
