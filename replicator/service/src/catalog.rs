@@ -1,7 +1,6 @@
 //! What there is to mirror: looked up again and again on the source, made ready on the target.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use understudy_kafka::{Cluster, Endpoint, Fault};
 
 use crate::board::{Board, Part};
 use crate::config::Flow;
+use crate::stop::Stop;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -65,8 +65,8 @@ impl Discovery {
     }
 
     /// Looks until `stop`.
-    pub fn run(mut self, stop: &AtomicBool) {
-        while !stop.load(Ordering::Relaxed) {
+    pub fn run(mut self, stop: &Stop) {
+        while !stop.is_set() {
             let next = Instant::now() + self.flow.topic_discovery_interval;
             match self.look() {
                 Ok(()) => self.board.ready(&Part::Source),
@@ -74,11 +74,7 @@ impl Discovery {
                     .board
                     .not_ready(Part::Source, &explain(&self.flow.source, &fault)),
             }
-            while Instant::now() < next && !stop.load(Ordering::Relaxed) {
-                std::thread::sleep(
-                    Duration::from_millis(50).min(next.saturating_duration_since(Instant::now())),
-                );
-            }
+            stop.wait(next.saturating_duration_since(Instant::now()));
         }
     }
 

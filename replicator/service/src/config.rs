@@ -257,7 +257,7 @@ impl Flow {
                 });
             }
         }
-            let source = endpoint(&table, "source", environment)?;
+        let source = endpoint(&table, "source", environment)?;
         let target = endpoint(&table, "target", environment)?;
         if source.alias == target.alias {
             return Err(ConfigError::SameAlias(source.alias));

@@ -15,6 +15,7 @@ mod selection;
 mod slot;
 mod slot_state;
 mod status;
+mod stop;
 mod verify;
 mod worker;
 

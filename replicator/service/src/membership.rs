@@ -1,7 +1,6 @@
 //! Which slots this worker holds: decided by a consumer group on the target.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,12 +17,13 @@ use understudy_kafka::{Fault, Operation};
 use crate::board::Part;
 use crate::catalog::explain;
 use crate::slot::{Context, SlotTask};
+use crate::stop::Stop;
 
 /// How long one wait for group events lasts.
 const POLL: Duration = Duration::from_millis(100);
 
 struct Held {
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     thread: JoinHandle<()>,
 }
 
@@ -43,7 +43,7 @@ impl Slots {
             if held.contains_key(slot) {
                 continue;
             }
-            let stop = Arc::new(AtomicBool::new(false));
+            let stop = Arc::new(Stop::default());
             let task = SlotTask::new(self.context.clone(), *slot, stop.clone());
             match std::thread::Builder::new()
                 .name(format!("slot-{slot}"))
@@ -66,7 +66,7 @@ impl Slots {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         for slot in slots {
             if let Some(held) = held.get(slot) {
-                held.stop.store(true, Ordering::Relaxed);
+                held.stop.set();
             }
         }
         for slot in slots {
@@ -130,7 +130,7 @@ impl ConsumerContext for Slots {
 ///
 /// # Errors
 /// A property that librdkafka refuses.
-pub fn run(context: Context, stop: &AtomicBool) -> Result<(), Fault> {
+pub fn run(context: Context, stop: &Stop) -> Result<(), Fault> {
     let flow = context.flow.clone();
     let board = context.board.clone();
     let group = flow.state.group_id();
@@ -148,7 +148,7 @@ pub fn run(context: Context, stop: &AtomicBool) -> Result<(), Fault> {
     consumer
         .subscribe(&[&flow.state.slots()])
         .map_err(|error| Fault::kafka(Operation::JoinGroup, &group, error))?;
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.is_set() {
         if let Some(Err(error)) = consumer.poll(POLL) {
             let fault = Fault::kafka(Operation::JoinGroup, &group, error);
             if matches!(fault, Fault::Denied { .. }) {

@@ -16,7 +16,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use understudy_domain::{Origin, Slot, SourceOffset, TargetOffset, TopicPartition, slot_of};
@@ -32,11 +31,12 @@ use crate::flow_record::{self, FlowError};
 use crate::metrics::Metrics;
 use crate::pacing::Pacing;
 use crate::slot_state::{OFFSET_MAP, Planned, SlotState, StateError};
+use crate::stop::Stop;
 
 /// Time limit of one look at a cluster.
 const WITHIN: Duration = Duration::from_secs(10);
 /// How long an idle slot waits for a record before it looks whether it should stop.
-const IDLE_WAIT: Duration = Duration::from_millis(100);
+const IDLE_WAIT: Duration = Duration::from_millis(200);
 /// How often positions are stored that moved past control records only.
 const QUIET_COMMIT: Duration = Duration::from_secs(1);
 /// The longest wait before a slot is taken over again after an error.
@@ -85,14 +85,14 @@ pub struct Context {
 pub struct SlotTask {
     context: Context,
     slot: Slot,
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     /// Partitions that stay stopped until the slot moves or the worker restarts, with the reason.
     halted: BTreeMap<TopicPartition, String>,
 }
 
 impl SlotTask {
     /// A slot to be held until `stop`.
-    pub fn new(context: Context, slot: Slot, stop: Arc<AtomicBool>) -> Self {
+    pub fn new(context: Context, slot: Slot, stop: Arc<Stop>) -> Self {
         Self {
             context,
             slot,
@@ -112,10 +112,7 @@ impl SlotTask {
             }
             let wait = self.explain(&error, backoff);
             backoff = (backoff * 2).min(BACKOFF_MAX);
-            let until = Instant::now() + wait;
-            while Instant::now() < until && !self.stopping() {
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            self.stop.wait(wait);
         }
         let slot = self.slot;
         let mut board = self.context.board.hold();
@@ -128,7 +125,7 @@ impl SlotTask {
     }
 
     fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.is_set()
     }
 
     /// Says why the holding ended; how long to wait before the next one.
@@ -177,6 +174,7 @@ impl SlotTask {
         let mut plane = Librdkafka::new(&flow.source, &flow.target, &id)?;
         // a
         plane.take_over()?;
+        let fenced = began.elapsed();
         let target = Cluster::open(&flow.target)?;
         // b
         let record = flow_record::read(&target, &flow)?;
@@ -185,7 +183,9 @@ impl SlotTask {
             flow_record::must_run(&flow, record)?;
         }
         // c
+        let flow_read = began.elapsed();
         let state = SlotState::load(&target, &flow.state, self.slot)?;
+        let state_read = began.elapsed();
         let mut holding = Holding {
             context: self.context.clone(),
             slot: self.slot,
@@ -206,6 +206,7 @@ impl SlotTask {
         self.context.metrics.take_over_seconds.observe(seconds);
         self.state("copying", Some(seconds));
         self.context.board.ready(&Part::Slot(self.slot));
+        tracing::debug!(slot = %self.slot, ?fenced, ?flow_read, ?state_read, "steps of the take-over");
         tracing::info!(slot = %self.slot, seconds, partitions = holding.active.len(), "slot taken over");
         let copied = holding.copy(&self.stop, &self.halted);
         self.release(holding, copied)
@@ -259,11 +260,11 @@ struct Holding {
 impl Holding {
     fn copy(
         &mut self,
-        stop: &AtomicBool,
+        stop: &Stop,
         halted: &BTreeMap<TopicPartition, String>,
     ) -> Result<(), HoldError> {
         let mut idle = true;
-        while !stop.load(Ordering::Relaxed) {
+        while !stop.is_set() {
             let wait = if !self.plane.in_transaction() {
                 self.enrol(halted)?;
                 IDLE_WAIT

@@ -1,7 +1,6 @@
 //! The mirroring process, from start to stop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -15,6 +14,7 @@ use crate::http::{Page, router};
 use crate::membership;
 use crate::metrics::Metrics;
 use crate::slot::Context;
+use crate::stop::Stop;
 
 /// Time limit of one call while starting.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ pub enum WorkerError {
 pub fn replicate(flow: Flow) -> Result<(), WorkerError> {
     let flow = Arc::new(flow);
     let board = Board::default();
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(Stop::default());
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry, board.clone());
     board.not_ready(Part::Start, "connecting");
@@ -83,7 +83,7 @@ pub fn replicate(flow: Flow) -> Result<(), WorkerError> {
         })
         .map_err(WorkerError::Start)?;
     let served = runtime.block_on(serve(listener, page, finished));
-    stop.store(true, Ordering::Relaxed);
+    stop.set();
     let result = mirror.join().unwrap_or(Ok(()));
     tracing::info!(flow = %flow.name, "worker stopped");
     served.map_err(WorkerError::Start)?;
@@ -104,8 +104,14 @@ async fn serve(
     let server = axum::serve(listener, router(page));
     tokio::select! {
         served = async { server.await } => served,
-        _ = terminate.recv() => Ok(tracing::info!(signal = "SIGTERM", "stopping")),
-        _ = interrupt.recv() => Ok(tracing::info!(signal = "SIGINT", "stopping")),
+        _ = terminate.recv() => {
+            tracing::info!(signal = "SIGTERM", "stopping");
+            Ok(())
+        }
+        _ = interrupt.recv() => {
+            tracing::info!(signal = "SIGINT", "stopping");
+            Ok(())
+        }
         _ = finished => Ok(()),
     }
 }
@@ -115,7 +121,7 @@ fn mirror(
     flow: &Arc<Flow>,
     board: &Board,
     metrics: Metrics,
-    stop: &Arc<AtomicBool>,
+    stop: &Arc<Stop>,
 ) -> Result<(), WorkerError> {
     let Some(generation) = prepare(flow, board, stop)? else {
         return Ok(());
@@ -138,7 +144,7 @@ fn mirror(
         metrics,
     };
     let held = membership::run(context, stop);
-    stop.store(true, Ordering::Relaxed);
+    stop.set();
     // The thread ends within its calls' time limits; a panic in it was already reported.
     drop(looking.join());
     Ok(held?)
@@ -146,10 +152,10 @@ fn mirror(
 
 /// Reaches both clusters, makes the state topics and the flow's record; tries again for what may heal.
 /// `None` when told to stop before that.
-fn prepare(flow: &Flow, board: &Board, stop: &AtomicBool) -> Result<Option<u64>, WorkerError> {
+fn prepare(flow: &Flow, board: &Board, stop: &Stop) -> Result<Option<u64>, WorkerError> {
     let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
     let mut wait = Duration::from_millis(250);
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.is_set() {
         match attempt(flow, board, &source, &target) {
             Ok(generation) => return Ok(Some(generation)),
             Err((_, error)) if !error.may_heal() => return Err(error.into()),
@@ -166,10 +172,7 @@ fn prepare(flow: &Flow, board: &Board, stop: &AtomicBool) -> Result<Option<u64>,
                 board.not_ready(part, &reason);
             }
         }
-        let until = std::time::Instant::now() + wait;
-        while std::time::Instant::now() < until && !stop.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        stop.wait(wait);
         wait = (wait * 2).min(Duration::from_secs(5));
     }
     Ok(None)

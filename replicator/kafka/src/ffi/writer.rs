@@ -34,7 +34,7 @@ const STATE: u32 = 0xFFFF;
 /// How long a record may wait for room.
 const PRODUCE_WITHIN: Duration = Duration::from_secs(60);
 /// How often the poller looks whether it should stop.
-const POLL: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_secs(1);
 
 /// What the reports of one transaction add up to.
 #[derive(Default)]
@@ -162,9 +162,30 @@ impl Writer {
     /// # Errors
     /// No answer within `within`, or a refusal.
     pub fn init(&mut self, within: Duration) -> Result<(), Fault> {
+        self.connect(within);
         // SAFETY: the client is live.
         let answer = unsafe { rdsys::rd_kafka_init_transactions(self.native(), millis(within)) };
         self.judge(Operation::InitTransactions, within, answer)
+    }
+
+    /// Waits for a connection. librdkafka looks for the coordinator at once if a broker is connected, and after half a
+    /// second or more if none is yet.
+    fn connect(&self, within: Duration) {
+        let mut metadata = ptr::null();
+        // SAFETY: the client is live, `metadata` is a valid place, and what is put there is destroyed once. Asks for the
+        // brokers only.
+        unsafe {
+            let answer = rdsys::rd_kafka_metadata(
+                self.native(),
+                0,
+                ptr::null_mut(),
+                &raw mut metadata,
+                millis(within),
+            );
+            if answer == rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                rdsys::rd_kafka_metadata_destroy(metadata);
+            }
+        }
     }
 
     /// Opens a transaction, unless one is open.
@@ -630,6 +651,12 @@ impl Drop for Writer {
             );
         }
         self.acks.stop.store(true, Ordering::Relaxed);
+        // SAFETY: the client is live; the queue got here is destroyed here. Wakes the poller.
+        unsafe {
+            let queue = rdsys::rd_kafka_queue_get_main(self.native());
+            rdsys::rd_kafka_queue_yield(queue);
+            rdsys::rd_kafka_queue_destroy(queue);
+        }
         if let Some(poller) = self.poller.take() {
             drop(poller.join());
         }

@@ -1,0 +1,52 @@
+"""Checks what may depend on what, and where unsafe code may stand."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Crate -> crates of ours that it may use.
+ARROWS = {
+    "understudy-domain": set(),
+    "understudy-kafka": {"understudy-domain"},
+    "understudy": {"understudy-domain", "understudy-kafka"},
+    "understudy-tests": {"understudy-domain", "understudy-kafka"},
+}
+# What the domain may not touch: it decides, others act.
+IMPURE = re.compile(r"\bstd::(fs|net|process|thread|env|io)\b|Instant::now|SystemTime::now|\basync\b|rdkafka|tokio")
+UNSAFE = re.compile(r"\bunsafe\b")
+
+
+def main() -> int:
+    faults = []
+    metadata = json.loads(
+        subprocess.run(
+            ["cargo", "metadata", "--format-version", "1", "--no-deps", "--locked"],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+        ).stdout
+    )
+    for package in metadata["packages"]:
+        name = package["name"]
+        if name not in ARROWS:
+            faults.append(f"{name}: not in the table of arrows in {pathlib.Path(__file__).name}")
+            continue
+        used = {dependency["name"] for dependency in package["dependencies"]}
+        for other in sorted(used & ARROWS.keys() - ARROWS[name] - {name}):
+            faults.append(f"{name} may not use {other}")
+    for path in sorted((ROOT / "replicator").rglob("*.rs")) + sorted((ROOT / "tests").rglob("*.rs")):
+        relative = path.relative_to(ROOT)
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            code = line.split("//")[0]
+            if relative.parts[:3] == ("replicator", "domain", "src") and IMPURE.search(code):
+                faults.append(f"{relative}:{number}: the domain is pure: {line.strip()}")
+            if UNSAFE.search(code) and relative.parts[:4] != ("replicator", "kafka", "src", "ffi"):
+                faults.append(f"{relative}:{number}: unsafe code belongs into replicator/kafka/src/ffi")
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+sys.exit(main())
