@@ -1,0 +1,62 @@
+//! How much is done: whole, or quick.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Sizes and repetitions.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// Whether this is the short version.
+    pub quick: bool,
+    /// Records of a copy run.
+    pub records: u64,
+    /// Rounds of the copy runs with lz4, on which most requirements stand.
+    pub rounds: usize,
+    /// Rounds of the copy runs with the other codecs.
+    pub rounds_other: usize,
+    /// Rounds of the latency runs.
+    pub rounds_latency: usize,
+    /// Load before a latency window, for JIT compilers.
+    pub latency_warm_up: Duration,
+    /// A latency window.
+    pub latency_window: Duration,
+    /// A look at an idle process.
+    pub idle_window: Duration,
+    /// Rounds over the link.
+    pub rounds_link: usize,
+    /// Workers killed, and workers told to stop.
+    pub rounds_takeover: usize,
+}
+
+impl Plan {
+    /// The whole benchmark, or the quick one.
+    pub fn new(quick: bool) -> Self {
+        if quick {
+            return Self {
+                quick,
+                records: 150_000,
+                rounds: 2,
+                rounds_other: 1,
+                rounds_latency: 1,
+                latency_warm_up: Duration::from_secs(8),
+                latency_window: Duration::from_secs(12),
+                idle_window: Duration::from_secs(12),
+                rounds_link: 2,
+                rounds_takeover: 2,
+            };
+        }
+        Self {
+            quick,
+            records: 1_000_000,
+            rounds: 3,
+            rounds_other: 2,
+            rounds_latency: 2,
+            latency_warm_up: Duration::from_secs(12),
+            latency_window: Duration::from_secs(25),
+            idle_window: Duration::from_secs(20),
+            rounds_link: 3,
+            rounds_takeover: 3,
+        }
+    }
+}

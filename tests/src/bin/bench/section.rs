@@ -1,0 +1,24 @@
+//! The parts of the benchmark that can be chosen.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// A part that can be run by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Section {
+    /// Copies of an lz4 topic by every contender.
+    Lz4,
+    /// Copies of a zstd topic.
+    Zstd,
+    /// Copies of an uncompressed topic.
+    None,
+    /// Latency at 5 MB/s.
+    Latency,
+    /// CPU with nothing to do.
+    Idle,
+    /// Copies over a link of 60 ms.
+    Link,
+    /// A worker lost, handed over, joined.
+    Takeover,
+}

@@ -1,0 +1,188 @@
+//! What the runs come to: which are compared, and what has to hold.
+
+use crate::codec::Codec;
+use crate::copy::CopyRun;
+use crate::latency::LatencyRun;
+use crate::mirror::Contender;
+use crate::results::Results;
+use crate::row::Requirement::{AtMost, RatioAtLeast, RatioAtMost};
+use crate::row::Row;
+use crate::takeover::Event;
+
+const EXACTLY_ONCE: Contender = Contender::Mm2TunedExactlyOnce;
+
+/// Every line that the runs made so far can fill.
+pub fn rows(results: &Results) -> Vec<Row> {
+    let mut rows = Vec::new();
+    rows.extend(copy_rows(&results.copies));
+    rows.extend(latency_rows(&results.latency));
+    rows.extend(other_rows(results));
+    rows
+}
+
+fn copy_rows(copies: &[CopyRun]) -> Vec<Row> {
+    let row = |what: &str, unit, codec, peer, value: fn(&CopyRun) -> f64| {
+        let pairs = copy_pairs(copies, codec, peer, value);
+        Row::beside(
+            format!("{what}, {}", codec.name()),
+            unit,
+            peer.label(),
+            &pairs,
+        )
+    };
+    let cpu = |codec, peer| row("CPU per GB", "s", codec, peer, |run| run.cpu_seconds_per_gb);
+    let wall = |peer| {
+        row("throughput", "MB/s", Codec::Lz4, peer, |run| {
+            run.mb_per_second
+        })
+    };
+    [
+        cpu(Codec::Lz4, EXACTLY_ONCE).map(|row| row.required(&[RatioAtMost(0.45)])),
+        cpu(Codec::Lz4, Contender::Mm2Tuned),
+        cpu(Codec::Lz4, Contender::Mm2Default),
+        cpu(Codec::Zstd, EXACTLY_ONCE),
+        cpu(Codec::None, EXACTLY_ONCE),
+        row(
+            "target broker's CPU per GB",
+            "s",
+            Codec::Lz4,
+            EXACTLY_ONCE,
+            |run| run.target_cpu_seconds_per_gb,
+        )
+        .map(|row| row.required(&[RatioAtMost(1.0)])),
+        row(
+            "source broker's CPU per GB",
+            "s",
+            Codec::Lz4,
+            EXACTLY_ONCE,
+            |run| run.source_cpu_seconds_per_gb,
+        ),
+        wall(Contender::Mm2Tuned).map(|row| row.required(&[RatioAtLeast(2.0)])),
+        wall(EXACTLY_ONCE),
+        row("peak memory", "MB", Codec::Lz4, EXACTLY_ONCE, |run| {
+            run.peak_mb
+        })
+        .map(|row| row.required(&[AtMost(300.0), RatioAtMost(0.25)])),
+        row(
+            "start to first record",
+            "s",
+            Codec::Lz4,
+            EXACTLY_ONCE,
+            |run| run.start_seconds,
+        )
+        .map(|row| row.required(&[AtMost(3.0)])),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn copy_pairs(
+    copies: &[CopyRun],
+    codec: Codec,
+    peer: Contender,
+    value: fn(&CopyRun) -> f64,
+) -> Vec<(f64, f64)> {
+    let of = |contender: Contender| {
+        copies
+            .iter()
+            .filter(move |run| run.codec == codec && run.contender == contender)
+    };
+    of(Contender::Understudy)
+        .filter_map(|ours| {
+            let theirs = of(peer).find(|theirs| theirs.round == ours.round)?;
+            Some((value(ours), value(theirs)))
+        })
+        .collect()
+}
+
+fn latency_rows(runs: &[LatencyRun]) -> Vec<Row> {
+    let row = |what: &str, unit, peer: Contender, value: fn(&LatencyRun) -> f64| {
+        let of = |contender: Contender| runs.iter().filter(move |run| run.contender == contender);
+        let pairs: Vec<_> = of(Contender::Understudy)
+            .filter_map(|ours| {
+                let theirs = of(peer).find(|theirs| theirs.round == ours.round)?;
+                Some((value(ours), value(theirs)))
+            })
+            .collect();
+        Row::beside(what, unit, peer.label(), &pairs)
+    };
+    let no_worse = |row: Row| row.required(&[RatioAtMost(1.0)]);
+    [
+        row("latency p50 at 5 MB/s", "ms", EXACTLY_ONCE, |run| {
+            run.p50_ms
+        })
+        .map(no_worse),
+        row("latency p99 at 5 MB/s", "ms", EXACTLY_ONCE, |run| {
+            run.p99_ms
+        })
+        .map(no_worse),
+        row("latency p50 at 5 MB/s", "ms", Contender::Mm2Tuned, |run| {
+            run.p50_ms
+        }),
+        row("latency p99 at 5 MB/s", "ms", Contender::Mm2Tuned, |run| {
+            run.p99_ms
+        }),
+        row("CPU at 5 MB/s", "% of a core", EXACTLY_ONCE, |run| {
+            run.cpu_percent
+        })
+        .map(|row| row.required(&[AtMost(8.0)])),
+        row(
+            "target broker's CPU at 5 MB/s",
+            "% of a core",
+            EXACTLY_ONCE,
+            |run| run.target_cpu_percent,
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn other_rows(results: &Results) -> Vec<Row> {
+    let idle = |contender| {
+        results
+            .idle
+            .iter()
+            .filter(move |run| run.contender == contender)
+    };
+    let idle_pairs: Vec<_> = idle(Contender::Understudy)
+        .zip(idle(EXACTLY_ONCE))
+        .map(|(ours, theirs)| (ours.cpu_percent, theirs.cpu_percent))
+        .collect();
+    let over = |round_trip_ms| {
+        results
+            .link
+            .iter()
+            .filter(move |run| run.round_trip_ms == round_trip_ms)
+            .map(|run| run.mb_per_second)
+    };
+    let link_pairs: Vec<_> = over(60).zip(over(0)).collect();
+    let event = |what: &str, event| {
+        let runs = results.takeover.iter().filter(|run| run.event == event);
+        Row::alone(what, "s", runs.map(|run| run.seconds))
+    };
+    let idle_row = Row::beside(
+        "idle CPU, 200 partitions",
+        "% of a core",
+        EXACTLY_ONCE.label(),
+        &idle_pairs,
+    );
+    [
+        idle_row.map(|row| row.required(&[AtMost(1.0)])),
+        Row::beside(
+            "throughput over 60 ms",
+            "MB/s",
+            "itself over 0 ms",
+            &link_pairs,
+        )
+        .map(|row| row.required(&[RatioAtLeast(0.8)])),
+        event("stand-still, worker killed", Event::Lost).map(|row| row.required(&[AtMost(10.0)])),
+        event("stand-still, worker stopped", Event::HandedOver)
+            .map(|row| row.required(&[AtMost(1.0)])),
+        event("stand-still, worker joined", Event::Joined),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
