@@ -30,6 +30,7 @@ mod archive;
 mod broker;
 mod broker_config;
 mod certs;
+pub mod chaos;
 mod check;
 mod cluster;
 mod cluster_builder;

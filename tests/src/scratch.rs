@@ -40,10 +40,20 @@ impl Scratch {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Leaves the folder for a day, because something in it is worth a look.
+    pub(crate) fn keep(mut self) -> PathBuf {
+        // Without the mark it is only swept sooner.
+        let _ = File::create(self.path.join(KEPT));
+        std::mem::take(&mut self.path)
+    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
         let asked = std::env::var_os("UNDERSTUDY_KEEP").is_some_and(|value| !value.is_empty());
         if std::thread::panicking() || asked {
             eprintln!("kept for a day: {}", self.path.display());

@@ -1,0 +1,239 @@
+//! The story, in the order in which it happens.
+
+use std::time::Duration;
+
+use understudy_tests::chaos::{ABORT_EVERY, Interrupt, LoadPlan, Place, Result};
+use understudy_tests::{Cluster, Judge};
+
+use crate::Arguments;
+use crate::report::Report;
+use crate::stage::{Clusters, RECOVERY_LIMIT, Stage};
+use crate::voice::{Voice, grouped, seconds};
+
+const CALM: Duration = Duration::from_secs(10);
+const SHORT_CALM: Duration = Duration::from_secs(4);
+const VALUE_BYTES: usize = 800;
+/// The worker that dies, and the broker.
+const VICTIM: usize = 1;
+const VICTIM_BROKER: usize = 2;
+
+/// Tells it all; returns what was proved.
+pub fn tell(arguments: &Arguments, interrupt: Interrupt) -> Result<Report> {
+    let mut voice = Voice::new(arguments.json);
+    let mut report = Report::default();
+    voice.title(
+        "Understudy: a second Kafka cluster, exactly ready for the day the first one is gone.\n",
+    );
+    voice.say(&format!(
+        "Starting two real Kafka 4.1.1 clusters: use1 ({}), the Region you fear for, and usw2 (3 brokers), its understudy.",
+        brokers(arguments.source_brokers)
+    ));
+    let clusters = Clusters::start(arguments.source_brokers)?;
+    interrupt.check()?;
+    voice.say("Both serve. Starting three workers beside usw2; they only ever read from use1.");
+    let plan = LoadPlan::new("", arguments.rate, VALUE_BYTES);
+    let mut stage = Stage::set(&clusters, &plan, interrupt)?;
+    voice.relief(&format!("All slots are held: {}.", shares(&stage)?));
+
+    run_calm(&mut stage, &mut voice, &plan, &clusters.source, &mut report)?;
+    kill_worker(&mut stage, &mut voice, &mut report)?;
+    kill_broker(&mut stage, &mut voice, &mut report)?;
+    stop(&mut stage, &mut voice, &mut report)?;
+    verify(&stage, &mut voice, &mut report)?;
+    judge(&clusters, &plan, &mut voice, &mut report)?;
+    report.load_per_core = load_per_core();
+    report.duration_ms = voice.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+    Ok(report)
+}
+
+fn run_calm(
+    stage: &mut Stage<'_>,
+    voice: &mut Voice,
+    plan: &LoadPlan,
+    source: &Cluster,
+    report: &mut Report,
+) -> Result<()> {
+    voice.say(&format!(
+        "Applications write to use1: {} orders/s with keys and headers, {} payments/s in transactions (one in {ABORT_EVERY} \
+         aborted), {} customers/s in a compacted topic. A read_committed consumer on usw2 takes the time of each.",
+        plan.rate,
+        plan.payments_rate(),
+        plan.customers_rate()
+    ));
+    stage.load = Some(plan.start(source)?);
+    stage.tail.mark();
+    let all = stage.tail.places();
+    stage.wait_resumed(voice, &all)?;
+    stage.warm_up(voice)?;
+    stage.tail.set_calm(true);
+    stage.run_for(voice, CALM)?;
+    let (calm, _) = stage.tail.latencies();
+    report.lag_p50_ms = calm.quantile_ms(0.5).unwrap_or_default();
+    voice.relief(&format!(
+        "Calm: a record written on use1 can be read on usw2 after {} ms (median), {} ms (99 %).",
+        report.lag_p50_ms,
+        calm.quantile_ms(0.99).unwrap_or_default()
+    ));
+    Ok(())
+}
+
+fn kill_worker(stage: &mut Stage<'_>, voice: &mut Voice, report: &mut Report) -> Result<()> {
+    let places = stage.fleet.places(VICTIM)?;
+    let name = stage.fleet.name(VICTIM)?.to_owned();
+    stage.tail.set_calm(false);
+    stage.tail.mark();
+    stage.fleet.kill(VICTIM)?;
+    voice.alarm(&format!(
+        "KILLED {name} (SIGKILL). {} partitions stand still until the group on usw2 misses it, after 6 s; the others flow on. \
+         The transaction it left half-written is fenced and aborted: no reader at read_committed ever meets it.",
+        places.len()
+    ));
+    let after = stage.wait_resumed(voice, &places)?;
+    report.worker_take_over_ms = millis(after);
+    voice.relief(&format!(
+        "Its slots were taken over from the exact offsets stored with the copies: all flows again, {} after the kill.",
+        seconds(after)
+    ));
+    stage.fleet.restart(VICTIM)?;
+    voice.say(&format!(
+        "{name} is started again and gets its share back, without a stop for the others."
+    ));
+    rest(stage, voice)
+}
+
+fn kill_broker(stage: &mut Stage<'_>, voice: &mut Voice, report: &mut Report) -> Result<()> {
+    let all: Vec<Place> = stage.tail.places();
+    let broker = stage.target().broker(VICTIM_BROKER)?;
+    stage.tail.set_calm(false);
+    stage.tail.mark();
+    broker.kill()?;
+    voice.alarm(&format!(
+        "KILLED broker {VICTIM_BROKER} of usw2 (SIGKILL). It led a third of the partitions, of the transactions and of the groups there."
+    ));
+    let after = stage.wait_resumed(voice, &all)?;
+    report.broker_take_over_ms = millis(after);
+    voice.relief(&format!(
+        "The other two brokers lead now: every partition flows again, {} after the kill.",
+        seconds(after)
+    ));
+    broker.start()?;
+    voice.say("The broker is started again and catches up.");
+    stage.wait_target_ready(voice)?;
+    rest(stage, voice)
+}
+
+/// Waits until everything is well, and stays so for a while.
+fn rest(stage: &mut Stage<'_>, voice: &mut Voice) -> Result<()> {
+    stage.wait_settled(voice)?;
+    voice.relief(&format!("All is well again: {}.", shares(stage)?));
+    stage.warm_up(voice)?;
+    stage.tail.set_calm(true);
+    stage.run_for(voice, SHORT_CALM)
+}
+
+fn stop(stage: &mut Stage<'_>, voice: &mut Voice, report: &mut Report) -> Result<()> {
+    voice.say("The applications stop. What is still on its way arrives.");
+    let (calm, disturbed) = stage.tail.latencies();
+    report.lag_p50_ms = calm.quantile_ms(0.5).unwrap_or_default();
+    report.lag_p99_ms = calm.quantile_ms(0.99).unwrap_or_default();
+    report.lag_worst_ms = disturbed.max_ms().max(calm.max_ms());
+    let Some(load) = stage.load.take() else {
+        return Ok(());
+    };
+    let stopped = load.stop();
+    (report.acknowledged, report.aborted_on_source) = (stopped.committed, stopped.aborted);
+    report.complaints.extend(stopped.refused);
+    let wanted = report.acknowledged;
+    stage.watch(
+        voice,
+        "all records to arrive",
+        RECOVERY_LIMIT,
+        |stage| match stage.tail.records() {
+            arrived if arrived >= wanted => Ok(()),
+            arrived => Err(format!("{arrived} of {wanted} arrived")),
+        },
+    )?;
+    voice.relief(&format!(
+        "All {} committed records have arrived on usw2.",
+        grouped(wanted)
+    ));
+    let panics = stage.fleet.logged("panicked at");
+    if panics > 0 {
+        report
+            .complaints
+            .push(format!("{panics} panics in the workers' logs"));
+    }
+    Ok(())
+}
+
+fn verify(stage: &Stage<'_>, voice: &mut Voice, report: &mut Report) -> Result<()> {
+    voice.say("understudy verify --deep reads both sides and compares them record by record, through the offset map.");
+    let verified = stage.fleet.verify()?;
+    (report.verify_holds, report.verify_compared) = (verified.holds, verified.compared);
+    match verified.holds {
+        true => voice.relief(&format!(
+            "It holds: {} records are equal.",
+            grouped(verified.compared)
+        )),
+        false => voice.alarm(&format!("It does not hold: {}", verified.output)),
+    }
+    Ok(())
+}
+
+fn judge(
+    clusters: &Clusters,
+    plan: &LoadPlan,
+    voice: &mut Voice,
+    report: &mut Report,
+) -> Result<()> {
+    voice.say(
+        "A judge that shares no code with the product reads both sides again and looks for a flaw.",
+    );
+    for topic in plan.topics() {
+        let found = Judge::new(&clusters.source, &clusters.target, topic)
+            .wait_exact(Duration::from_secs(20))?;
+        report.produced += found.produced;
+        report.copied += found.copied;
+        report.lost += found.lost;
+        report.doubled += found.doubled;
+        report.out_of_order += found.out_of_order;
+        report.altered += found.altered;
+        report.foreign += found.foreign;
+        report.aborted_copies += found.aborted_copies;
+    }
+    if report.produced != report.acknowledged {
+        report.complaints.push(format!(
+            "producers had {} records acknowledged, use1 holds {}",
+            report.acknowledged, report.produced
+        ));
+    }
+    Ok(())
+}
+
+/// How many threads wanted each core over the last minute; none where the system does not tell.
+fn load_per_core() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    let load: f64 = text.split(' ').next()?.parse().ok()?;
+    let cores = std::thread::available_parallelism().ok()?.get();
+    Some(load / cores as f64)
+}
+
+fn shares(stage: &Stage<'_>) -> Result<String> {
+    let held = stage.fleet.slots()?;
+    let mut shares = Vec::new();
+    for (worker, slots) in held {
+        shares.push(format!("{} has {}", stage.fleet.name(worker)?, slots.len()));
+    }
+    Ok(shares.join(", "))
+}
+
+fn brokers(count: usize) -> String {
+    match count {
+        1 => "1 broker".to_owned(),
+        more => format!("{more} brokers"),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}
