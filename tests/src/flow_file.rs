@@ -14,6 +14,7 @@ use crate::listener::{ClientProperties, Listener};
 #[derive(Debug, Clone)]
 pub struct FlowFile {
     dir: PathBuf,
+    name: Option<String>,
     source: Table,
     target: Table,
     mirror: Table,
@@ -42,11 +43,19 @@ impl FlowFile {
         let (source, target) = (end(source.0, source.1), end(target.0, target.1));
         Self {
             dir: dir.to_owned(),
+            name: None,
             source,
             target,
             mirror: Table::new(),
             environment: Vec::new(),
         }
+    }
+
+    /// Names the flow; otherwise it is called after its ends. Several flows between two clusters need names.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     /// Which topics are mirrored: full-match regexes.
@@ -112,6 +121,9 @@ impl FlowFile {
     /// The file's text, with this address for HTTP.
     pub fn render(&self, http: SocketAddr) -> Result<String> {
         let mut file = Table::new();
+        if let Some(name) = &self.name {
+            file.insert("name".to_owned(), Value::String(name.clone()));
+        }
         file.insert("source".to_owned(), Value::Table(self.source.clone()));
         file.insert("target".to_owned(), Value::Table(self.target.clone()));
         file.insert("mirror".to_owned(), Value::Table(self.mirror.clone()));

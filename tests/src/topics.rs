@@ -112,6 +112,19 @@ impl Cluster {
             .doing(format!("alter the configs of {name}"))
     }
 
+    /// A topic's config value in force, if it has one.
+    pub fn topic_config(&self, name: &str, key: &str) -> Result<Option<String>> {
+        let action = format!("describe the configs of {name}");
+        let resource = ResourceSpecifier::Topic(name);
+        let answers = block_on(self.admin()?.describe_configs([&resource], &options()));
+        let mut value = None;
+        for answer in answers.doing(action.clone())? {
+            let found = answer.map_err(KafkaError::AdminOp).doing(action.clone())?;
+            value = found.get(key).and_then(|entry| entry.value.clone());
+        }
+        Ok(value)
+    }
+
     /// Deletes every record before `offset`, as retention would.
     pub fn delete_records_before(&self, topic: &str, partition: i32, offset: i64) -> Result<()> {
         let mut offsets = rdkafka::TopicPartitionList::new();

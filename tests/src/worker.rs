@@ -259,17 +259,71 @@ impl Worker {
         });
         match (ended, found) {
             (Some(error), _) => Err(error),
-            (None, Err(LabError::TooLate { what, waited, hint })) => {
-                let hint = format!("{hint}\nthe end of its log:\n{}", tail(&self.log, 20));
-                Err(LabError::TooLate { what, waited, hint })
-            }
-            (None, found) => found,
+            (None, found) => found.map_err(|error| self.with_log(error)),
         }
     }
 
     /// Waits until it serves its status.
     pub fn wait_serving(&self, limit: Duration) -> Result<()> {
         self.wait_status("a status", limit, |_| true).map(drop)
+    }
+
+    /// Waits until it is ready.
+    pub fn wait_ready(&self, limit: Duration) -> Result<()> {
+        self.wait_status("readiness", limit, |status| status["ready"] == true)
+            .map(drop)
+    }
+
+    /// Waits until one of the reasons that keep it from being ready holds all of `words`; returns `/readyz`.
+    pub fn wait_reason(&self, words: &[&str], limit: Duration) -> Result<String> {
+        let what = format!("a reason with {words:?} at {}", self.name);
+        let found = wait_for(&what, limit, || {
+            let answer = self
+                .get("/readyz")
+                .map_err(|error| crate::error::chain(&error))?;
+            let holds = |line: &str| words.iter().all(|word| line.contains(word));
+            if answer.code == 503 && answer.body.lines().any(holds) {
+                Ok(answer.body)
+            } else {
+                Err(format!("{} {}", answer.code, answer.body))
+            }
+        });
+        found.map_err(|error| self.with_log(error))
+    }
+
+    /// Waits until it says that it has copied everything that a `read_committed` reader of `source` can see of a
+    /// topic; returns that status.
+    pub fn wait_copied(
+        &self,
+        source: &crate::Cluster,
+        topic: &str,
+        limit: Duration,
+    ) -> Result<serde_json::Value> {
+        let ends = source.ends(topic)?;
+        self.wait_status(&format!("all of {topic}"), limit, |status| {
+            let lines = || {
+                let lines = status.get("partitions").and_then(|lines| lines.as_array());
+                lines.into_iter().flatten()
+            };
+            ends.iter().all(|(partition, end)| {
+                lines().any(|line| {
+                    line["topic"] == topic
+                        && line["partition"] == *partition
+                        && line["source_offset"] == end.last_stable
+                        && line["lag_records"] == 0
+                })
+            })
+        })
+    }
+
+    fn with_log(&self, error: LabError) -> LabError {
+        match error {
+            LabError::TooLate { what, waited, hint } => {
+                let hint = format!("{hint}\nthe end of its log:\n{}", tail(&self.log, 20));
+                LabError::TooLate { what, waited, hint }
+            }
+            other => other,
+        }
     }
 
     fn process(&self) -> MutexGuard<'_, Process> {
