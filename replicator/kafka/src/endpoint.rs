@@ -126,6 +126,13 @@ impl Endpoint {
         config
     }
 
+    /// The same, with what transactions left behind that were aborted or are open.
+    pub fn reader_of_everything(&self) -> ClientConfig {
+        let mut config = self.reader_to_end();
+        config.set("isolation.level", "read_uncommitted");
+        config
+    }
+
     /// A transactional producer under `transactional_id`.
     pub fn writer(&self, transactional_id: &str) -> ClientConfig {
         let mut config = self.common("writer");

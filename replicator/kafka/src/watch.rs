@@ -107,7 +107,7 @@ fn advice(code: Option<RDKafkaErrorCode>, reason: &str) -> &'static str {
             if reason.contains("SSL") || reason.contains("ApiVersion") {
                 "check security.protocol: the listener may speak another one"
             } else {
-                "check bootstrap.servers, security groups and that the brokers run"
+                "check that the brokers run, and the way to bootstrap.servers (names, routes, security groups)"
             }
         }
         _ => "see the reason",

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use rdkafka::config::ClientConfig;
 use serde::Serialize;
 use understudy_domain::{
     OffsetMap, Position, Replicated, SourceOffset, TopicPartition, Translation,
@@ -30,6 +31,8 @@ pub struct Comparison {
     pub altered: u64,
     /// On one side removed by compaction, with a newer record of the same key on that side.
     pub superseded: u64,
+    /// Copies on the target that aborted transactions left; `read_uncommitted` readers (Java's default) meet them.
+    pub aborted_copies: u64,
     #[serde(skip)]
     examples: Vec<String>,
 }
@@ -86,12 +89,14 @@ pub fn compare(
         first_source = first_source.max(offset.get());
     }
     let mut source = Side::open(
+        flow.source.reader_to_end(),
         &flow.source,
         name,
         first_source,
         position.source_offset.get(),
     )?;
     let mut target = Side::open(
+        flow.target.reader_to_end(),
         &flow.target,
         name,
         first_target,
@@ -104,6 +109,7 @@ pub fn compare(
             keys.insert(key.to_vec(), record.offset());
         }
     };
+    let mut on_target = 0;
     let mut copy = target.next()?;
     while let Some(original) = source.next()? {
         note(0, &original);
@@ -120,6 +126,7 @@ pub fn compare(
         };
         while let Some(extra) = copy.take_if(|copy| copy.offset() < place) {
             note(1, &extra);
+            on_target += 1;
             alone.push(Alone::new(
                 &extra,
                 false,
@@ -130,6 +137,7 @@ pub fn compare(
         match copy.take_if(|copy| copy.offset() == place) {
             Some(same) => {
                 note(1, &same);
+                on_target += 1;
                 found.compared += 1;
                 if !equal(&original, &same) {
                     found.altered += 1;
@@ -148,6 +156,7 @@ pub fn compare(
     }
     while let Some(extra) = copy.take() {
         note(1, &extra);
+        on_target += 1;
         alone.push(Alone::new(
             &extra,
             false,
@@ -155,6 +164,8 @@ pub fn compare(
         ));
         copy = target.next()?;
     }
+    let everything = count(flow, name, first_target, position.target_offset.get())?;
+    found.aborted_copies = everything.saturating_sub(on_target);
     let [source_keys, target_keys] = last;
     for alone in alone {
         let other = if alone.lost {
@@ -184,6 +195,22 @@ pub fn compare(
         }
     }
     Ok(found)
+}
+
+/// How many records a `read_uncommitted` reader of the target meets.
+fn count(flow: &Flow, name: &TopicPartition, from: i64, end: i64) -> Result<u64, Fault> {
+    let mut side = Side::open(
+        flow.target.reader_of_everything(),
+        &flow.target,
+        name,
+        from,
+        end,
+    )?;
+    let mut records = 0;
+    while side.next()?.is_some() {
+        records += 1;
+    }
+    Ok(records)
 }
 
 fn is_copied(map: &OffsetMap, offset: i64) -> bool {
@@ -219,12 +246,13 @@ struct Side {
 
 impl Side {
     fn open(
+        config: ClientConfig,
         endpoint: &Endpoint,
         name: &TopicPartition,
         from: i64,
         end: i64,
     ) -> Result<Self, Fault> {
-        let mut reader = Reader::new(&endpoint.reader_to_end(), endpoint.watch.clone())?;
+        let mut reader = Reader::new(&config, endpoint.watch.clone())?;
         if from < end {
             reader.start(name, from)?;
         }

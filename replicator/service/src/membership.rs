@@ -1,6 +1,7 @@
 //! Which slots this worker holds: decided by a consumer group on the target.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +31,8 @@ struct Held {
 /// Starts and stops slots as the group says.
 struct Slots {
     context: Context,
+    /// Whether the worker is leaving.
+    stop: Arc<Stop>,
     watch: Watch,
     /// Written in rebalance callbacks and at the end, all on the membership's thread; a mutex because callbacks only
     /// get a shared reference.
@@ -77,6 +80,18 @@ impl Slots {
         }
     }
 
+    /// What the group says is ours after it had lost us: everything else stops.
+    fn keep_only(&self, slots: &[Slot]) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let others: Vec<Slot> = held
+            .keys()
+            .copied()
+            .filter(|slot| !slots.contains(slot))
+            .collect();
+        drop(held);
+        self.revoke(&others);
+    }
+
     fn revoke_all(&self) {
         let all: Vec<Slot> = self
             .held
@@ -100,11 +115,22 @@ impl ClientContext for Slots {
 }
 
 impl ConsumerContext for Slots {
-    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
+            // The group's coordinator may be what was lost, and nobody may have claimed the slots: what runs goes on
+            // until the brokers fence it or the group answers.
+            Rebalance::Revoke(list) if consumer.assignment_lost() => {
+                self.context.lost.store(true, Ordering::Relaxed);
+                let slots = text_of(&slots_of(list));
+                tracing::warn!(%slots, "the group lost this worker; its slots go on until it answers");
+                self.context.board.not_ready(
+                    Part::Membership,
+                    "the group lost this worker; joining it again",
+                );
+            }
             Rebalance::Revoke(list) => {
                 let slots = slots_of(list);
-                if !slots.is_empty() {
+                if !slots.is_empty() && !self.stop.is_set() {
                     tracing::info!(slots = %text_of(&slots), "slots revoked");
                 }
                 self.revoke(&slots);
@@ -120,8 +146,14 @@ impl ConsumerContext for Slots {
             if !slots.is_empty() {
                 tracing::info!(slots = %text_of(&slots), "slots assigned");
             }
+            if self.context.lost.load(Ordering::Relaxed) {
+                self.keep_only(&slots);
+                self.context.lost.store(false, Ordering::Relaxed);
+            }
             self.context.board.ready(&Part::Membership);
-            self.assign(&slots);
+            if !self.stop.is_set() {
+                self.assign(&slots);
+            }
         }
     }
 }
@@ -130,12 +162,13 @@ impl ConsumerContext for Slots {
 ///
 /// # Errors
 /// A property that librdkafka refuses.
-pub fn run(context: Context, stop: &Stop) -> Result<(), Fault> {
+pub fn run(context: Context, stop: &Arc<Stop>) -> Result<(), Fault> {
     let flow = context.flow.clone();
     let board = context.board.clone();
     let group = flow.state.group_id();
     let slots = Slots {
         context,
+        stop: stop.clone(),
         watch: flow.target.watch.clone(),
         held: Mutex::default(),
     };

@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use understudy_domain::{Origin, Slot, SourceOffset, TargetOffset, TopicPartition, slot_of};
@@ -42,7 +43,9 @@ const QUIET_COMMIT: Duration = Duration::from_secs(1);
 /// The longest wait before a slot is taken over again after an error.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// The wait after a fence: time for the group to tell us that the slot is no longer ours.
-const FENCED_WAIT: Duration = Duration::from_secs(1);
+const FENCED_WAIT: Duration = Duration::from_secs(2);
+/// How long until partitions are looked at again that had no leader.
+const LEADERLESS_WAIT: Duration = Duration::from_millis(500);
 
 /// Why a holding ended.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +82,9 @@ pub struct Context {
     pub board: Board,
     /// What to count.
     pub metrics: Metrics,
+    /// Whether the group lost us. What runs goes on, for the brokers refuse it once somebody else took over; nothing is
+    /// taken over until the group answers. Written by the membership, read by slots.
+    pub lost: Arc<AtomicBool>,
 }
 
 /// One slot and the thread's view of it.
@@ -105,6 +111,10 @@ impl SlotTask {
     pub fn run(mut self) {
         let mut backoff = Duration::from_millis(200);
         while !self.stopping() {
+            if self.context.lost.load(Ordering::Relaxed) {
+                self.stop.wait(IDLE_WAIT);
+                continue;
+            }
             let began = Instant::now();
             let Err(error) = self.hold() else { break };
             if began.elapsed() > Duration::from_secs(30) {
@@ -195,6 +205,7 @@ impl SlotTask {
             target: Some(target),
             active: BTreeSet::new(),
             seen: None,
+            look_again: None,
             pacing: Pacing::new(flow.commit_interval, Instant::now()),
             quiet_since: Instant::now(),
             passed: false,
@@ -205,7 +216,6 @@ impl SlotTask {
         self.context.metrics.take_overs.inc();
         self.context.metrics.take_over_seconds.observe(seconds);
         self.state("copying", Some(seconds));
-        self.context.board.ready(&Part::Slot(self.slot));
         tracing::debug!(slot = %self.slot, ?fenced, ?flow_read, ?state_read, "steps of the take-over");
         tracing::info!(slot = %self.slot, seconds, partitions = holding.active.len(), "slot taken over");
         let copied = holding.copy(&self.stop, &self.halted);
@@ -251,6 +261,8 @@ struct Holding {
     target: Option<Cluster>,
     active: BTreeSet<TopicPartition>,
     seen: Option<Arc<BTreeSet<TopicPartition>>>,
+    /// When to look again at partitions that had no leader.
+    look_again: Option<Instant>,
     pacing: Pacing,
     quiet_since: Instant,
     /// Whether positions may have passed control records since the last commit.
@@ -396,11 +408,11 @@ impl Holding {
     /// Starts partitions that are new in the catalog and stops those that left it.
     fn enrol(&mut self, halted: &BTreeMap<TopicPartition, String>) -> Result<(), HoldError> {
         let catalog = self.context.catalog.partitions();
-        if self
+        let known = self
             .seen
             .as_ref()
-            .is_some_and(|seen| Arc::ptr_eq(seen, &catalog))
-        {
+            .is_some_and(|seen| Arc::ptr_eq(seen, &catalog));
+        if known && self.look_again.is_none_or(|at| Instant::now() < at) {
             return Ok(());
         }
         let slots: NonZeroU32 = self.context.flow.slots;
@@ -452,6 +464,22 @@ impl Holding {
             self.active.insert(partition);
         }
         self.seen = Some(catalog);
+        let part = Part::Slot(self.slot);
+        let leaderless: Vec<_> = wanted
+            .difference(&self.active)
+            .map(TopicPartition::to_string)
+            .collect();
+        if leaderless.is_empty() {
+            self.look_again = None;
+            self.context.board.ready(&part);
+        } else {
+            self.look_again = Some(Instant::now() + LEADERLESS_WAIT);
+            let reason = format!(
+                "waiting for a leader, on the source or the target, of {}",
+                leaderless.join(", ")
+            );
+            self.context.board.not_ready(part, &reason);
+        }
         Ok(())
     }
 

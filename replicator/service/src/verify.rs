@@ -94,7 +94,7 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
         partitions.push(Line {
             topic: name.topic.to_string(),
             partition: name.partition,
-            copied: map.copied(),
+            copied: map.copied_between(position.started_at.source..position.source_offset),
             behind: u64::try_from(end - position.source_offset.get()).unwrap_or_default(),
             comparison,
             faults,
@@ -120,25 +120,28 @@ fn counts(
     target_ends: &Edges,
 ) -> Vec<String> {
     let mut faults = Vec::new();
+    // The map was read after the position, so on a live flow it may go on beyond it.
+    let until = position.source_offset;
+    let copied = map.copied_between(position.started_at.source..until);
     // Where the map's oldest chunks are gone it holds fewer records than were ever copied.
-    if map
+    let whole = map
         .begins()
-        .is_some_and(|origin| origin == position.started_at)
-        && map.copied() != position.records
-    {
+        .is_some_and(|origin| origin == position.started_at);
+    if whole && copied != position.records {
         faults.push(format!(
-            "the map holds {} records, {} were copied",
-            map.copied(),
+            "the map holds {copied} records up to source offset {until}, {} were copied",
             position.records
         ));
     }
-    match map.last() {
-        Some(last) if last.target_end() != position.target_offset => faults.push(format!(
+    let last = map.runs().iter().rev().find(|run| run.source < until);
+    if let Some(last) = last
+        .filter(|last| last.source_end() <= until && last.target_end() != position.target_offset)
+    {
+        faults.push(format!(
             "the map ends at target offset {}, the position at {}",
             last.target_end(),
             position.target_offset
-        )),
-        Some(_) | None => {}
+        ));
     }
     match target_ends.get(name) {
         Some(Ok(end)) if *end < position.target_offset.get() => faults.push(format!(
@@ -180,7 +183,10 @@ impl fmt::Display for Verification {
             .max(5);
         write!(f, "{:width$}  partition         copied  behind", "topic")?;
         if self.deep {
-            write!(f, "       compared     lost  doubled  altered")?;
+            write!(
+                f,
+                "       compared     lost  doubled  altered  aborted copies"
+            )?;
         }
         writeln!(f)?;
         for line in &self.partitions {

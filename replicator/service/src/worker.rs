@@ -142,6 +142,7 @@ fn mirror(
         catalog,
         board: board.clone(),
         metrics,
+        lost: Arc::default(),
     };
     let held = membership::run(context, stop);
     stop.set();

@@ -487,6 +487,15 @@ impl Writer {
                 reason: failed.reason.clone(),
             });
         }
+        // A fatal state of the producer explains the refusal; else the failed record does.
+        if let Some((fatal, why)) = self.client.fatal_error() {
+            return Err(Fault::code(
+                Operation::Produce,
+                &self.transactional_id,
+                fatal,
+                why,
+            ));
+        }
         let subject = match self.destinations.get(failed.index as usize) {
             Some(Some(destination)) => destination.partition.to_string(),
             _ => self.transactional_id.clone(),
