@@ -88,25 +88,46 @@ fn rounds(
             "round {}: every slot is held, every partition flows",
             index + 1
         ));
-        for what in part {
-            done += 1;
-            *outcome.disturbances.entry(what.kind).or_default() += 1;
-            let recovery = round.disturb(what).inspect_err(|_| {
-                tell(&format!("{done:>4}/{}  {what}: NOT RECOVERED", plan.kills));
-            })?;
-            let slowest = outcome.slowest.entry(what.kind).or_default();
-            *slowest = recovery.max(*slowest);
-            let seconds = recovery.as_secs_f64();
-            tell(&format!(
-                "{done:>4}/{}  {what}; flows again after {seconds:.1} s",
-                plan.kills
-            ));
+        match disturb(plan, &mut round, part, done, outcome, tell) {
+            Ok(()) => {}
+            Err(ChaosError::Interrupted) => return Err(ChaosError::Interrupted),
+            // What was copied until then is judged all the same.
+            Err(error) => outcome.violations.push(chain(&error)),
         }
+        done += part.len();
         round.finish(outcome)?;
         tell(&format!("round {}: {}", index + 1, outcome.found));
         if !outcome.violations.is_empty() {
             return Ok(());
         }
+    }
+    Ok(())
+}
+
+fn disturb(
+    plan: &Plan,
+    round: &mut Round<'_>,
+    part: &[Disturbance],
+    before: usize,
+    outcome: &mut Outcome,
+    tell: &mut dyn FnMut(&str),
+) -> Result<()> {
+    for (index, what) in part.iter().enumerate() {
+        let number = before + index + 1;
+        *outcome.disturbances.entry(what.kind).or_default() += 1;
+        let recovery = round.disturb(what).inspect_err(|_| {
+            tell(&format!(
+                "{number:>4}/{}  {what}: NOT RECOVERED",
+                plan.kills
+            ));
+        })?;
+        let slowest = outcome.slowest.entry(what.kind).or_default();
+        *slowest = recovery.max(*slowest);
+        let seconds = recovery.as_secs_f64();
+        tell(&format!(
+            "{number:>4}/{}  {what}; flows again after {seconds:.1} s",
+            plan.kills
+        ));
     }
     Ok(())
 }

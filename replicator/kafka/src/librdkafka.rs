@@ -12,7 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use understudy_domain::{SourceOffset, TopicPartition};
 
 use crate::endpoint::Endpoint;
-use crate::fault::Fault;
+use crate::fault::{Fault, Operation};
 use crate::ffi::reader::{Fetched, Index, Reader, Record};
 use crate::ffi::writer::Writer;
 use crate::plane::{Advance, Copied, DataPlane, Stall, StateWrite};
@@ -44,6 +44,8 @@ pub struct Librdkafka {
     progress: BTreeMap<Index, Progress>,
     by_partition: HashMap<TopicPartition, Index>,
     stalls: Vec<Stall>,
+    /// Who we are on the source.
+    principal: String,
     fetched: Vec<Fetched>,
     records: Vec<(Index, Record)>,
 }
@@ -68,6 +70,7 @@ impl Librdkafka {
             progress: BTreeMap::new(),
             by_partition: HashMap::new(),
             stalls: Vec::new(),
+            principal: source.principal(),
             fetched: Vec::new(),
             records: Vec::new(),
         })
@@ -87,7 +90,13 @@ impl Librdkafka {
                 false,
             ),
             RDKafkaErrorCode::TopicAuthorizationFailed => (
-                format!("the source refuses READ on topic {}", partition.topic),
+                format!(
+                    "could not {} ({}): permission denied; it needs {}; grant it to {}",
+                    Operation::Fetch,
+                    partition.topic,
+                    Operation::Fetch.permission(),
+                    self.principal
+                ),
                 true,
             ),
             _ => (format!("the source answered {code} {reason}"), true),

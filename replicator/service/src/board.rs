@@ -7,6 +7,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use understudy_domain::{Slot, SourceOffset, TargetOffset, TopicPartition};
 
+/// How many partitions are named one by one.
+const NAMED: usize = 20;
+
 /// What keeps a worker from being ready: one reason for each part, present while it holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -47,6 +50,16 @@ pub enum PartitionState {
     Waiting,
     /// Stopped for a reason that somebody must look at.
     Halted,
+}
+
+impl PartitionState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Copying => "copying",
+            Self::Waiting => "waiting",
+            Self::Halted => "halted",
+        }
+    }
 }
 
 /// One partition that this worker copies.
@@ -157,21 +170,30 @@ impl Board {
     /// Why the worker is not ready; empty when it is.
     pub fn reasons(&self) -> Vec<String> {
         let inner = self.hold();
-        let halted = inner
-            .partitions
-            .iter()
-            .filter(|(_, partition)| partition.state == PartitionState::Halted);
-        inner
+        let mut reasons: Vec<String> = inner
             .reasons
             .iter()
             .map(|(part, reason)| format!("{}: {reason}", part.name()))
-            .chain(halted.map(|(name, partition)| {
-                format!(
-                    "partition {name} halted: {}",
-                    partition.reason.as_deref().unwrap_or("reason unknown")
-                )
-            }))
-            .collect()
+            .collect();
+        let not_copying =
+            |(_, partition): &(&TopicPartition, &Partition)| partition.reason.is_some();
+        for (name, partition) in inner.partitions.iter().filter(not_copying).take(NAMED) {
+            let reason = partition.reason.as_deref().unwrap_or_default();
+            reasons.push(format!(
+                "partition {name} {}: {reason}",
+                partition.state.name()
+            ));
+        }
+        let more = inner
+            .partitions
+            .iter()
+            .filter(not_copying)
+            .count()
+            .saturating_sub(NAMED);
+        if more > 0 {
+            reasons.push(format!("and {more} more partitions; see /status.json"));
+        }
+        reasons
     }
 }
 

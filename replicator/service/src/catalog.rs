@@ -142,27 +142,28 @@ impl Discovery {
                     self.board.ready(&part);
                     true
                 }
-                Err(fault) => {
-                    self.board
-                        .not_ready(part, &explain(&self.flow.target, &fault));
+                Err(reason) => {
+                    self.board.not_ready(part, &reason);
                     false
                 }
             },
         }
     }
 
-    /// A new topic keeps the source's cleanup policy from its first record on.
-    fn create(&self, topic: &str, partitions: i32) -> Result<(), Fault> {
+    /// A new topic has the source's cleanup policy from its first record on. What keeps it from being made is said in
+    /// an operator's words.
+    fn create(&self, topic: &str, partitions: i32) -> Result<(), String> {
         let policy = self
             .source
             .topic_config(topic, "cleanup.policy", WITHIN)
-            .unwrap_or_default();
+            .map_err(|fault| explain(&self.flow.source, &fault))?;
         let configs: Vec<(&str, &str)> = policy
             .iter()
             .map(|policy| ("cleanup.policy", policy.as_str()))
             .collect();
         self.target
-            .create_topic(topic, partitions, &configs, WITHIN)?;
+            .create_topic(topic, partitions, &configs, WITHIN)
+            .map_err(|fault| explain(&self.flow.target, &fault))?;
         tracing::info!(topic, partitions, "topic created on the target");
         Ok(())
     }

@@ -187,6 +187,15 @@ impl Default for Mirror {
     }
 }
 
+/// Properties that name a file that must be there. (`ssl.ca.location` may also name a folder, which opens too.)
+const FILES: &[&str] = &[
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.crl.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+];
+
 /// Java names that people bring along, and what they are here.
 const JAVA_PROPERTIES: &[(&str, &str)] = &[
     (
@@ -434,6 +443,16 @@ fn endpoint(
         return Err(ConfigError::MissingKey(format!(
             "{section}.\"bootstrap.servers\""
         )));
+    }
+    for key in FILES {
+        if let Some(path) = properties.get(*key)
+            && let Err(error) = std::fs::File::open(path)
+        {
+            return Err(bad(
+                &format!("{section}.{key}"),
+                &format!("{path}: {error}"),
+            ));
+        }
     }
     let endpoint = Endpoint::new(&alias, properties);
     if let Err(refused) = endpoint.check() {

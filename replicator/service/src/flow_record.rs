@@ -104,13 +104,6 @@ pub fn read_or_create(
     source_id: &str,
     target_id: &str,
 ) -> Result<FlowRecord, FlowError> {
-    if source_id == target_id {
-        return Err(FlowError::SameCluster {
-            source_alias: flow.source.alias.clone(),
-            target_alias: flow.target.alias.clone(),
-            id: source_id.to_owned(),
-        });
-    }
     let record = match read(cluster, flow)? {
         Some(record) => record,
         None => create(cluster, flow, source_id, target_id)?,
@@ -136,6 +129,21 @@ pub fn read_or_create(
     }
     must_run(flow, &record)?;
     Ok(record)
+}
+
+/// Source and target must be two clusters.
+///
+/// # Errors
+/// They are one.
+pub fn must_differ(flow: &Flow, source_id: &str, target_id: &str) -> Result<(), FlowError> {
+    if source_id != target_id {
+        return Ok(());
+    }
+    Err(FlowError::SameCluster {
+        source_alias: flow.source.alias.clone(),
+        target_alias: flow.target.alias.clone(),
+        id: source_id.to_owned(),
+    })
 }
 
 /// Whether workers of this record may write.

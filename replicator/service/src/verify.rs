@@ -198,8 +198,8 @@ impl fmt::Display for Verification {
             if let Some(found) = &line.comparison {
                 write!(
                     f,
-                    "  {:>13}  {:>7}  {:>7}  {:>7}",
-                    found.compared, found.lost, found.doubled, found.altered
+                    "  {:>13}  {:>7}  {:>7}  {:>7}  {:>14}",
+                    found.compared, found.lost, found.doubled, found.altered, found.aborted_copies
                 )?;
             }
             writeln!(f)?;

@@ -193,6 +193,8 @@ fn attempt(
     let at_target = |error: FlowError| (Part::Target, error);
     let target_id = target.id(WITHIN).map_err(|fault| at_target(fault.into()))?;
     board.hold().target_cluster_id = Some(target_id.clone());
+    // Before anything is made: a flow onto itself must leave nothing behind.
+    flow_record::must_differ(flow, &source_id, &target_id).map_err(at_target)?;
     make_state_topics(flow, target).map_err(|fault| at_target(fault.into()))?;
     let record =
         flow_record::read_or_create(target, flow, &source_id, &target_id).map_err(at_target)?;

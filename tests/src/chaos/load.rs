@@ -1,8 +1,10 @@
 //! What applications write meanwhile: keyed orders, payments in transactions, a compacted topic.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::error::Result;
 use crate::cluster::Cluster;
-use crate::error::chain;
+use crate::error::{Result as LabResult, chain};
 use crate::workload::{RunningWorkload, Workload};
 
 /// How much is written, and to which topics.
@@ -80,34 +82,78 @@ impl LoadPlan {
         };
         let payments = workload(&self.payments, self.payments_rate());
         let customers = workload(&self.customers, self.customers_rate());
-        Ok(Load(vec![
-            workload(&self.orders, self.rate).start()?,
-            payments
-                .transactional(PAYMENTS_IN_TRANSACTION, ABORT_EVERY)
-                // A source that is long away must not end the producer.
-                .property("transaction.timeout.ms", "600000")
-                .property("message.timeout.ms", "300000")
-                .start()?,
-            customers.compacted(500, 40).start()?,
-        ]))
+        let payments = payments
+            .transactional(PAYMENTS_IN_TRANSACTION, ABORT_EVERY)
+            // A source that is long away must not end the producer.
+            .property("transaction.timeout.ms", "300000")
+            .property("message.timeout.ms", "120000");
+        let all = [
+            workload(&self.orders, self.rate),
+            payments,
+            customers.compacted(500, 40),
+        ];
+        let applications: LabResult<Vec<_>> = all.into_iter().map(Application::start).collect();
+        Ok(Load(Mutex::new(applications?)))
     }
 }
 
 /// Applications that write. Stops when dropped.
 #[derive(Debug)]
-pub struct Load(Vec<RunningWorkload>);
+pub struct Load(
+    /// Written by `tend`, which replaces an application that gave up.
+    Mutex<Vec<Application>>,
+);
+
+#[derive(Debug)]
+struct Application {
+    workload: Workload,
+    running: RunningWorkload,
+    refused: Vec<String>,
+}
+
+impl Application {
+    fn start(workload: Workload) -> LabResult<Self> {
+        Ok(Self {
+            running: workload.clone().start()?,
+            workload,
+            refused: Vec::new(),
+        })
+    }
+}
 
 impl Load {
     /// Records handed to the producers so far, those of aborted transactions included.
     pub fn written(&self) -> u64 {
-        self.0.iter().map(RunningWorkload::written).sum()
+        self.applications()
+            .iter()
+            .map(|application| application.running.written())
+            .sum()
+    }
+
+    /// Starts a producer again that gave up: a killed source makes librdkafka's transactional
+    /// producer lose count at times. Under the same transactional id, so that nothing stays open.
+    pub fn tend(&self) -> Result<()> {
+        for application in self.applications().iter_mut() {
+            if application.running.is_finished() {
+                let next = application.workload.clone().start()?;
+                let last = std::mem::replace(&mut application.running, next);
+                let why = last.stop().map_or_else(
+                    |error| chain(&error),
+                    |produced| format!("it ended after {} records", produced.committed_total()),
+                );
+                application.refused.push(why);
+            }
+        }
+        Ok(())
     }
 
     /// Stops; returns what the source's brokers acknowledged.
     pub fn stop(self) -> Stopped {
         let mut stopped = Stopped::default();
-        for ended in self.0.into_iter().map(RunningWorkload::stop) {
-            match ended {
+        let applications = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for application in applications {
+            stopped.refused.extend(application.refused);
+            match application.running.stop() {
                 Ok(produced) => {
                     stopped.committed += produced.committed_total();
                     stopped.aborted += produced.aborted_total();
@@ -116,6 +162,10 @@ impl Load {
             }
         }
         stopped
+    }
+
+    fn applications(&self) -> MutexGuard<'_, Vec<Application>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

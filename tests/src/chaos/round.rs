@@ -232,6 +232,7 @@ impl<'a> Round<'a> {
             self.fleet
                 .expect_well()
                 .map_err(|error| error.to_string())?;
+            self.load.tend().map_err(|error| error.to_string())?;
             let missing =
                 |missing| format!("{missing} of {} partitions bring nothing", places.len());
             self.tail.resumed(places).map_err(missing)

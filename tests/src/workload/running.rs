@@ -21,6 +21,11 @@ impl RunningWorkload {
         self.written.load(Ordering::Relaxed)
     }
 
+    /// Whether it writes no more: all is written, or its producer gave up.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Stops after the transaction at hand; returns what was committed.
     pub fn stop(mut self) -> Result<Produced> {
         self.stop.store(true, Ordering::Relaxed);

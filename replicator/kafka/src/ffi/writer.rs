@@ -31,6 +31,8 @@ use crate::watch::Watch;
 const OFFSET_BITS: u32 = 48;
 /// The partition number that marks a state record; its lower bits are the state topic's number.
 const STATE: u32 = 0xFFFF;
+/// Time limit for asking a producer why it gave a transaction up; it knows without asking a broker.
+const ABORTED_WITHIN: Duration = Duration::from_secs(1);
 /// How long a record may wait for room.
 const PRODUCE_WITHIN: Duration = Duration::from_secs(60);
 /// How often the poller looks whether it should stop.
@@ -469,6 +471,7 @@ impl Writer {
             failed.code,
             RDKafkaErrorCode::MessageSizeTooLarge
                 | RDKafkaErrorCode::InvalidRecord
+                | RDKafkaErrorCode::InvalidDifferentRecord
                 | RDKafkaErrorCode::InvalidTimestamp
                 | RDKafkaErrorCode::InvalidMessage
                 | RDKafkaErrorCode::PolicyViolation
@@ -500,12 +503,27 @@ impl Writer {
             Some(Some(destination)) => destination.partition.to_string(),
             _ => self.transactional_id.clone(),
         };
+        if is_purge(failed.code)
+            && let Some((code, reason)) = self.why_given_up()
+        {
+            return Err(Fault::code(Operation::Produce, &subject, code, reason));
+        }
         Err(Fault::code(
             Operation::Produce,
             &subject,
             failed.code,
             failed.reason.clone(),
         ))
+    }
+
+    /// Why librdkafka gave the transaction up and purged what waited. A commit cannot succeed any more; its refusal
+    /// carries the cause.
+    fn why_given_up(&self) -> Option<(RDKafkaErrorCode, String)> {
+        // SAFETY: the client is live.
+        let error =
+            unsafe { rdsys::rd_kafka_commit_transaction(self.native(), millis(ABORTED_WITHIN)) };
+        // SAFETY: checked for null, destroyed once.
+        (!error.is_null()).then(|| unsafe { take_error(error) })
     }
 
     fn wait_for_reports(&self, at_most: Duration) {
@@ -622,15 +640,8 @@ impl Writer {
         if error.is_null() {
             return Ok(());
         }
-        // SAFETY: a non-null error is live until destroyed, here.
-        let (code, reason) = unsafe {
-            let code = RDKafkaErrorCode::from(rdsys::rd_kafka_error_code(error));
-            let reason = CStr::from_ptr(rdsys::rd_kafka_error_string(error))
-                .to_string_lossy()
-                .into_owned();
-            rdsys::rd_kafka_error_destroy(error);
-            (code, reason)
-        };
+        // SAFETY: not null, destroyed once.
+        let (code, reason) = unsafe { take_error(error) };
         if code == RDKafkaErrorCode::OperationTimedOut {
             return Err(Fault::TimedOut {
                 operation,
@@ -681,6 +692,30 @@ fn destination_name(destinations: &[Option<Destination>], index: Index) -> Arc<s
 
 fn millis(time: Duration) -> i32 {
     i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Whether a record failed only because another failure emptied the queue.
+fn is_purge(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight
+    )
+}
+
+/// Reads an error and destroys it.
+///
+/// # Safety
+/// `error` is a live error that nobody uses afterwards.
+unsafe fn take_error(error: *mut rdsys::rd_kafka_error_t) -> (RDKafkaErrorCode, String) {
+    // SAFETY: promised by the caller; the text lives as long as the error.
+    unsafe {
+        let code = RDKafkaErrorCode::from(rdsys::rd_kafka_error_code(error));
+        let reason = CStr::from_ptr(rdsys::rd_kafka_error_string(error))
+            .to_string_lossy()
+            .into_owned();
+        rdsys::rd_kafka_error_destroy(error);
+        (code, reason)
+    }
 }
 
 /// Serves the client's events until told to stop.
@@ -802,21 +837,16 @@ impl Book {
 
     fn fail(&mut self, index: u32, source: i64, message: &rdsys::rd_kafka_message_t) {
         let code = RDKafkaErrorCode::from(message.err);
-        // Purged messages follow from another failure; the first one names the cause.
-        let follows = matches!(
-            code,
-            RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight
-        );
-        let replace = match &self.failed {
-            None => true,
-            Some(known) => {
-                !follows
-                    && matches!(
-                        known.code,
-                        RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight
-                    )
-            }
+        // What was purged, or only shared a batch with a refused record, follows from another failure.
+        let weight = |code: RDKafkaErrorCode| match code {
+            purged if is_purge(purged) => 0,
+            RDKafkaErrorCode::InvalidDifferentRecord => 1,
+            _ => 2,
         };
+        let replace = self
+            .failed
+            .as_ref()
+            .is_none_or(|known| weight(code) > weight(known.code));
         if replace {
             self.failed = Some(Failure {
                 index,

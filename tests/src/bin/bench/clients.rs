@@ -13,7 +13,7 @@ use understudy_tests::Cluster;
 use crate::error::{BenchError, Doing, Result};
 
 const LIMIT: Duration = Duration::from_secs(30);
-const NEW_TOPIC: Duration = Duration::from_secs(10);
+const NEW_TOPIC: Duration = Duration::from_secs(60);
 
 /// Every partition of a topic, at one place.
 pub fn partitions_at(topic: &str, partitions: i32, offset: Offset) -> Result<TopicPartitionList> {
@@ -79,7 +79,7 @@ impl Ends {
         let ends = loop {
             match client.offsets_for_times(wanted.clone(), LIMIT) {
                 Ok(ends) => break ends,
-                // A new topic's leaders may not answer yet.
+                // A new topic's leader may not answer yet, above all on a busy machine.
                 Err(_) if begun.elapsed() < NEW_TOPIC => {
                     std::thread::sleep(Duration::from_millis(50));
                 }

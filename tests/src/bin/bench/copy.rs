@@ -95,7 +95,7 @@ pub fn section(lab: &Lab, codec: Codec) -> Result<Vec<CopyRun>> {
         if round % 2 == 1 {
             contenders.reverse();
         }
-        for contender in contenders {
+        for contender in lab.plan.taking_part(contenders) {
             let job = Job {
                 contender,
                 topic: &topic,
@@ -118,7 +118,8 @@ pub fn section(lab: &Lab, codec: Codec) -> Result<Vec<CopyRun>> {
 pub fn warm_up(lab: &Lab) -> Result<()> {
     let (topic, codec) = ("bench-warm-up", Codec::Lz4);
     fill(lab, topic, codec, WARM_UP_RECORDS)?;
-    for contender in [Contender::Mm2TunedExactlyOnce, Contender::Understudy] {
+    let contenders = vec![Contender::Mm2TunedExactlyOnce, Contender::Understudy];
+    for contender in lab.plan.taking_part(contenders) {
         let job = Job {
             contender,
             topic,

@@ -38,7 +38,8 @@ pub struct IdleRun {
 /// Looks at ours and at MirrorMaker 2.
 pub fn section(lab: &Lab) -> Result<Vec<IdleRun>> {
     let mut runs = Vec::new();
-    for contender in [Contender::Understudy, Contender::Mm2TunedExactlyOnce] {
+    let contenders = vec![Contender::Understudy, Contender::Mm2TunedExactlyOnce];
+    for contender in lab.plan.taking_part(contenders) {
         let run = measure(lab, contender)?;
         lab.progress.say(&format!(
             "idle, {PARTITIONS} partitions, {}: {:.1} % of a core, brokers {:.1} + {:.1} %, peak {:.0} MB",

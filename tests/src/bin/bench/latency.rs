@@ -53,7 +53,7 @@ pub fn section(lab: &Lab) -> Result<Vec<LatencyRun>> {
         } else {
             contenders.reverse();
         }
-        for contender in contenders {
+        for contender in lab.plan.taking_part(contenders) {
             let run = measure(lab, contender, round)?;
             lab.progress.say(&format!(
                 "5 MB/s {}: p50 {:.0} ms, p99 {:.0} ms, {:.1} % of a core",

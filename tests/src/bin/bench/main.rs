@@ -53,6 +53,9 @@ struct Arguments {
     /// Fewer records and fewer rounds.
     #[arg(long)]
     quick: bool,
+    /// Leave MirrorMaker 2 out: quicker, but without ratios.
+    #[arg(long)]
+    ours: bool,
     /// Write benchmark.md and benchmark.svg to this folder.
     #[arg(long, value_name = "DIR")]
     docs: Option<PathBuf>,
@@ -87,7 +90,7 @@ fn run(arguments: &Arguments) -> Result<Results> {
         [] => Section::value_variants(),
         only => only,
     };
-    let plan = Plan::new(arguments.quick);
+    let plan = Plan::new(arguments.quick, arguments.ours);
     let mut results = Results::new(Machine::here(&arguments.revision), plan.clone());
     let lab = Lab::start(&arguments.dir, plan)?;
     let measured = copy::warm_up(&lab).and_then(|()| {

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::mirror::Contender;
+
 /// Sizes and repetitions.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
     /// Whether this is the short version.
     pub quick: bool,
+    /// Whether MirrorMaker 2 is left out: quicker, for finding out.
+    pub ours_only: bool,
     /// Records of a copy run.
     pub records: u64,
     /// Rounds of the copy runs with lz4, on which most requirements stand.
@@ -31,10 +35,11 @@ pub struct Plan {
 
 impl Plan {
     /// The whole benchmark, or the quick one.
-    pub fn new(quick: bool) -> Self {
+    pub fn new(quick: bool, ours_only: bool) -> Self {
         if quick {
             return Self {
                 quick,
+                ours_only,
                 records: 150_000,
                 rounds: 2,
                 rounds_other: 1,
@@ -48,6 +53,7 @@ impl Plan {
         }
         Self {
             quick,
+            ours_only,
             records: 1_000_000,
             rounds: 3,
             rounds_other: 2,
@@ -58,5 +64,12 @@ impl Plan {
             rounds_link: 3,
             rounds_takeover: 3,
         }
+    }
+
+    /// Those of these contenders that take part.
+    pub fn taking_part(&self, contenders: Vec<Contender>) -> Vec<Contender> {
+        let takes_part =
+            |contender: &Contender| !self.ours_only || *contender == Contender::Understudy;
+        contenders.into_iter().filter(takes_part).collect()
     }
 }

@@ -58,17 +58,17 @@ impl Row {
         })
     }
 
-    /// Pairs of ours and theirs, one a round.
+    /// Ours and theirs, round by round.
     pub fn beside(
         what: impl Into<String>,
         unit: &'static str,
         peer: &'static str,
-        pairs: &[(f64, f64)],
+        pairs: &[(f64, Option<f64>)],
     ) -> Option<Self> {
         let mut row = Self::alone(what, unit, pairs.iter().map(|pair| pair.0))?;
         row.peer = Some(peer);
-        row.theirs = Spread::of(pairs.iter().map(|pair| pair.1));
-        row.ratio = Spread::of(pairs.iter().map(|pair| pair.0 / pair.1));
+        row.theirs = Spread::of(pairs.iter().filter_map(|pair| pair.1));
+        row.ratio = Spread::of(pairs.iter().filter_map(|pair| Some(pair.0 / pair.1?)));
         Some(row)
     }
 
@@ -76,14 +76,21 @@ impl Row {
     #[must_use]
     pub fn required(mut self, required: &[Requirement]) -> Self {
         let holds = |requirement: &Requirement| {
-            let ratio = self.ratio.as_ref().map_or(f64::NAN, |ratio| ratio.median);
+            let ratio = self.ratio.as_ref().map(|ratio| ratio.median);
             match *requirement {
-                Requirement::AtMost(limit) => self.ours.median <= limit,
-                Requirement::RatioAtMost(limit) => ratio <= limit,
-                Requirement::RatioAtLeast(limit) => ratio >= limit,
+                Requirement::AtMost(limit) => Some(self.ours.median <= limit),
+                Requirement::RatioAtMost(limit) => Some(ratio? <= limit),
+                Requirement::RatioAtLeast(limit) => Some(ratio? >= limit),
             }
         };
-        self.met = (!required.is_empty()).then(|| required.iter().all(holds));
+        // One that cannot be judged leaves the line open, unless another is missed.
+        let verdicts: Vec<Option<bool>> = required.iter().map(holds).collect();
+        self.met = if verdicts.contains(&Some(false)) {
+            Some(false)
+        } else {
+            let judged: Option<Vec<bool>> = verdicts.into_iter().collect();
+            judged.filter(|all| !all.is_empty()).map(|_| true)
+        };
         self.required = required.to_vec();
         self
     }
@@ -171,15 +178,20 @@ mod tests {
 
     #[test]
     fn a_requirement_on_a_ratio_is_judged_round_by_round() {
-        let row = Row::beside("CPU", "s", "MM2", &[(4.0, 10.0), (9.0, 10.0), (4.1, 10.0)])
-            .map(|row| row.required(&[Requirement::RatioAtMost(0.45)]));
+        let row = Row::beside(
+            "CPU",
+            "s",
+            "MM2",
+            &[(4.0, Some(10.0)), (9.0, Some(10.0)), (4.1, Some(10.0))],
+        )
+        .map(|row| row.required(&[Requirement::RatioAtMost(0.45)]));
         assert_eq!(row.and_then(|row| row.met), Some(true));
     }
 
     #[test]
-    fn without_a_peer_a_ratio_cannot_be_met() {
-        let row = Row::alone("CPU", "s", [1.0])
-            .map(|row| row.required(&[Requirement::RatioAtLeast(0.1)]));
-        assert_eq!(row.and_then(|row| row.met), Some(false));
+    fn without_a_peer_a_ratio_is_neither_met_nor_missed() {
+        let required = [Requirement::RatioAtLeast(0.1), Requirement::AtMost(1.0)];
+        let met = |ours| Row::alone("CPU", "s", [ours]).and_then(|row| row.required(&required).met);
+        assert_eq!((met(1.0), met(2.0)), (None, Some(false)));
     }
 }

@@ -17,6 +17,9 @@ pub fn rows(results: &Results) -> Vec<Row> {
     rows.extend(copy_rows(&results.copies));
     rows.extend(latency_rows(&results.latency));
     rows.extend(other_rows(results));
+    // Without MirrorMaker 2, a line that only compares says what another says.
+    let ours_only = results.plan.ours_only;
+    rows.retain(|row: &Row| !ours_only || row.theirs.is_some() || !row.required.is_empty());
     rows
 }
 
@@ -82,16 +85,16 @@ fn copy_pairs(
     codec: Codec,
     peer: Contender,
     value: fn(&CopyRun) -> f64,
-) -> Vec<(f64, f64)> {
+) -> Vec<(f64, Option<f64>)> {
     let of = |contender: Contender| {
         copies
             .iter()
             .filter(move |run| run.codec == codec && run.contender == contender)
     };
     of(Contender::Understudy)
-        .filter_map(|ours| {
-            let theirs = of(peer).find(|theirs| theirs.round == ours.round)?;
-            Some((value(ours), value(theirs)))
+        .map(|ours| {
+            let theirs = of(peer).find(|theirs| theirs.round == ours.round);
+            (value(ours), theirs.map(value))
         })
         .collect()
 }
@@ -100,9 +103,9 @@ fn latency_rows(runs: &[LatencyRun]) -> Vec<Row> {
     let row = |what: &str, unit, peer: Contender, value: fn(&LatencyRun) -> f64| {
         let of = |contender: Contender| runs.iter().filter(move |run| run.contender == contender);
         let pairs: Vec<_> = of(Contender::Understudy)
-            .filter_map(|ours| {
-                let theirs = of(peer).find(|theirs| theirs.round == ours.round)?;
-                Some((value(ours), value(theirs)))
+            .map(|ours| {
+                let theirs = of(peer).find(|theirs| theirs.round == ours.round);
+                (value(ours), theirs.map(value))
             })
             .collect();
         Row::beside(what, unit, peer.label(), &pairs)
@@ -147,8 +150,10 @@ fn other_rows(results: &Results) -> Vec<Row> {
             .filter(move |run| run.contender == contender)
     };
     let idle_pairs: Vec<_> = idle(Contender::Understudy)
-        .zip(idle(EXACTLY_ONCE))
-        .map(|(ours, theirs)| (ours.cpu_percent, theirs.cpu_percent))
+        .map(|ours| {
+            let theirs = idle(EXACTLY_ONCE).next();
+            (ours.cpu_percent, theirs.map(|theirs| theirs.cpu_percent))
+        })
         .collect();
     let over = |round_trip_ms| {
         results
@@ -157,7 +162,7 @@ fn other_rows(results: &Results) -> Vec<Row> {
             .filter(move |run| run.round_trip_ms == round_trip_ms)
             .map(|run| run.mb_per_second)
     };
-    let link_pairs: Vec<_> = over(60).zip(over(0)).collect();
+    let link_pairs: Vec<_> = over(60).zip(over(0).map(Some)).collect();
     let event = |what: &str, event| {
         let runs = results.takeover.iter().filter(|run| run.event == event);
         Row::alone(what, "s", runs.map(|run| run.seconds))

@@ -14,9 +14,9 @@ const CONTENDERS: [Contender; 4] = [
     Contender::Mm2Tuned,
     Contender::Mm2Default,
 ];
-const PANEL_WIDTH: usize = 430;
-const LABEL_WIDTH: usize = 165;
-const BAR_WIDTH: f64 = 190.0;
+const PANEL_WIDTH: usize = 460;
+const LABEL_WIDTH: usize = 175;
+const BAR_WIDTH: f64 = 160.0;
 const LINE: usize = 22;
 const HEAD: usize = 34;
 
