@@ -27,8 +27,6 @@ const WARM_UP_RECORDS: u64 = 150_000;
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(25);
 /// So long must the end stand still before the copy is counted.
 const STILL: Duration = Duration::from_millis(1_500);
-/// Below this, what others do on the machine is not worth a word.
-const QUIET_CORES: f64 = 0.2;
 
 /// One copy of the whole topic.
 #[derive(Clone, Debug, Serialize)]
@@ -268,11 +266,7 @@ fn window(samples: &[Sample]) -> Option<(Sample, Sample)> {
 
 impl CopyRun {
     fn line(&self) -> String {
-        let noise = if self.foreign_cores > QUIET_CORES {
-            format!(" (others kept {:.1} cores busy)", self.foreign_cores)
-        } else {
-            String::new()
-        };
+        let noise = machine::remark(self.foreign_cores);
         format!(
             "{:.1} CPU s/GB, {:.0} MB/s, brokers {:.1} + {:.1} s/GB, peak {:.0} MB, first record after {:.1} s{noise}",
             self.cpu_seconds_per_gb,

@@ -11,6 +11,7 @@ use crate::codec::Codec;
 use crate::error::{BenchError, Result};
 use crate::lab::Lab;
 use crate::load::{Pace, Steady, micros, produce};
+use crate::machine::{self, Noise};
 use crate::mirror::{Contender, Job, Mirror};
 use crate::payload::VALUE_BYTES;
 use crate::stats::percentile;
@@ -41,6 +42,8 @@ pub struct LatencyRun {
     pub target_cpu_percent: f64,
     /// Records sent within the window.
     pub records: usize,
+    /// Cores kept busy by others within the window: noise.
+    pub foreign_cores: f64,
 }
 
 /// Lets contenders mirror the same load in turn.
@@ -56,11 +59,12 @@ pub fn section(lab: &Lab) -> Result<Vec<LatencyRun>> {
         for contender in lab.plan.taking_part(contenders) {
             let run = measure(lab, contender, round)?;
             lab.progress.say(&format!(
-                "5 MB/s {}: p50 {:.0} ms, p99 {:.0} ms, {:.1} % of a core",
+                "5 MB/s {}: p50 {:.0} ms, p99 {:.0} ms, {:.1} % of a core{}",
                 contender.label(),
                 run.p50_ms,
                 run.p99_ms,
-                run.cpu_percent
+                run.cpu_percent,
+                machine::remark(run.foreign_cores)
             ));
             runs.push(run);
             lab.clear(&[])?;
@@ -92,11 +96,16 @@ fn measure(lab: &Lab, contender: Contender, round: usize) -> Result<LatencyRun> 
     };
     let load = Steady::start(&lab.source, topic, PARTITIONS, &pace)?;
     std::thread::sleep(lab.plan.latency_warm_up);
+    let known = |mirror: &mut Mirror| {
+        mirror.cpu_seconds() + lab.source.cpu_seconds() + lab.target.cpu_seconds()
+    };
+    let noise = Noise::listen(known(&mut mirror));
     let begun = Instant::now();
     let (from, cpu, target_cpu) = (micros(), mirror.cpu_seconds(), lab.target.cpu_seconds());
     std::thread::sleep(lab.plan.latency_window);
     let seconds = begun.elapsed().as_secs_f64();
     let (to, cpu_end, target_cpu_end) = (micros(), mirror.cpu_seconds(), lab.target.cpu_seconds());
+    let foreign_cores = noise.foreign_cores(known(&mut mirror));
     let sent = load.finish()?;
     reader.wait(first + sent, DRAIN_LIMIT)?;
     let arrivals = reader.finish()?;
@@ -127,5 +136,6 @@ fn measure(lab: &Lab, contender: Contender, round: usize) -> Result<LatencyRun> 
         cpu_percent: (cpu_end - cpu) / seconds * 100.0,
         target_cpu_percent: (target_cpu_end - target_cpu) / seconds * 100.0,
         records: times.len(),
+        foreign_cores,
     })
 }

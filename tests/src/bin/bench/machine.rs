@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
 
 use serde::Serialize;
 use understudy_tests::{DEFAULT_VERSION, Stat};
+
+/// Below this, what others do on the machine is not worth a word.
+const QUIET_CORES: f64 = 0.2;
 
 /// Where numbers come from; they mean little without it.
 #[derive(Clone, Debug, Serialize)]
@@ -89,4 +93,38 @@ pub fn busy_seconds() -> f64 {
 /// This program's own CPU time.
 pub fn own_cpu_seconds() -> f64 {
     Stat::of(std::process::id()).map_or(0.0, |stat| stat.cpu_seconds)
+}
+
+/// What others do on the machine while something is measured.
+pub struct Noise {
+    begun: Instant,
+    machine: f64,
+    known: f64,
+}
+
+impl Noise {
+    /// Begins to listen; `known` is the CPU time so far of everything that takes part.
+    pub fn listen(known: f64) -> Self {
+        Self {
+            begun: Instant::now(),
+            machine: busy_seconds() - own_cpu_seconds(),
+            known,
+        }
+    }
+
+    /// Cores that others kept busy since then.
+    pub fn foreign_cores(&self, known: f64) -> f64 {
+        let busy = busy_seconds() - own_cpu_seconds() - self.machine;
+        let foreign = busy - (known - self.known);
+        (foreign / self.begun.elapsed().as_secs_f64()).max(0.0)
+    }
+}
+
+/// What is worth a word of it.
+pub fn remark(foreign_cores: f64) -> String {
+    if foreign_cores > QUIET_CORES {
+        format!(" (others kept {foreign_cores:.1} cores busy)")
+    } else {
+        String::new()
+    }
 }
