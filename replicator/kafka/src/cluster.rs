@@ -21,6 +21,8 @@ pub struct Topic {
     pub name: String,
     /// How many partitions it has.
     pub partitions: i32,
+    /// Whether each of them has a leader.
+    pub led: bool,
 }
 
 /// A record of a state topic: key, value (`None` is a tombstone) and offset.
@@ -135,6 +137,10 @@ impl Cluster {
             topics.push(Topic {
                 name: topic.name().to_owned(),
                 partitions,
+                led: topic
+                    .partitions()
+                    .iter()
+                    .all(|partition| partition.leader() >= 0),
             });
         }
         Ok(topics)
@@ -215,6 +221,14 @@ impl Cluster {
             let resource = answer.map_err(|code| {
                 Fault::code(Operation::DescribeConfigs, name, code, code.to_string())
             })?;
+            // The safe crate drops a resource's error: what may not be read comes back without entries.
+            if resource.entries.is_empty() {
+                return Err(Fault::Denied {
+                    operation: Operation::DescribeConfigs,
+                    subject: name.to_owned(),
+                    code: RDKafkaErrorCode::TopicAuthorizationFailed,
+                });
+            }
             if let Some(entry) = resource.get(key) {
                 return Ok(entry.value.clone());
             }

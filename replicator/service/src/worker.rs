@@ -1,10 +1,10 @@
 //! The mirroring process, from start to stop.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
-use understudy_kafka::{Cluster, Fault};
+use understudy_kafka::{Cluster, Fault, Operation};
 
 use crate::board::{Board, Part};
 use crate::catalog::{Catalog, Discovery, explain};
@@ -18,6 +18,8 @@ use crate::stop::Stop;
 
 /// Time limit of one call while starting.
 const WITHIN: Duration = Duration::from_secs(10);
+/// How long until a new topic is looked at again that has no leaders yet.
+const LEADER_WAIT: Duration = Duration::from_millis(20);
 
 /// Why the process cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +216,25 @@ fn make_state_topics(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
     for (name, partitions, configs) in topics {
         if target.topic(&name, WITHIN)?.is_none() {
             target.create_topic(&name, partitions, configs, WITHIN)?;
+        }
+    }
+    // Clients that meet a topic without leaders look again after seconds; this look is after milliseconds.
+    let limit = Instant::now() + WITHIN;
+    for name in [
+        flow.state.flow(),
+        flow.state.positions(),
+        flow.state.offset_map(),
+        flow.state.slots(),
+    ] {
+        while !target.topic(&name, WITHIN)?.is_some_and(|topic| topic.led) {
+            if Instant::now() > limit {
+                return Err(Fault::TimedOut {
+                    operation: Operation::CreateTopic,
+                    subject: name,
+                    within: WITHIN,
+                });
+            }
+            std::thread::sleep(LEADER_WAIT);
         }
     }
     Ok(())

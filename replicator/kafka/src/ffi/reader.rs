@@ -21,6 +21,9 @@ use crate::watch::Watch;
 /// How many messages one call takes from the queue.
 const BATCH: usize = 2_000;
 
+/// How many events of the client are served at a time.
+const EVENTS: usize = 8;
+
 /// The number a reader gave a partition when it started reading it; never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Index(pub u32);
@@ -175,8 +178,11 @@ impl Reader {
     /// Serves log and error events of the client.
     pub fn serve(&self) {
         // Without a group the client's own queue carries no records; errors reach `Watch` before they come back here.
-        while let Some(Err(error)) = self.client.poll(Duration::ZERO) {
-            tracing::trace!(%error, "client event");
+        // A poll also ends after a log line, so a few are needed to reach what lies behind it.
+        for _ in 0..EVENTS {
+            if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
+                tracing::trace!(%error, "client event");
+            }
         }
     }
 

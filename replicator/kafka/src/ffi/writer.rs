@@ -53,6 +53,8 @@ struct Book {
 struct Page {
     base: i64,
     runs: Runs,
+    /// Key and value bytes reported since the partition was aimed.
+    reported: u64,
 }
 
 struct Failure {
@@ -94,11 +96,15 @@ pub struct Writer {
     destinations: Vec<Option<Destination>>,
     /// By partition number: the first source offset since the last `settle`; what tags count from.
     bases: Vec<Option<i64>>,
+    /// By partition number: key and value bytes forwarded, and how many of them are known to be reported.
+    sent: Vec<(u64, u64)>,
     topics: HashMap<Arc<str>, Topic>,
     acks: Arc<Acks>,
     in_transaction: bool,
     transactional_id: String,
     bytes_in_flight_max: usize,
+    /// A batch of a partition that holds so many key and value bytes leaves.
+    batch_bytes: u64,
     client: Arc<Client<Watch>>,
 }
 
@@ -147,6 +153,11 @@ impl Writer {
             poller: Some(poller),
             destinations: Vec::new(),
             bases: Vec::new(),
+            sent: Vec::new(),
+            batch_bytes: config
+                .get("batch.size")
+                .and_then(|size| size.parse().ok())
+                .unwrap_or(1_000_000),
             topics: HashMap::new(),
             acks,
             in_transaction: false,
@@ -203,7 +214,7 @@ impl Writer {
         self.judge(Operation::BeginTransaction, Duration::ZERO, answer)?;
         let mut book = self.acks.book();
         for page in &mut book.pages {
-            *page = Page::default();
+            page.runs = Runs::new();
         }
         book.failed = None;
         drop(book);
@@ -245,6 +256,7 @@ impl Writer {
         }
         if self.bases.len() <= at {
             self.bases.resize(at + 1, None);
+            self.sent.resize(at + 1, (0, 0));
         }
         let mut book = self.acks.book();
         if book.pages.len() <= at {
@@ -262,13 +274,43 @@ impl Writer {
         records: impl IntoIterator<Item = (Index, Record)>,
     ) -> Result<(), Fault> {
         for (index, record) in records {
-            if self.acks.bytes_in_flight.load(Ordering::Relaxed) > self.bytes_in_flight_max {
-                let max = self.bytes_in_flight_max;
-                self.wait(Operation::Produce, PRODUCE_WITHIN, |acks| {
-                    acks.bytes_in_flight.load(Ordering::Relaxed) <= max
-                })?;
-            }
+            self.make_room(index)?;
             self.forward_one(index, record)?;
+        }
+        Ok(())
+    }
+
+    /// Waits while the partition, or the slot as a whole, has too much under way.
+    ///
+    /// librdkafka's idempotent producer has one request in flight for each partition, and its thread spins while a
+    /// second batch is ready behind it: so no more is handed over than one batch under way and less than one waiting.
+    fn make_room(&mut self, index: Index) -> Result<(), Fault> {
+        let at = index.0 as usize;
+        let most = self.batch_bytes * 2 - self.batch_bytes / 8;
+        let Some((sent, reported)) = self.sent.get(at).copied() else {
+            return Ok(());
+        };
+        if sent.saturating_sub(reported) > most {
+            self.wait(Operation::Produce, PRODUCE_WITHIN, |book, _| {
+                book.pages
+                    .get(at)
+                    .is_none_or(|page| sent.saturating_sub(page.reported) <= most)
+            })?;
+            let reported = self
+                .acks
+                .book()
+                .pages
+                .get(at)
+                .map_or(sent, |page| page.reported);
+            if let Some(place) = self.sent.get_mut(at) {
+                place.1 = reported;
+            }
+        }
+        let max = self.bytes_in_flight_max;
+        if self.acks.bytes_in_flight.load(Ordering::Relaxed) > max {
+            self.wait(Operation::Produce, PRODUCE_WITHIN, |_, acks| {
+                acks.bytes_in_flight.load(Ordering::Relaxed) <= max
+            })?;
         }
         Ok(())
     }
@@ -327,7 +369,12 @@ impl Writer {
         loop {
             let answer = self.produce(topic, partition, key, value, headers, timestamp, tag);
             match answer {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    if let Some(place) = self.sent.get_mut(index.0 as usize) {
+                        place.0 += weight as u64;
+                    }
+                    return Ok(());
+                }
                 Err(RDKafkaErrorCode::QueueFull) if Instant::now() < limit => {
                     self.wait_for_reports(Duration::from_millis(50));
                 }
@@ -392,9 +439,16 @@ impl Writer {
     /// # Errors
     /// A record was refused, or no answer came within `within`.
     pub fn flush(&mut self, within: Duration) -> Result<(), Fault> {
+        // Full batches leave by themselves; a flush on top of them would make librdkafka's threads spin.
+        let (sent, full) = (&self.sent, self.batch_bytes);
+        self.wait(Operation::Flush, within, |book, _| {
+            sent.iter()
+                .zip(&book.pages)
+                .all(|((sent, _), page)| sent.saturating_sub(page.reported) < full)
+        })?;
         // SAFETY: the client is live; the poller serves the reports that this waits for.
         unsafe { rdsys::rd_kafka_flush(self.native(), millis(within)) };
-        self.wait(Operation::Flush, within, |acks| {
+        self.wait(Operation::Flush, within, |_, acks| {
             acks.records_in_flight.load(Ordering::Relaxed) == 0
         })
     }
@@ -536,11 +590,11 @@ impl Writer {
         &self,
         operation: Operation,
         within: Duration,
-        enough: impl Fn(&Acks) -> bool,
+        enough: impl Fn(&Book, &Acks) -> bool,
     ) -> Result<(), Fault> {
         let limit = Instant::now() + within;
         let mut book = self.acks.book();
-        while !enough(&self.acks) && book.failed.is_none() {
+        while !enough(&book, &self.acks) && book.failed.is_none() {
             if Instant::now() > limit {
                 let subject = self.transactional_id.clone();
                 return Err(Fault::TimedOut {
@@ -817,6 +871,7 @@ impl Book {
         let Some(page) = self.pages.get_mut(index as usize) else {
             return true;
         };
+        page.reported += (message.len + message.key_len) as u64;
         let source = page.base + i64::try_from(low).unwrap_or(0);
         if failed {
             self.fail(index, source, message);
