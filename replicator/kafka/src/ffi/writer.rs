@@ -541,7 +541,8 @@ impl Writer {
                         .map_or(-1, |destination| destination.partition.partition),
                 },
                 offset: SourceOffset::new(failed.source),
-                reason: failed.reason.clone(),
+                // Brokers refuse whole batches, and this is the first record of one.
+                reason: format!("it, or one behind it in its batch: {}", failed.reason),
             });
         }
         // A fatal state of the producer explains the refusal; else the failed record does.
