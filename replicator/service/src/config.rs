@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use understudy_domain::{FlowName, FlowNameError, StateTopics};
+use understudy_domain::{FlowName, StateTopics};
 use understudy_kafka::Endpoint;
 use understudy_kafka::endpoint::OWNED;
 use understudy_kafka::ffi::names::property_names;
 
-use crate::secrets::{SecretError, resolve};
-use crate::selection::{Selection, SelectionError};
+use crate::config_error::ConfigError;
+use crate::secrets::resolve;
+use crate::selection::Selection;
 
 /// A flow: from where, to where, what, how.
 #[derive(Clone, Debug)]
@@ -48,94 +49,6 @@ pub enum Start {
     Earliest,
     /// At the end: only what comes from now on.
     Latest,
-}
-
-/// Why a flow file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {path}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file is not TOML.
-    #[error("{path} is not valid TOML: {reason}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Where and what; never quotes a line, which could hold a secret.
-        reason: String,
-    },
-    /// A section that must be there.
-    #[error("[{0}] is missing: a flow needs [source] and [target]")]
-    MissingSection(&'static str),
-    /// A key that must be there.
-    #[error("{0} is missing")]
-    MissingKey(String),
-    /// A key nobody knows.
-    #[error("{key} is not a known key{}", nearest(.like))]
-    UnknownKey {
-        /// As written, with its section.
-        key: String,
-        /// The known key that looks most like it.
-        like: Option<String>,
-    },
-    /// A Java client property that librdkafka spells another way.
-    #[error("{key} is a property of Java clients; use {instead}")]
-    JavaProperty {
-        /// As written, with its section.
-        key: String,
-        /// What to write.
-        instead: &'static str,
-    },
-    /// A property that exactness depends on.
-    #[error("{0} is set by understudy, exactness depends on it; remove it")]
-    OwnedProperty(String),
-    /// A value of the wrong kind or out of range.
-    #[error("{key}: {reason}")]
-    BadValue {
-        /// The key, with its section.
-        key: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A feature that this version does not have.
-    #[error("{key} = {value:?} is not supported by this version; {advice}")]
-    Unsupported {
-        /// The key, with its section.
-        key: &'static str,
-        /// As written.
-        value: String,
-        /// What to do.
-        advice: &'static str,
-    },
-    /// Both ends are called the same.
-    #[error("source and target have the same alias {0:?}; give each cluster its own")]
-    SameAlias(String),
-    /// A secret that cannot be had.
-    #[error("{key}")]
-    Secret {
-        /// The key, with its section.
-        key: String,
-        /// Why.
-        #[source]
-        source: SecretError,
-    },
-    /// The flow's name.
-    #[error(transparent)]
-    Name(#[from] FlowNameError),
-    /// A pattern.
-    #[error(transparent)]
-    Selection(#[from] SelectionError),
-}
-
-fn nearest(like: &Option<String>) -> String {
-    like.as_ref()
-        .map_or_else(String::new, |like| format!("; did you mean {like:?}?"))
 }
 
 /// `[mirror]`, as written.

@@ -15,8 +15,9 @@
     reason = "calls into librdkafka; everything above this module is safe"
 )]
 
+mod acks;
 pub mod admin;
 pub mod names;
 pub mod reader;
-pub mod topic;
+mod topic;
 pub mod writer;
