@@ -1,6 +1,8 @@
+# shellcheck shell=bash
 # Shared by the scripts of this folder; sourced, never run.
 # Downloads and builds live outside the work tree, in $UNDERSTUDY_CACHE.
 
+# shellcheck disable=SC2034 # for the scripts that source this
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export UNDERSTUDY_CACHE="${UNDERSTUDY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/understudy}"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$UNDERSTUDY_CACHE/target}"
