@@ -96,7 +96,7 @@ fn kill_worker(stage: &mut Stage<'_>, voice: &mut Voice, report: &mut Report) ->
     ));
     stage.fleet.restart(VICTIM)?;
     voice.say(&format!(
-        "{name} is started again and gets its share back, without a stop for the others."
+        "{name} is started again and gets its share of the slots back."
     ));
     rest(stage, voice)
 }
