@@ -156,7 +156,8 @@ impl fmt::Display for Report {
         if let Some(load) = self.load_per_core.filter(|load| *load > BUSY) {
             writeln!(
                 f,
-                "This machine was busy ({load:.0} threads wanted each core): the times say more of it than of the product."
+                "Both clusters, workers and applications share this machine, and {load:.0} threads wanted each core: \
+                 the times say more of it than of the product."
             )?;
         }
         for complaint in &self.complaints {
