@@ -34,7 +34,7 @@ fn a_second_take_over_fences_the_first_and_nothing_of_it_is_ever_stored() -> Out
     second.take_over()?;
     let before = lab.target_ends()?;
     assert!(!lab.open_transaction()?, "the take-over ended it");
-    assert_fenced(first.commit(&[]), "commit");
+    assert_fenced(first.put(&[]).and_then(|()| first.commit()), "commit");
     assert_fenced(first.abort(), "abort");
     assert_eq!(lab.target_ends()?, before);
     let comparison = lab.judge().compare()?;
@@ -43,7 +43,7 @@ fn a_second_take_over_fences_the_first_and_nothing_of_it_is_ever_stored() -> Out
     // The second one may, and only it: everything once.
     second.start(&lab.partition(), START)?;
     copy_until(&mut second, 100)?;
-    second.commit(&[])?;
+    second.put(&[]).and_then(|()| second.commit())?;
     let comparison = lab.judge().compare()?;
     assert!(comparison.is_exact(), "{comparison}");
     Ok(())
@@ -63,7 +63,7 @@ fn a_fenced_engine_that_had_no_transaction_open_cannot_begin_one() -> Outcome {
     let refused = sent.err().ok_or("a fenced engine copied")?;
     let fault = refused.downcast_ref::<Fault>().ok_or("not a fault")?;
     assert!(fault.is_fenced(), "{fault}");
-    assert_fenced(first.commit(&[]), "commit");
+    assert_fenced(first.put(&[]).and_then(|()| first.commit()), "commit");
     let ends = lab.target_ends()?;
     assert_eq!((ends.last_stable, ends.high_watermark), (0, 0), "stored");
     Ok(())
@@ -93,7 +93,7 @@ fn an_abort_leaves_copies_to_read_uncommitted_readers_only() -> Outcome {
     next.take_over()?;
     next.start(&lab.partition(), START)?;
     copy_until(&mut next, 50)?;
-    next.commit(&[])?;
+    next.put(&[]).and_then(|()| next.commit())?;
     let comparison = judge.compare()?;
     assert!(
         comparison.is_exact() && comparison.aborted_copies == 50,
@@ -153,7 +153,7 @@ fn a_record_survives_to_the_byte() -> Outcome {
     engine.take_over()?;
     engine.start(&lab.partition(), START)?;
     copy_until(&mut engine, count as u64)?;
-    engine.commit(&[])?;
+    engine.put(&[]).and_then(|()| engine.commit())?;
 
     let (source, target) = (
         contents(lab.source, &lab.partition())?,
@@ -245,7 +245,7 @@ fn reported_runs_are_the_offsets_on_the_target_and_the_end_passes_control_record
                 .extend(copied.runs);
         }
         if engine.in_transaction() {
-            engine.commit(&[])?;
+            engine.put(&[]).and_then(|()| engine.commit())?;
         }
     }
     for partition in lab.partitions() {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
-use understudy_domain::{SourceOffset, TopicPartition};
+use understudy_domain::{Run, Runs, SourceOffset, TargetOffset, TopicPartition};
 
 use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
@@ -35,6 +35,11 @@ struct Progress {
     last_timestamp_ms: Option<i64>,
     bytes: u64,
     changed: bool,
+    /// Records given to the writer since the last `settle`.
+    forwarded: u64,
+    /// Where they should land, and where the next one should, if that is known.
+    expected: Runs,
+    next_target: Option<TargetOffset>,
 }
 
 /// Copies with librdkafka on both sides.
@@ -112,6 +117,40 @@ impl Librdkafka {
     }
 }
 
+impl Progress {
+    /// Notes where the copy of the record at `source` should land.
+    fn expect(&mut self, source: SourceOffset) {
+        self.forwarded += 1;
+        if let Some(target) = self.next_target {
+            // Records that do not rise are found by the acknowledgements.
+            self.next_target = self
+                .expected
+                .push(source, target)
+                .is_ok()
+                .then(|| target.next());
+        }
+    }
+
+    fn copied(&self, runs: Vec<Run>) -> Copied {
+        Copied {
+            partition: self.partition.clone(),
+            runs,
+            source_offset: self.source_offset,
+            leader_epoch: self.leader_epoch,
+            at_end: self.at_end,
+            last_timestamp_ms: self.last_timestamp_ms,
+            bytes: self.bytes,
+        }
+    }
+
+    fn settled(&mut self) {
+        self.changed = false;
+        self.bytes = 0;
+        self.forwarded = 0;
+        self.expected = Runs::new();
+    }
+}
+
 impl DataPlane for Librdkafka {
     fn take_over(&mut self) -> Result<(), Fault> {
         self.writer.init(TAKE_OVER_WITHIN)
@@ -131,6 +170,9 @@ impl DataPlane for Librdkafka {
                 last_timestamp_ms: None,
                 bytes: 0,
                 changed: false,
+                forwarded: 0,
+                expected: Runs::new(),
+                next_target: None,
             },
         );
         Ok(())
@@ -160,6 +202,7 @@ impl DataPlane for Librdkafka {
                     progress.bytes += record.weight() as u64;
                     progress.at_end = false;
                     progress.changed = true;
+                    progress.expect(SourceOffset::new(record.offset()));
                     self.records.push((index, record));
                 }
                 Fetched::End(index, end) => {
@@ -186,6 +229,16 @@ impl DataPlane for Librdkafka {
         self.writer.in_transaction()
     }
 
+    fn forecast(&self) -> Option<Vec<Copied>> {
+        let changed = self.progress.values().filter(|progress| progress.changed);
+        changed
+            .map(|progress| {
+                let known = progress.expected.records() == progress.forwarded;
+                known.then(|| progress.copied(progress.expected.as_slice().to_vec()))
+            })
+            .collect()
+    }
+
     fn settle(&mut self) -> Result<Vec<Copied>, Fault> {
         let mut runs: HashMap<Index, _> = if self.writer.in_transaction() {
             self.writer.settle(COMMIT_WITHIN)?.into_iter().collect()
@@ -197,26 +250,27 @@ impl DataPlane for Librdkafka {
             if !progress.changed {
                 continue;
             }
-            progress.changed = false;
-            copied.push(Copied {
-                partition: progress.partition.clone(),
-                runs: runs.remove(index).unwrap_or_default(),
-                source_offset: progress.source_offset,
-                leader_epoch: progress.leader_epoch,
-                at_end: progress.at_end,
-                last_timestamp_ms: progress.last_timestamp_ms,
-                bytes: std::mem::take(&mut progress.bytes),
-            });
+            let runs = runs.remove(index).unwrap_or_default();
+            // The commit's marker takes the next place.
+            if let Some(last) = runs.last() {
+                progress.next_target = Some(last.target_end().next());
+            }
+            copied.push(progress.copied(runs));
+            progress.settled();
         }
         Ok(copied)
     }
 
-    fn commit(&mut self, state: &[StateWrite]) -> Result<(), Fault> {
+    fn put(&mut self, state: &[StateWrite]) -> Result<(), Fault> {
         self.writer.begin()?;
         for write in state {
             self.writer
                 .put(write.kind, &write.place, &write.key, Some(&write.value))?;
         }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
         self.writer.commit(COMMIT_WITHIN)
     }
 

@@ -88,17 +88,27 @@ pub trait DataPlane {
     /// Whether a transaction is open.
     fn in_transaction(&self) -> bool;
 
+    /// What `settle` should say, before the target has acknowledged it; `None` while that cannot be told. State may be
+    /// put by it, to travel with the data, but only `settle` says whether it came true.
+    fn forecast(&self) -> Option<Vec<Copied>>;
+
     /// Waits until the target has acknowledged everything; what was copied or passed since the last call.
     ///
     /// # Errors
     /// The transaction cannot be committed.
     fn settle(&mut self) -> Result<Vec<Copied>, Fault>;
 
-    /// Adds state to the transaction (opening one if none is) and commits it.
+    /// Adds state to the transaction, opening one if none is.
+    ///
+    /// # Errors
+    /// The transaction cannot go on.
+    fn put(&mut self, state: &[StateWrite]) -> Result<(), Fault>;
+
+    /// Commits the open transaction.
     ///
     /// # Errors
     /// The outcome is unknown: the slot must be taken over again.
-    fn commit(&mut self, state: &[StateWrite]) -> Result<(), Fault>;
+    fn commit(&mut self) -> Result<(), Fault>;
 
     /// Ends the open transaction without effect.
     ///

@@ -40,6 +40,12 @@ pub enum HoldError {
     /// The slot's state.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Copies did not land where they should have: somebody else writes to a mirrored topic. Harmless, but state cannot
+    /// be put by forecast then.
+    #[error(
+        "copies did not land where they were expected: somebody else writes to a mirrored topic on the target"
+    )]
+    OtherWriter,
 }
 
 impl HoldError {
@@ -49,7 +55,7 @@ impl HoldError {
             Self::Fault(fault)
             | Self::Flow(FlowError::Fault(fault))
             | Self::State(StateError::Fault(fault)) => Some(fault),
-            Self::Flow(_) | Self::State(_) => None,
+            Self::Flow(_) | Self::State(_) | Self::OtherWriter => None,
         }
     }
 }
@@ -69,6 +75,8 @@ pub struct Holding {
     pub(crate) look_again: Option<Instant>,
     pub(crate) pacing: Pacing,
     pub(crate) quiet_since: Instant,
+    /// Whether state may be put by forecast.
+    pub(crate) forecasting: bool,
     /// Whether positions may have passed control records since the last commit.
     pub(crate) passed: bool,
 }
@@ -113,15 +121,26 @@ impl Holding {
     /// Stores what was copied and passed, in the transaction of the copies (invariants d, e).
     pub(crate) fn commit(&mut self) -> Result<(), HoldError> {
         let began = Instant::now();
-        let copied = self.plane.settle()?;
-        let passed = |copied: &Copied| {
-            let stored = self
-                .state
-                .get(&copied.partition)
-                .map(|entry| entry.position.source_offset);
-            !copied.runs.is_empty() || stored.is_none_or(|stored| stored < copied.source_offset)
+        // State put by a forecast travels with the data instead of after it.
+        let forecast = if self.forecasting && self.plane.in_transaction() {
+            self.plane.forecast()
+        } else {
+            None
         };
-        let (news, still): (Vec<_>, Vec<_>) = copied.into_iter().partition(passed);
+        let early = match &forecast {
+            Some(copied) => {
+                let planned = self.plan(copied)?;
+                self.plane.put(&planned.writes)?;
+                Some(planned)
+            }
+            None => None,
+        };
+        let copied = self.plane.settle()?;
+        if forecast.is_some_and(|forecast| forecast != copied) {
+            return Err(HoldError::OtherWriter);
+        }
+        let (news, still): (Vec<_>, Vec<_>) =
+            copied.into_iter().partition(|copied| self.is_news(copied));
         self.passed = false;
         self.quiet_since = began;
         self.show(&still, began);
@@ -134,19 +153,17 @@ impl Holding {
             .map(|run| run.length)
             .sum();
         let bytes: u64 = news.iter().map(|copied| copied.bytes).sum();
-        let shown = news.clone();
-        let board = self.context.board.clone();
-        let ends = |partition: &TopicPartition| {
-            board
-                .hold()
-                .partitions
-                .get(partition)
-                .and_then(|partition| partition.source_end_offset)
+        let planned = match early {
+            Some(planned) => planned,
+            None => {
+                let planned = self.plan(&news)?;
+                self.plane.put(&planned.writes)?;
+                planned
+            }
         };
-        let planned = self.state.plan(news, &ends)?;
-        self.write(planned)?;
+        self.finish(planned)?;
         let now = Instant::now();
-        self.pacing.committed(now);
+        self.pacing.committed(now, now.duration_since(began));
         let metrics = &self.context.metrics;
         metrics.records.inc_by(records);
         metrics.bytes.inc_by(bytes);
@@ -154,12 +171,39 @@ impl Holding {
         metrics
             .commit_seconds
             .observe(began.elapsed().as_secs_f64());
-        self.show(&shown, now);
+        self.show(&news, now);
         Ok(())
     }
 
-    fn write(&mut self, planned: Planned) -> Result<(), HoldError> {
-        self.plane.commit(&planned.writes)?;
+    /// Whether this was not stored before.
+    fn is_news(&self, copied: &Copied) -> bool {
+        let stored = self
+            .state
+            .get(&copied.partition)
+            .map(|entry| entry.position.source_offset);
+        !copied.runs.is_empty() || stored.is_none_or(|stored| stored < copied.source_offset)
+    }
+
+    fn plan(&self, copied: &[Copied]) -> Result<Planned, StateError> {
+        let board = &self.context.board;
+        let ends = |partition: &TopicPartition| {
+            board
+                .hold()
+                .partitions
+                .get(partition)
+                .and_then(|partition| partition.source_end_offset)
+        };
+        let news = copied
+            .iter()
+            .filter(|copied| self.is_news(copied))
+            .cloned()
+            .collect();
+        self.state.plan(news, &ends)
+    }
+
+    /// Commits what was put.
+    fn finish(&mut self, planned: Planned) -> Result<(), HoldError> {
+        self.plane.commit()?;
         Ok(self
             .state
             .committed(planned, self.plane.state_offset(OFFSET_MAP))?)
@@ -331,6 +375,7 @@ impl Holding {
         if all.writes.is_empty() {
             return Ok(());
         }
-        self.write(all)
+        self.plane.put(&all.writes)?;
+        self.finish(all)
     }
 }

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 /// The least time between two commits of a slot that has little to do. Commits cost the brokers a few requests each;
-/// this trades milliseconds of latency for them.
+/// this trades milliseconds of latency for them. Where commits take longer than this, brokers are busy, and the time
+/// between them is as long as they take.
 const GAP_MIN: Duration = Duration::from_millis(25);
 
 /// Commits at the latest after an interval, and sooner when nothing more is waiting.
@@ -12,6 +13,7 @@ pub struct Pacing {
     interval: Duration,
     opened: Instant,
     last_commit: Instant,
+    commit_took: Duration,
 }
 
 impl Pacing {
@@ -21,6 +23,7 @@ impl Pacing {
             interval,
             opened: now,
             last_commit: now,
+            commit_took: Duration::ZERO,
         }
     }
 
@@ -29,9 +32,10 @@ impl Pacing {
         self.opened = now;
     }
 
-    /// A transaction was committed.
-    pub fn committed(&mut self, now: Instant) {
+    /// A transaction was committed at `now`, which took `took`.
+    pub fn committed(&mut self, now: Instant, took: Duration) {
         self.last_commit = now;
+        self.commit_took = took;
     }
 
     /// How long an open transaction may still wait for more; zero: commit now. `idle`: nothing was waiting just now.
@@ -40,7 +44,8 @@ impl Pacing {
         if !idle {
             return interval;
         }
-        let gap = (self.last_commit + GAP_MIN.min(self.interval)).saturating_duration_since(now);
+        let gap = (self.last_commit + GAP_MIN.max(self.commit_took).min(self.interval))
+            .saturating_duration_since(now);
         interval.min(gap)
     }
 }
@@ -58,8 +63,11 @@ mod tests {
         assert_eq!(pacing.left(true, later(500)), Duration::ZERO);
         assert_eq!(pacing.left(false, later(500)), Duration::from_millis(100));
         assert_eq!(pacing.left(false, later(600)), Duration::ZERO);
-        pacing.committed(later(600));
+        pacing.committed(later(600), Duration::from_millis(10));
         pacing.opened(later(601));
         assert_eq!(pacing.left(true, later(601)), Duration::from_millis(24));
+        pacing.committed(later(700), Duration::from_millis(60));
+        pacing.opened(later(701));
+        assert_eq!(pacing.left(true, later(701)), Duration::from_millis(59));
     }
 }

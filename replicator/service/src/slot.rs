@@ -9,7 +9,8 @@
 //! c. *State last.* Positions and map are read after (a), committed records only, to the high watermark: nobody else
 //!    writes this partition of the state topics, so what was read is what is true.
 //! d. *One transaction.* Copies, their map runs and the positions behind them are committed together or not at all.
-//! e. *Acknowledged only.* Positions and runs come from the target's acknowledgements, never from what was sent.
+//! e. *Acknowledged only.* A transaction is committed only if its positions and runs are what the target acknowledged.
+//!    They may be sent before that, by forecast, to travel with the data; a forecast that did not come true is aborted.
 //! f. *Any doubt ends the holding.* After an error the outcome of a transaction may be unknown; everything is dropped
 //!    and the slot taken over again from (a).
 
@@ -63,6 +64,8 @@ pub struct SlotTask {
     stop: Arc<Stop>,
     /// Partitions that stay stopped until the slot moves or the worker restarts, with the reason.
     halted: BTreeMap<TopicPartition, String>,
+    /// Whether state may be put by forecast; not where others write to mirrored topics.
+    forecasting: bool,
 }
 
 impl SlotTask {
@@ -73,6 +76,7 @@ impl SlotTask {
             slot,
             stop,
             halted: BTreeMap::new(),
+            forecasting: true,
         }
     }
 
@@ -121,6 +125,11 @@ impl SlotTask {
             self.state("fenced", None);
             tracing::warn!(%slot, %error, "slot fenced");
             return FENCED_WAIT;
+        }
+        if matches!(error, HoldError::OtherWriter) {
+            tracing::warn!(%slot, %error, "slot goes on without forecasts");
+            self.forecasting = false;
+            return Duration::ZERO;
         }
         self.state("failed", None);
         let reason = match error.fault() {
@@ -177,6 +186,7 @@ impl SlotTask {
             look_again: None,
             pacing: Pacing::new(flow.commit_interval, Instant::now()),
             quiet_since: Instant::now(),
+            forecasting: self.forecasting,
             passed: false,
         };
         holding.enrol(&self.halted)?;
