@@ -4,6 +4,7 @@
 //! bytes come in as arguments; values and bytes go out. No input panics.
 //!
 //! - Places: [`SourceOffset`], [`TargetOffset`], [`TopicPartition`], [`Slot`].
+//! - Names: [`ReplicationPolicy`], [`FlowName`].
 //! - The offset map: [`Run`], [`Runs`], [`OffsetMap`], [`Translation`].
 //! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`] and the
 //!   names in [`StateTopics`]. `docs/formats.md` describes them for people.
@@ -19,6 +20,7 @@ mod offset_map;
 mod offsets;
 mod open_chunk;
 mod partition;
+mod policy;
 mod position;
 mod run;
 mod slot;
@@ -36,6 +38,7 @@ pub use offset_map::{OffsetMap, Origin, Replicated};
 pub use offsets::{SourceOffset, TargetOffset};
 pub use open_chunk::{CHUNK_RUNS, DELTA_RING, OpenChunk, Pending, StalePlan};
 pub use partition::TopicPartition;
+pub use policy::ReplicationPolicy;
 pub use position::{MapCursor, Position};
 pub use run::{Run, RunError, Runs};
 pub use slot::{Slot, slot_of};

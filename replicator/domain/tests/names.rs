@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use understudy_domain::{
-    FlowName, FlowNameError, Slot, StateTopics, TopicPartition, is_internal, slot_of,
+    FlowName, FlowNameError, ReplicationPolicy, Slot, StateTopics, TopicPartition, is_internal,
+    slot_of,
 };
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -139,5 +140,39 @@ fn topics_that_only_look_internal_are_mirrored() {
         "_schemas",
     ] {
         assert!(!is_internal(topic), "{topic}");
+    }
+}
+
+fn prefixed(alias: &str, separator: &str) -> ReplicationPolicy {
+    ReplicationPolicy::Prefixed {
+        alias: alias.to_owned(),
+        separator: separator.to_owned(),
+    }
+}
+
+#[test]
+fn a_topic_that_came_from_the_target_is_never_mirrored_back() {
+    let policy = prefixed("use1", ".");
+    for (topic, cycle) in [
+        ("orders", false),
+        ("usw2.orders", true),
+        ("euw1.usw2.orders", true),
+        ("euw1.orders", false),
+        ("usw2", false),
+        ("orders.usw2", false),
+        ("usw20.orders", false),
+    ] {
+        assert_eq!(policy.is_cycle(topic, "usw2"), cycle, "{topic}");
+    }
+    assert!(!ReplicationPolicy::Identity.is_cycle("usw2.orders", "usw2"));
+}
+
+proptest! {
+    #[test]
+    fn a_copy_knows_its_original(topic in "[a-zA-Z0-9._-]{1,40}", separator in "[._-]{1,2}") {
+        let policy = prefixed("use1", &separator);
+        let copy = policy.target_topic(&topic);
+        prop_assert_eq!(policy.source_topic(&copy), Some(topic.as_str()));
+        prop_assert_eq!(ReplicationPolicy::Identity.target_topic(&topic), topic);
     }
 }

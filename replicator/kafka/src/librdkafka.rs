@@ -172,9 +172,14 @@ impl DataPlane for Librdkafka {
         self.writer.init(TAKE_OVER_WITHIN)
     }
 
-    fn start(&mut self, partition: &TopicPartition, offset: SourceOffset) -> Result<(), Fault> {
+    fn start(
+        &mut self,
+        partition: &TopicPartition,
+        target: &TopicPartition,
+        offset: SourceOffset,
+    ) -> Result<(), Fault> {
         let index = self.reader.start(partition, offset.get())?;
-        self.writer.aim(index, partition)?;
+        self.writer.aim(index, partition, target)?;
         self.by_partition.insert(partition.clone(), index);
         self.progress.insert(
             index,

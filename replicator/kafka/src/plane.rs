@@ -70,11 +70,16 @@ pub trait DataPlane {
     /// As the brokers answer.
     fn take_over(&mut self) -> Result<(), Fault>;
 
-    /// Starts copying `partition` from `offset`.
+    /// Starts copying `partition` of the source from `offset` to `target`.
     ///
     /// # Errors
     /// The client refuses.
-    fn start(&mut self, partition: &TopicPartition, offset: SourceOffset) -> Result<(), Fault>;
+    fn start(
+        &mut self,
+        partition: &TopicPartition,
+        target: &TopicPartition,
+        offset: SourceOffset,
+    ) -> Result<(), Fault>;
 
     /// Stops copying `partition`. Not while a transaction is open.
     fn stop(&mut self, partition: &TopicPartition);

@@ -82,11 +82,11 @@ impl Discovery {
         let topics = self.source.topics(WITHIN)?;
         let selected: Vec<_> = topics
             .into_iter()
-            .filter(|topic| self.flow.selection.selects(&topic.name))
+            .filter(|topic| self.flow.selects(&topic.name))
             .collect();
         let missing = selected.iter().any(|topic| {
             self.on_target
-                .get(&topic.name)
+                .get(&self.flow.policy.target_topic(&topic.name))
                 .is_none_or(|have| *have < topic.partitions)
         });
         if missing {
@@ -123,7 +123,8 @@ impl Discovery {
     /// Makes the target's topic ready; false while it is not.
     fn prepare(&mut self, topic: &str, partitions: i32) -> bool {
         let part = Part::Topic(topic.to_owned());
-        match self.on_target.get(topic) {
+        let copy = self.flow.policy.target_topic(topic);
+        match self.on_target.get(&copy) {
             Some(have) if *have >= partitions => {
                 self.board.ready(&part);
                 true
@@ -131,14 +132,14 @@ impl Discovery {
             Some(have) => {
                 let reason = format!(
                     "the target's topic has {have} partitions, the source's {partitions}; \
-                     raise it: kafka-topics --alter --topic {topic} --partitions {partitions}"
+                     raise it: kafka-topics --alter --topic {copy} --partitions {partitions}"
                 );
                 self.board.not_ready(part, &reason);
                 false
             }
-            None => match self.create(topic, partitions) {
+            None => match self.create(topic, &copy, partitions) {
                 Ok(()) => {
-                    self.on_target.insert(topic.to_owned(), partitions);
+                    self.on_target.insert(copy, partitions);
                     self.board.ready(&part);
                     true
                 }
@@ -152,7 +153,7 @@ impl Discovery {
 
     /// A new topic has the source's cleanup policy from its first record on. What keeps it from being made is said in
     /// an operator's words.
-    fn create(&self, topic: &str, partitions: i32) -> Result<(), String> {
+    fn create(&self, topic: &str, copy: &str, partitions: i32) -> Result<(), String> {
         let policy = self
             .source
             .topic_config(topic, "cleanup.policy", WITHIN)
@@ -162,9 +163,9 @@ impl Discovery {
             .map(|policy| ("cleanup.policy", policy.as_str()))
             .collect();
         self.target
-            .create_topic(topic, partitions, &configs, WITHIN)
+            .create_topic(copy, partitions, &configs, WITHIN)
             .map_err(|fault| explain(&self.flow.target, &fault))?;
-        tracing::info!(topic, partitions, "topic created on the target");
+        tracing::info!(topic = copy, partitions, "topic created on the target");
         Ok(())
     }
 

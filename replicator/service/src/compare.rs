@@ -98,7 +98,7 @@ pub fn compare(
     let mut target = Side::open(
         flow.target.reader_to_end(),
         &flow.target,
-        name,
+        &flow.target_of(name),
         first_target,
         position.target_offset.get(),
     )?;
@@ -202,7 +202,7 @@ fn count(flow: &Flow, name: &TopicPartition, from: i64, end: i64) -> Result<u64,
     let mut side = Side::open(
         flow.target.reader_of_everything(),
         &flow.target,
-        name,
+        &flow.target_of(name),
         from,
         end,
     )?;

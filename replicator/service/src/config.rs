@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use understudy_domain::{FlowName, StateTopics};
+use understudy_domain::{FlowName, ReplicationPolicy, StateTopics, TopicPartition};
 use understudy_kafka::Endpoint;
 use understudy_kafka::endpoint::OWNED;
 use understudy_kafka::ffi::names::property_names;
@@ -29,6 +29,8 @@ pub struct Flow {
     pub target: Endpoint,
     /// Which topics are mirrored.
     pub selection: Selection,
+    /// What topics are called on the target.
+    pub policy: ReplicationPolicy,
     /// Where partitions begin that were never mirrored before.
     pub start: Start,
     /// How many slots share the work: the upper bound for workers.
@@ -59,6 +61,7 @@ struct Mirror {
     topics_exclude: Vec<String>,
     groups: Vec<String>,
     policy: String,
+    separator: String,
     start: Start,
     delivery: String,
     slots: NonZeroU32,
@@ -75,6 +78,7 @@ const MIRROR_KEYS: &[&str] = &[
     "groups",
     "max_bytes_per_second",
     "policy",
+    "separator",
     "slots",
     "start",
     "topic_discovery_interval",
@@ -89,6 +93,7 @@ impl Default for Mirror {
             topics_exclude: Vec::new(),
             groups: vec![".*".to_owned()],
             policy: "identity".to_owned(),
+            separator: ".".to_owned(),
             start: Start::Earliest,
             delivery: "exactly-once".to_owned(),
             slots: NonZeroU32::MIN.saturating_add(7),
@@ -192,12 +197,14 @@ impl Flow {
         let name = FlowName::new(&name)?;
         let mirror = mirror(&table)?;
         let selection = Selection::new(&mirror.topics, &mirror.topics_exclude)?;
+        let policy = policy(&mirror, &source.alias)?;
         Ok(Self {
             state: StateTopics::new(name.clone()),
             name,
             source,
             target,
             selection,
+            policy,
             start: mirror.start,
             slots: mirror.slots,
             commit_interval: duration("mirror.commit_interval", &mirror.commit_interval)?,
@@ -207,6 +214,23 @@ impl Flow {
             )?,
             listen: listen(&table)?,
         })
+    }
+}
+
+impl Flow {
+    /// What a partition of the source is called on the target.
+    pub fn target_of(&self, partition: &TopicPartition) -> TopicPartition {
+        match &self.policy {
+            ReplicationPolicy::Identity => partition.clone(),
+            policy @ ReplicationPolicy::Prefixed { .. } => {
+                TopicPartition::new(policy.target_topic(&partition.topic), partition.partition)
+            }
+        }
+    }
+
+    /// Whether `topic` of the source is mirrored.
+    pub fn selects(&self, topic: &str) -> bool {
+        self.selection.selects(topic) && !self.policy.is_cycle(topic, &self.target.alias)
     }
 }
 
@@ -255,13 +279,6 @@ fn mirror(table: &toml::Table) -> Result<Mirror, ConfigError> {
         value: value.to_owned(),
         advice,
     };
-    if mirror.policy != "identity" {
-        return Err(unsupported(
-            "mirror.policy",
-            &mirror.policy,
-            "the one policy is \"identity\"",
-        ));
-    }
     if mirror.delivery != "exactly-once" {
         return Err(unsupported(
             "mirror.delivery",
@@ -286,6 +303,30 @@ fn mirror(table: &toml::Table) -> Result<Mirror, ConfigError> {
         ));
     }
     Ok(mirror)
+}
+
+fn policy(mirror: &Mirror, alias: &str) -> Result<ReplicationPolicy, ConfigError> {
+    match mirror.policy.as_str() {
+        "identity" => Ok(ReplicationPolicy::Identity),
+        "prefixed" => {
+            let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+            if mirror.separator.is_empty() || !mirror.separator.chars().all(legal) {
+                return Err(bad(
+                    "mirror.separator",
+                    "must be made of letters, digits, '.', '_' and '-', as topic names are",
+                ));
+            }
+            Ok(ReplicationPolicy::Prefixed {
+                alias: alias.to_owned(),
+                separator: mirror.separator.clone(),
+            })
+        }
+        other => Err(ConfigError::Unsupported {
+            key: "mirror.policy",
+            value: other.to_owned(),
+            advice: "the policies are \"identity\" and \"prefixed\"",
+        }),
+    }
 }
 
 fn listen(table: &toml::Table) -> Result<SocketAddr, ConfigError> {

@@ -293,7 +293,9 @@ impl Holding {
             };
             let reason = halted.get(&partition).cloned();
             if reason.is_none() {
-                self.plane.start(&partition, position.source_offset)?;
+                let target = self.context.flow.target_of(&partition);
+                self.plane
+                    .start(&partition, &target, position.source_offset)?;
             }
             self.context.board.hold().partitions.insert(
                 partition.clone(),
@@ -358,11 +360,15 @@ impl Holding {
                 &opened
             }
         };
-        let ends = target.edges(unknown.iter().copied(), Edge::HighWatermark, WITHIN)?;
+        let copies: Vec<_> = unknown
+            .iter()
+            .map(|partition| flow.target_of(partition))
+            .collect();
+        let ends = target.edges(&copies, Edge::HighWatermark, WITHIN)?;
         let mut all = Planned::default();
-        for partition in unknown {
+        for (partition, copy) in unknown.into_iter().zip(&copies) {
             // A partition without a leader, or one that the target does not show yet, waits for the next look.
-            let (Some(Ok(source)), Some(Ok(target))) = (starts.get(partition), ends.get(partition))
+            let (Some(Ok(source)), Some(Ok(target))) = (starts.get(partition), ends.get(copy))
             else {
                 continue;
             };

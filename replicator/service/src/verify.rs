@@ -62,15 +62,17 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
     let source_ends = source
         .edges(all.keys(), Edge::LastStable, WITHIN)
         .map_err(at_source)?;
+    let copies: Vec<_> = all.keys().map(|name| flow.target_of(name)).collect();
     let target_starts = target
-        .edges(all.keys(), Edge::Earliest, WITHIN)
+        .edges(&copies, Edge::Earliest, WITHIN)
         .map_err(at_target)?;
     let target_ends = target
-        .edges(all.keys(), Edge::HighWatermark, WITHIN)
+        .edges(&copies, Edge::HighWatermark, WITHIN)
         .map_err(at_target)?;
     let mut partitions = Vec::new();
     for (name, (position, map)) in &all {
-        let mut faults = counts(name, position, map, &target_ends);
+        let copy = flow.target_of(name);
+        let mut faults = counts(&copy, position, map, &target_ends);
         let end = offset(&source_ends, name).unwrap_or(position.source_offset.get());
         let mut comparison = None;
         if deep {
@@ -84,7 +86,7 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
                 position,
                 map,
                 offset(&source_starts, name).unwrap_or_default(),
-                offset(&target_starts, name).unwrap_or_default(),
+                offset(&target_starts, &copy).unwrap_or_default(),
                 compacted.is_some_and(|policy| policy.contains("compact")),
             )
             .map_err(|fault| ToolError::Target(fault.to_string()))?;

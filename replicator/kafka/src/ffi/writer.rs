@@ -33,6 +33,8 @@ const ABORTED_WITHIN: Duration = Duration::from_secs(1);
 /// How long a record may wait for room.
 const PRODUCE_WITHIN: Duration = Duration::from_secs(60);
 struct Destination {
+    /// Whose copies go there.
+    source: TopicPartition,
     partition: TopicPartition,
     topic: *mut rdsys::rd_kafka_topic_t,
 }
@@ -180,7 +182,12 @@ impl Writer {
     ///
     /// # Errors
     /// The topic cannot be opened, or there are more partitions than a slot can number.
-    pub fn aim(&mut self, index: Index, destination: &TopicPartition) -> Result<(), Fault> {
+    pub fn aim(
+        &mut self,
+        index: Index,
+        source: &TopicPartition,
+        destination: &TopicPartition,
+    ) -> Result<(), Fault> {
         if index.0 >= STATE {
             return Err(Fault::Kafka {
                 operation: Operation::OpenTopic,
@@ -198,6 +205,7 @@ impl Writer {
         }
         if let Some(place) = self.destinations.get_mut(at) {
             *place = Some(Destination {
+                source: source.clone(),
                 partition: destination.clone(),
                 topic,
             });
@@ -269,7 +277,7 @@ impl Writer {
         };
         let source = record.offset();
         let refused = |reason: &str| Fault::RecordRefused {
-            partition: destination.partition.clone(),
+            partition: destination.source.clone(),
             offset: SourceOffset::new(source),
             reason: reason.to_owned(),
         };
@@ -335,10 +343,7 @@ impl Writer {
                         // SAFETY: the producer did not take them, so they are still ours.
                         unsafe { rdsys::rd_kafka_headers_destroy(headers) };
                     }
-                    let name = TopicPartition {
-                        topic: destination_name(&self.destinations, index),
-                        partition,
-                    };
+                    let name = self.source_of(index);
                     return Err(if code == RDKafkaErrorCode::MessageSizeTooLarge {
                         Fault::RecordRefused {
                             partition: name,
@@ -480,14 +485,7 @@ impl Writer {
         );
         if failed.index != STATE && refused {
             return Err(Fault::RecordRefused {
-                partition: TopicPartition {
-                    topic: destination_name(&self.destinations, Index(failed.index)),
-                    partition: self
-                        .destinations
-                        .get(failed.index as usize)
-                        .and_then(Option::as_ref)
-                        .map_or(-1, |destination| destination.partition.partition),
-                },
+                partition: self.source_of(Index(failed.index)),
                 offset: SourceOffset::new(failed.source),
                 // Brokers refuse whole batches, and this is the first record of one.
                 reason: format!("it, or one behind it in its batch: {}", failed.reason),
@@ -567,6 +565,13 @@ impl Writer {
         let pointer = topic.ptr();
         self.topics.insert(name.clone(), topic);
         Ok(pointer)
+    }
+
+    fn source_of(&self, index: Index) -> TopicPartition {
+        match self.destinations.get(index.0 as usize) {
+            Some(Some(destination)) => destination.source.clone(),
+            _ => TopicPartition::new("", -1),
+        }
     }
 
     fn native(&self) -> *mut rdsys::rd_kafka_t {
@@ -683,13 +688,6 @@ impl Drop for Writer {
         if let Some(poller) = self.poller.take() {
             drop(poller.join());
         }
-    }
-}
-
-fn destination_name(destinations: &[Option<Destination>], index: Index) -> Arc<str> {
-    match destinations.get(index.0 as usize) {
-        Some(Some(destination)) => destination.partition.topic.clone(),
-        _ => "".into(),
     }
 }
 
