@@ -10,8 +10,8 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use understudy_domain::{Run, SourceOffset, TopicPartition};
 use understudy_kafka::ffi::reader::{Fetched, Reader};
-use understudy_kafka::librdkafka::Librdkafka;
-use understudy_kafka::plane::{Advance, Copied, DataPlane};
+use understudy_kafka::librdkafka::{Librdkafka, Options};
+use understudy_kafka::plane::{Advance, Copied, Course, DataPlane};
 use understudy_kafka::{Endpoint, Fault};
 use understudy_tests::{Cluster, Judge, Listener, Pair, Workload};
 
@@ -20,13 +20,22 @@ type Outcome = Result<(), Box<dyn Error>>;
 const LIMIT: Duration = Duration::from_secs(60);
 const START: SourceOffset = SourceOffset::ZERO;
 
+/// The whole of a partition, to one of the same name.
+fn course(target: &TopicPartition) -> Course {
+    Course {
+        target: target.clone(),
+        from: START,
+        until: None,
+    }
+}
+
 #[test]
 fn a_second_take_over_fences_the_first_and_nothing_of_it_is_ever_stored() -> Outcome {
     let lab = Lab::of("fenced", 1)?;
     lab.write(100)?;
     let mut first = lab.engine("fenced")?;
     first.take_over()?;
-    first.start(&lab.partition(), &lab.partition(), START)?;
+    first.start(&lab.partition(), &course(&lab.partition()))?;
     copy_until(&mut first, 100)?;
     assert!(lab.open_transaction()?, "the copies are in the log, unseen");
 
@@ -41,7 +50,7 @@ fn a_second_take_over_fences_the_first_and_nothing_of_it_is_ever_stored() -> Out
     assert_eq!((comparison.copied, comparison.aborted_copies), (0, 100));
 
     // The second one may, and only it: everything once.
-    second.start(&lab.partition(), &lab.partition(), START)?;
+    second.start(&lab.partition(), &course(&lab.partition()))?;
     copy_until(&mut second, 100)?;
     second.put(&[]).and_then(|()| second.commit())?;
     let comparison = lab.judge().compare()?;
@@ -55,7 +64,7 @@ fn a_fenced_engine_that_had_no_transaction_open_cannot_begin_one() -> Outcome {
     lab.write(100)?;
     let mut first = lab.engine("late")?;
     first.take_over()?;
-    first.start(&lab.partition(), &lab.partition(), START)?;
+    first.start(&lab.partition(), &course(&lab.partition()))?;
     let mut second = lab.engine("late")?;
     second.take_over()?;
     // The client learns of it from the brokers only, with the first thing it sends.
@@ -75,7 +84,7 @@ fn an_abort_leaves_copies_to_read_uncommitted_readers_only() -> Outcome {
     lab.write(50)?;
     let mut engine = lab.engine("aborted")?;
     engine.take_over()?;
-    engine.start(&lab.partition(), &lab.partition(), START)?;
+    engine.start(&lab.partition(), &course(&lab.partition()))?;
     copy_until(&mut engine, 50)?;
     engine.abort()?;
     assert!(!lab.open_transaction()?);
@@ -91,7 +100,7 @@ fn an_abort_leaves_copies_to_read_uncommitted_readers_only() -> Outcome {
     );
     let mut next = lab.engine("aborted")?;
     next.take_over()?;
-    next.start(&lab.partition(), &lab.partition(), START)?;
+    next.start(&lab.partition(), &course(&lab.partition()))?;
     copy_until(&mut next, 50)?;
     next.put(&[]).and_then(|()| next.commit())?;
     let comparison = judge.compare()?;
@@ -151,7 +160,7 @@ fn a_record_survives_to_the_byte() -> Outcome {
     let count = originals.len() + 1;
     let mut engine = lab.engine("bytes")?;
     engine.take_over()?;
-    engine.start(&lab.partition(), &lab.partition(), START)?;
+    engine.start(&lab.partition(), &course(&lab.partition()))?;
     copy_until(&mut engine, count as u64)?;
     engine.put(&[]).and_then(|()| engine.commit())?;
 
@@ -188,7 +197,7 @@ fn a_record_of_timestamp_zero_is_refused_by_name_rather_than_altered() -> Outcom
     )?;
     let mut engine = lab.engine("zero")?;
     engine.take_over()?;
-    engine.start(&lab.partition(), &lab.partition(), START)?;
+    engine.start(&lab.partition(), &course(&lab.partition()))?;
     let refused = copy_until(&mut engine, 4)
         .err()
         .ok_or("it was copied although nothing can say zero")?;
@@ -196,9 +205,11 @@ fn a_record_of_timestamp_zero_is_refused_by_name_rather_than_altered() -> Outcom
         Some(Fault::RecordRefused {
             partition,
             offset,
+            exact,
             reason,
         }) => {
             assert_eq!((partition, offset.get()), (&lab.partition(), 3));
+            assert!(exact);
             assert!(reason.contains("timestamp is 0"), "{reason}");
         }
         _ => return Err(format!("not a refusal: {refused}").into()),
@@ -221,7 +232,7 @@ fn reported_runs_are_the_offsets_on_the_target_and_the_end_passes_control_record
     let mut engine = lab.engine("runs")?;
     engine.take_over()?;
     for partition in lab.partitions() {
-        engine.start(&partition, &partition, START)?;
+        engine.start(&partition, &course(&partition))?;
     }
     let mut runs: BTreeMap<TopicPartition, Vec<Run>> = BTreeMap::new();
     let mut places: BTreeMap<TopicPartition, i64> = BTreeMap::new();
@@ -310,7 +321,8 @@ impl Lab {
     }
 
     fn engine(&self, id: &str) -> Result<Librdkafka, Fault> {
-        Librdkafka::new(&endpoint(self.source), &endpoint(self.target), id)
+        let (source, target) = (endpoint(self.source), endpoint(self.target));
+        Librdkafka::new(&source, &target, id, Options::default())
     }
 
     fn judge(&self) -> Judge {

@@ -6,7 +6,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use understudy_tests::{
     Cluster, Ends, FlowFile, Judge, LabError, Listener, Pair, Resource, Worker, Workload,
 };
@@ -245,77 +244,6 @@ fn a_compacted_topic_with_tombstones_is_copied_exactly() -> Outcome {
         comparison.is_exact() && comparison.copied == 2_000,
         "{comparison}"
     );
-    Ok(())
-}
-
-#[test]
-fn a_record_that_the_target_refuses_halts_its_partition_by_name_and_no_other() -> Outcome {
-    let Pair { source, target } = strict()?;
-    // Null keys from before the topic became a compacted one.
-    source.create_topic("became", 2, &[])?;
-    let producer: BaseProducer = source.client().create()?;
-    for (partition, key) in [
-        (0, Some("a")),
-        (0, Some("b")),
-        (0, None),
-        (1, Some("c")),
-        (0, Some("d")),
-    ] {
-        let mut record = BaseRecord::<str, str>::to("became").partition(partition);
-        record.key = key;
-        producer.send(record).map_err(|(error, _)| error)?;
-    }
-    producer.flush(LIMIT)?;
-    source.set_topic_configs("became", &[("cleanup.policy", "compact")])?;
-    let file = FlowFile::new(source, target)
-        .named("became")
-        .topics(["became"])
-        .slots(1);
-    let worker = Worker::start(&file, "became-1")?;
-    worker.wait_reason(
-        &[
-            "partition became-0 halted",
-            "became-0 offset 0",
-            "or one behind it in its batch",
-        ],
-        LIMIT,
-    )?;
-    for round in 0..2 {
-        producer
-            .send(
-                BaseRecord::to("became")
-                    .partition(1)
-                    .key("c")
-                    .payload("later"),
-            )
-            .map_err(|(error, _)| error)?;
-        producer.flush(LIMIT)?;
-        let end = source
-            .ends("became")?
-            .get(&1)
-            .map_or(0, |end| end.last_stable);
-        worker.wait_status("partition 1 to go on", LIMIT, |status| {
-            let mut lines = status["partitions"].as_array().into_iter().flatten();
-            lines.any(|line| line["partition"] == 1 && line["source_offset"] == end)
-        })?;
-        // Also after a restart the reason is found again.
-        worker.kill()?;
-        worker.restart()?;
-        worker.wait_reason(
-            &[
-                "partition became-0 halted",
-                "became-0 offset 0",
-                "or one behind it in its batch",
-            ],
-            LIMIT,
-        )?;
-        let comparison = Judge::new(source, target, "became").compare()?;
-        assert_eq!(
-            comparison.doubled + comparison.foreign,
-            0,
-            "{round}: {comparison}"
-        );
-    }
     Ok(())
 }
 

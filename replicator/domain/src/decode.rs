@@ -17,6 +17,10 @@ pub enum Format {
     FlowKey,
     /// A flow record.
     Flow,
+    /// The key of a gap.
+    GapKey,
+    /// A gap.
+    Gap,
 }
 
 impl fmt::Display for Format {
@@ -28,6 +32,8 @@ impl fmt::Display for Format {
             Self::MapRecord => "offset-map record",
             Self::FlowKey => "flow key",
             Self::Flow => "flow record",
+            Self::GapKey => "gap key",
+            Self::Gap => "gap",
         })
     }
 }

@@ -1,5 +1,6 @@
 //! A flow's own record, in `understudy.<flow>.flow`: what every worker reads before it may write.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,13 @@ pub struct FlowRecord {
     pub source_cluster_id: String,
     /// The target cluster's id.
     pub target_cluster_id: String,
+    /// When the flow was first started, in milliseconds since 1970: with `start = "latest"` partitions begin at what
+    /// was produced since then.
+    #[serde(default)]
+    pub created_at_ms: Option<i64>,
+    /// Topics of the source that wait until they are resumed; the others go on.
+    #[serde(default)]
+    pub paused_topics: BTreeSet<String>,
 }
 
 /// Whether a flow may write.

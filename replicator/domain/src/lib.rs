@@ -6,12 +6,13 @@
 //! - Places: [`SourceOffset`], [`TargetOffset`], [`TopicPartition`], [`Slot`].
 //! - Names: [`ReplicationPolicy`], [`FlowName`].
 //! - The offset map: [`Run`], [`Runs`], [`OffsetMap`], [`Translation`].
-//! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`] and the
-//!   names in [`StateTopics`]. `docs/formats.md` describes them for people.
+//! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`], [`GapRecord`]
+//!   and the names in [`StateTopics`]. `docs/formats.md` describes them for people.
 
 mod decode;
 mod flow;
 mod flow_name;
+mod gap;
 mod json;
 mod map_key;
 mod map_reader;
@@ -31,6 +32,9 @@ mod varint;
 pub use decode::{DecodeError, Format};
 pub use flow::{FlowRecord, FlowState};
 pub use flow_name::{FlowName, FlowNameError};
+pub use gap::{
+    GapCause, GapKey, GapPolicy, GapRecord, GapState, LostPolicy, RecreatedPolicy, Resolution,
+};
 pub use map_key::MapKey;
 pub use map_reader::{FoldError, MapReader};
 pub use map_record::MapRecord;

@@ -124,14 +124,18 @@ impl MapReader {
     /// chunks are gone the map begins at the first one left.
     pub fn offset_map(&self, position: &Position) -> Result<OffsetMap, FoldError> {
         let open = self.open_chunk(position)?;
-        let first = self.sealed.keys().next().copied().unwrap_or(open.chunk());
-        let mut map = match first {
-            0 => OffsetMap::new(position.started_at),
-            _ if self.sealed.is_empty() && open.runs().is_empty() => OffsetMap::new(Origin {
+        // Chunks before the first one are of an earlier life of the partition.
+        let oldest = self.sealed.range(position.map.first..).next();
+        let first = oldest.map_or(open.chunk(), |(chunk, _)| *chunk);
+        let mut map = if first == position.map.first {
+            OffsetMap::new(position.started_at)
+        } else if oldest.is_none() && open.runs().is_empty() {
+            OffsetMap::new(Origin {
                 source: position.source_offset,
                 target: position.target_offset,
-            }),
-            _ => OffsetMap::without_origin(),
+            })
+        } else {
+            OffsetMap::without_origin()
         };
         for chunk in first..open.chunk() {
             let runs = self

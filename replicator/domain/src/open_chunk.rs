@@ -9,7 +9,7 @@
 //! abort, drop the plan.
 
 use crate::run::{End, append, check_all_follow, end_of};
-use crate::{MapCursor, MapRecord, Run, RunError};
+use crate::{MapCursor, MapRecord, Position, Run, RunError};
 
 /// How many deltas a chunk may have; the size of the ring of keys.
 pub const DELTA_RING: u32 = 1024;
@@ -56,6 +56,14 @@ impl OpenChunk {
     /// The first chunk of a partition never replicated before.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The first chunk of a partition that began anew.
+    pub fn reborn(position: &Position) -> Self {
+        Self {
+            chunk: position.map.chunk,
+            ..Self::default()
+        }
     }
 
     /// A chunk as the log holds it.
@@ -170,10 +178,15 @@ impl Pending {
         self.next.0 != self.planned_on.0
     }
 
-    /// The cursor to store in the position of the same transaction.
-    pub const fn cursor(&self, from: i64) -> MapCursor {
+    /// The cursor to store in the position of the same transaction, after `before`.
+    pub const fn cursor(&self, before: MapCursor, from: i64) -> MapCursor {
         let (chunk, delta) = self.next;
-        MapCursor { chunk, delta, from }
+        MapCursor {
+            first: before.first,
+            chunk,
+            delta,
+            from,
+        }
     }
 }
 

@@ -25,8 +25,15 @@ pub struct Position {
     pub source_end_offset: Option<SourceOffset>,
     /// When that was, in milliseconds since 1970.
     pub source_end_seen_at_ms: Option<i64>,
-    /// Where replication of this partition began.
+    /// Where replication of this partition began; of this life of it, see `incarnation`.
     pub started_at: Origin,
+    /// Which life of the source partition this is: rises when its log was replaced by another one, and replication
+    /// began anew behind the old copies. Offsets of an earlier life mean other records.
+    #[serde(default)]
+    pub incarnation: u32,
+    /// What the topic is called on the target, where it is not what the policy says.
+    #[serde(default)]
+    pub target_topic: Option<String>,
     /// The flow's recovery epoch when this was written.
     pub flow_epoch: u64,
     /// Where the offset map stands.
@@ -38,6 +45,9 @@ pub struct Position {
 /// Where the offset map of a partition stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapCursor {
+    /// The first chunk of this incarnation; older ones are of an earlier life.
+    #[serde(default)]
+    pub first: u64,
     /// The open chunk.
     pub chunk: u64,
     /// The sequence number of the next delta in it.
@@ -48,6 +58,31 @@ pub struct MapCursor {
 }
 
 impl Position {
+    /// The position from which the source's new log is copied, behind what the target holds.
+    #[must_use]
+    pub fn reborn(&self, origin: Origin, target_topic: Option<String>) -> Self {
+        let chunk = self.map.chunk.saturating_add(1);
+        Self {
+            source_offset: origin.source,
+            source_leader_epoch: None,
+            source_topic_id: None,
+            target_offset: origin.target,
+            source_end_offset: None,
+            source_end_seen_at_ms: None,
+            started_at: origin,
+            incarnation: self.incarnation.saturating_add(1),
+            target_topic,
+            flow_epoch: self.flow_epoch,
+            map: MapCursor {
+                first: chunk,
+                chunk,
+                delta: 0,
+                from: self.map.from,
+            },
+            records: 0,
+        }
+    }
+
     /// The compaction key of a partition's position.
     pub fn key(partition: &TopicPartition) -> Vec<u8> {
         json::encode(&PositionKey {
@@ -87,6 +122,9 @@ impl Position {
         }
         if self.target_offset < self.started_at.target {
             return malformed("target_offset lies before started_at");
+        }
+        if self.map.first > self.map.chunk {
+            return malformed("map.first lies behind map.chunk");
         }
         if self.map.delta > DELTA_RING {
             return malformed("map.delta is larger than a chunk");

@@ -39,6 +39,11 @@ impl StateTopics {
         self.topic("flow")
     }
 
+    /// The topic of gaps; one partition a slot.
+    pub fn gaps(&self) -> String {
+        self.topic("gaps")
+    }
+
     /// The transactional id of a slot's producer.
     pub fn transactional_id(&self, generation: u64, slot: Slot) -> String {
         format!("understudy-{}-{generation}-{slot}", self.flow)

@@ -1,12 +1,14 @@
 //! Every format: golden bytes, round trips, and what is refused.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use understudy_domain::{
-    DELTA_RING, DecodeError, FlowName, FlowRecord, FlowState, Format, MapCursor, MapKey, MapRecord,
-    Origin, Position, Run, Runs, SourceOffset, TargetOffset, TopicPartition,
+    DELTA_RING, DecodeError, FlowName, FlowRecord, FlowState, Format, GapCause, GapKey, GapRecord,
+    GapState, MapCursor, MapKey, MapRecord, Origin, Position, Resolution, Run, Runs, SourceOffset,
+    TargetOffset, TopicPartition,
 };
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -40,8 +42,11 @@ fn full_position() -> Position {
             source: SourceOffset::new(10),
             target: TargetOffset::new(4),
         },
+        incarnation: 1,
+        target_topic: Some("orders.1".to_owned()),
         flow_epoch: 7,
         map: MapCursor {
+            first: 11,
             chunk: 12,
             delta: 8,
             from: 340,
@@ -58,6 +63,8 @@ fn flow_record() -> Result<FlowRecord, Box<dyn Error>> {
         state: FlowState::Running,
         source_cluster_id: "Some-Source-Cluster-ID".to_owned(),
         target_cluster_id: "Some-Target-Cluster-ID".to_owned(),
+        created_at_ms: Some(1_767_225_600_000),
+        paused_topics: BTreeSet::from(["audit".to_owned()]),
     })
 }
 
@@ -72,8 +79,8 @@ fn the_position_format_is_fixed() -> TestResult {
         r#"{"version":1,"source_offset":18,"source_leader_epoch":4,"#,
         r#""source_topic_id":"Ct1PbEKbR0OzYXKbVHpbgw","target_offset":11,"#,
         r#""source_end_offset":20,"source_end_seen_at_ms":1767225600000,"#,
-        r#""started_at":{"source":10,"target":4},"flow_epoch":7,"#,
-        r#""map":{"chunk":12,"delta":8,"from":340},"records":6}"#,
+        r#""started_at":{"source":10,"target":4},"incarnation":1,"target_topic":"orders.1","#,
+        r#""flow_epoch":7,"map":{"first":11,"chunk":12,"delta":8,"from":340},"records":6}"#,
     );
     assert_eq!(text(&full_position().encode())?, golden);
     assert_eq!(Position::decode(golden.as_bytes())?, full_position());
@@ -96,6 +103,12 @@ fn a_position_that_ends_too_soon_says_so() {
 fn a_position_before_its_start_is_refused() {
     let mut position = full_position();
     position.source_offset = SourceOffset::new(9);
+    assert!(matches!(
+        Position::decode(&position.encode()),
+        Err(DecodeError::Malformed { .. })
+    ));
+    let mut position = full_position();
+    position.map.first = 13;
     assert!(matches!(
         Position::decode(&position.encode()),
         Err(DecodeError::Malformed { .. })
@@ -176,10 +189,37 @@ fn the_flow_format_is_fixed() -> TestResult {
     assert_eq!(text(&FlowRecord::key(&flow))?, "use1-usw2");
     let golden = concat!(
         r#"{"version":1,"generation":1,"slots":8,"epoch":0,"state":"running","#,
-        r#""source_cluster_id":"Some-Source-Cluster-ID","target_cluster_id":"Some-Target-Cluster-ID"}"#,
+        r#""source_cluster_id":"Some-Source-Cluster-ID","target_cluster_id":"Some-Target-Cluster-ID","#,
+        r#""created_at_ms":1767225600000,"paused_topics":["audit"]}"#,
     );
     assert_eq!(text(&flow_record()?.encode())?, golden);
     assert_eq!(FlowRecord::decode(golden.as_bytes())?, flow_record()?);
+    Ok(())
+}
+
+#[test]
+fn the_gap_format_is_fixed() -> TestResult {
+    let key = GapKey {
+        partition: TopicPartition::new("orders", 3),
+        incarnation: 1,
+        start: SourceOffset::new(40),
+    };
+    let golden = r#"{"topic":"orders","partition":3,"incarnation":1,"start":40}"#;
+    assert_eq!(text(&key.encode())?, golden);
+    let record = GapRecord {
+        end: Some(SourceOffset::new(95)),
+        cause: GapCause::Deleted,
+        reason: "the source's log begins at 95".to_owned(),
+        found_at_ms: 1_767_225_600_000,
+        state: GapState::Halted,
+        resolution: Some(Resolution::ContinueInSame),
+    };
+    let golden = concat!(
+        r#"{"version":1,"end":95,"cause":"deleted","reason":"the source's log begins at 95","#,
+        r#""found_at_ms":1767225600000,"state":"halted","resolution":"continue-in-same"}"#,
+    );
+    assert_eq!(text(&record.encode())?, golden);
+    assert_eq!(GapRecord::decode(golden.as_bytes())?, record);
     Ok(())
 }
 
@@ -299,11 +339,11 @@ fn position() -> impl Strategy<Value = Position> {
         any::<u64>(),
         0..=DELTA_RING,
         any::<i64>(),
-        any::<u64>(),
+        (any::<u64>(), any::<u32>()),
     );
     (began, copied, seen, rest).prop_map(|(began, copied, seen, rest)| {
         let (source_leader_epoch, source_topic_id, source_end) = seen;
-        let (flow_epoch, chunk, delta, from, records) = rest;
+        let (flow_epoch, chunk, delta, from, (records, incarnation)) = rest;
         Position {
             source_offset: SourceOffset::new(began.0 + copied.0),
             source_leader_epoch,
@@ -315,8 +355,15 @@ fn position() -> impl Strategy<Value = Position> {
                 source: SourceOffset::new(began.0),
                 target: TargetOffset::new(began.1),
             },
+            incarnation,
+            target_topic: (incarnation > 1).then(|| format!("orders.{incarnation}")),
             flow_epoch,
-            map: MapCursor { chunk, delta, from },
+            map: MapCursor {
+                first: chunk / 2,
+                chunk,
+                delta,
+                from,
+            },
             records,
         }
     })
@@ -371,14 +418,59 @@ proptest! {
         epoch in any::<u64>(),
         state in prop_oneof![Just(FlowState::Running), Just(FlowState::Paused), Just(FlowState::Sealed)],
         ids in (".*", ".*"),
+        created_at_ms in optional(any::<i64>()),
+        paused_topics in prop::collection::btree_set(".*", 0..4),
         name in "[a-zA-Z0-9._-]{1,200}",
     ) {
         let slots = NonZeroU32::new(slots).ok_or_else(|| TestCaseError::reject("zero"))?;
         let (source_cluster_id, target_cluster_id) = ids;
-        let record = FlowRecord { generation, slots, epoch, state, source_cluster_id, target_cluster_id };
+        let record = FlowRecord { generation, slots, epoch, state, source_cluster_id, target_cluster_id, created_at_ms, paused_topics };
         prop_assert_eq!(FlowRecord::decode(&record.encode())?, record);
         let name = FlowName::new(&name)?;
         prop_assert_eq!(FlowRecord::decode_key(&FlowRecord::key(&name))?, name);
+    }
+
+    #[test]
+    fn gaps_round_trip(
+        place in (".+", 0..i32::MAX, any::<u32>(), 0..i64::MAX),
+        end in optional(0..i64::MAX),
+        cause in prop_oneof![
+            Just(GapCause::Deleted),
+            Just(GapCause::Truncated),
+            Just(GapCause::Recreated),
+            Just(GapCause::Refused),
+        ],
+        reason in ".*",
+        found_at_ms in any::<i64>(),
+        asked in optional(0..5_usize),
+    ) {
+        let (topic, partition, incarnation, start) = place;
+        let key = GapKey {
+            partition: TopicPartition::new(topic, partition),
+            incarnation,
+            start: SourceOffset::new(start),
+        };
+        prop_assert_eq!(GapKey::decode(&key.encode())?, key);
+        let resolution = asked.and_then(|at| {
+            [
+                Resolution::Skip,
+                Resolution::Park,
+                Resolution::Retry,
+                Resolution::ContinueInSame,
+                Resolution::NewTopic,
+            ]
+            .get(at)
+            .copied()
+        });
+        let record = GapRecord {
+            end: end.map(SourceOffset::new),
+            cause,
+            reason,
+            found_at_ms,
+            state: resolution.map_or(GapState::Halted, Resolution::outcome),
+            resolution,
+        };
+        prop_assert_eq!(GapRecord::decode(&record.encode())?, record);
     }
 
     #[test]
@@ -387,6 +479,8 @@ proptest! {
         let _ = Position::decode_key(&bytes);
         let _ = MapKey::decode(&bytes);
         let _ = FlowRecord::decode(&bytes);
+        let _ = GapKey::decode(&bytes);
+        let _ = GapRecord::decode(&bytes);
         let _ = FlowRecord::decode_key(&bytes);
         // One value has one spelling.
         if let Ok(record) = MapRecord::decode(&bytes) {

@@ -109,6 +109,8 @@ impl Writer {
                 source_end_offset: None,
                 source_end_seen_at_ms: None,
                 started_at: ORIGIN,
+                incarnation: 0,
+                target_topic: None,
                 flow_epoch: 0,
                 map: MapCursor::default(),
                 records: 0,
@@ -152,7 +154,7 @@ impl Writer {
             self.log
                 .append(&write.key(&self.partition), Some(write.encode()));
         }
-        self.position.map = pending.cursor(from);
+        self.position.map = pending.cursor(self.position.map, from);
         self.open.commit(pending)?;
         self.map.extend(&runs)?;
         if let Some(last) = runs.last() {
@@ -221,6 +223,34 @@ proptest! {
     }
 
     #[test]
+    fn a_partition_that_began_anew_forgets_its_earlier_life(
+        before in transactions(),
+        after in transactions(),
+        origin in (0..1_000_i64, 0..1_000_u64),
+    ) {
+        let mut writer = Writer::new();
+        for transaction in before {
+            writer.run(transaction).map_err(fail)?;
+        }
+        let origin = Origin {
+            source: SourceOffset::new(origin.0),
+            target: writer.position.target_offset.plus(origin.1),
+        };
+        writer.position = writer.position.reborn(origin, None);
+        writer.open = OpenChunk::reborn(&writer.position);
+        writer.map = OffsetMap::new(origin);
+        for transaction in after {
+            writer.run(transaction).map_err(fail)?;
+        }
+        let taken_over = writer.log.read(writer.position.map.from).map_err(fail)?;
+        let open = taken_over.open_chunk(&writer.position)?;
+        prop_assert_eq!((open.chunk(), open.runs()), (writer.open.chunk(), writer.open.runs()));
+        writer.log.compact(writer.log.next, &[true, false]);
+        let whole = writer.log.read(0).map_err(fail)?;
+        prop_assert_eq!(&whole.offset_map(&writer.position)?, &writer.map);
+    }
+
+    #[test]
     fn records_in_any_order_fold_or_are_refused(
         records in prop::collection::vec(
             (any::<bool>(), 0..4_u64, 0..4_u32, (0..9_i64, 0..9_i64, 0..4_u64)),
@@ -240,7 +270,7 @@ proptest! {
             });
         }
         let mut position = Writer::new().position;
-        position.map = MapCursor { chunk, delta, from: 0 };
+        position.map = MapCursor { first: 0, chunk, delta, from: 0 };
         let _ = reader.offset_map(&position);
         let _ = reader.open_chunk(&position);
     }
@@ -400,6 +430,7 @@ fn left_over_deltas_of_older_chunks_are_discarded() -> TestResult {
     });
     let mut position = Writer::new().position;
     position.map = MapCursor {
+        first: 0,
         chunk: 1,
         delta: 1,
         from: 0,

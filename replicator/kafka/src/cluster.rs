@@ -1,9 +1,12 @@
 //! Metadata, offsets and topics of one cluster.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use understudy_domain::TopicPartition;
@@ -11,7 +14,8 @@ use understudy_domain::TopicPartition;
 use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
 use crate::ffi::admin::{Edge, Edges, list_offsets};
-use crate::ffi::reader::{Fetched, Reader};
+use crate::ffi::reader::{Fetched, OwnedRecord, Reader};
+use crate::ffi::topic_ids::topic_ids;
 use crate::watch::Watch;
 
 /// A topic as a cluster describes it.
@@ -200,6 +204,51 @@ impl Cluster {
         Ok(())
     }
 
+    /// Raises a topic's number of partitions to `partitions`.
+    ///
+    /// # Errors
+    /// The cluster refuses, or does not answer within `within`.
+    pub fn grow_topic(&self, name: &str, partitions: i32, within: Duration) -> Result<(), Fault> {
+        let count = usize::try_from(partitions).unwrap_or_default();
+        let options = AdminOptions::new()
+            .operation_timeout(Some(within))
+            .request_timeout(Some(within));
+        let growth = [NewPartitions::new(name, count)];
+        let answer = pollster::block_on(self.admin()?.create_partitions(&growth, &options))
+            .map_err(|error| Fault::kafka(Operation::CreatePartitions, name, error))?;
+        for result in answer {
+            if let Err((topic, code)) = result {
+                // Another worker was quicker.
+                if code == RDKafkaErrorCode::InvalidPartitions
+                    && self
+                        .topic(name, within)?
+                        .is_some_and(|topic| topic.partitions >= partitions)
+                {
+                    continue;
+                }
+                return Err(Fault::code(
+                    Operation::CreatePartitions,
+                    &topic,
+                    code,
+                    code.to_string(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids of topics, where the cluster tells them.
+    ///
+    /// # Errors
+    /// The cluster refuses, or does not answer within `within`.
+    pub fn topic_ids<'a>(
+        &self,
+        topics: impl IntoIterator<Item = &'a str>,
+        within: Duration,
+    ) -> Result<BTreeMap<String, String>, Fault> {
+        topic_ids(&self.reader, topics, within)
+    }
+
     /// One configuration value of a topic.
     ///
     /// # Errors
@@ -234,6 +283,45 @@ impl Cluster {
             }
         }
         Ok(None)
+    }
+
+    /// Reads the committed record at exactly this offset; `None` if the log holds none there.
+    ///
+    /// # Errors
+    /// A time limit, or what the broker answered.
+    pub fn read_one(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        within: Duration,
+    ) -> Result<Option<OwnedRecord>, Fault> {
+        let deadline = std::time::Instant::now() + within;
+        let mut reader = Reader::new(&self.endpoint.reader_to_end(), self.endpoint.watch.clone())?;
+        reader.start(partition, offset)?;
+        let mut fetched = Vec::new();
+        while std::time::Instant::now() < deadline {
+            reader.poll(Duration::from_millis(200), &mut fetched);
+            match fetched.drain(..).next() {
+                Some(Fetched::Record(_, record)) => {
+                    return Ok((record.offset() == offset).then(|| record.to_owned()));
+                }
+                Some(Fetched::End(..)) => return Ok(None),
+                Some(Fetched::Fault(_, code, reason)) => {
+                    return Err(Fault::code(
+                        Operation::Fetch,
+                        &partition.to_string(),
+                        code,
+                        reason,
+                    ));
+                }
+                None => {}
+            }
+        }
+        Err(Fault::TimedOut {
+            operation: Operation::Fetch,
+            subject: partition.to_string(),
+            within,
+        })
     }
 
     /// Reads the committed records of `partition` from `from` to the high watermark as of now.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
@@ -98,7 +98,10 @@ impl Endpoint {
             .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", "true")
             // A position outside the log is a loss to be named, not to be skipped.
-            .set("auto.offset.reset", "error");
+            .set("auto.offset.reset", "error")
+            // Tells of topics that were made again, see `Watch`.
+            .set("debug", self.with_topic_debug())
+            .set_log_level(RDKafkaLogLevel::Debug);
         self.or(&mut config, "check.crcs", "true");
         self.or(&mut config, "fetch.wait.max.ms", "2000");
         self.or(
@@ -187,6 +190,13 @@ impl Endpoint {
         self.or(&mut config, "reconnect.backoff.max.ms", "1000");
         self.or(&mut config, "log.connection.close", "false");
         config
+    }
+
+    fn with_topic_debug(&self) -> String {
+        match self.properties.get("debug") {
+            Some(contexts) => format!("{contexts},topic"),
+            None => "topic".to_owned(),
+        }
     }
 
     /// Sets a default that the configuration file may override.

@@ -20,6 +20,8 @@ pub enum Operation {
     ListOffsets,
     /// Creating a topic.
     CreateTopic,
+    /// Raising a topic's number of partitions.
+    CreatePartitions,
     /// Taking a transactional id over from whoever held it.
     InitTransactions,
     /// Opening a transaction.
@@ -47,6 +49,7 @@ impl fmt::Display for Operation {
             Self::Metadata => "read metadata",
             Self::ListOffsets => "list offsets",
             Self::CreateTopic => "create a topic",
+            Self::CreatePartitions => "raise a topic's number of partitions",
             Self::InitTransactions => "take the transactional id over",
             Self::BeginTransaction => "begin a transaction",
             Self::Produce => "append a record",
@@ -66,6 +69,7 @@ impl Operation {
             Self::Fetch => "READ on the topic",
             Self::Metadata | Self::ListOffsets | Self::OpenTopic => "DESCRIBE on the topic",
             Self::CreateTopic => "CREATE on the cluster or on the topic",
+            Self::CreatePartitions => "ALTER on the topic",
             Self::InitTransactions
             | Self::BeginTransaction
             | Self::CommitTransaction
@@ -128,12 +132,17 @@ pub enum Fault {
         reason: String,
     },
     /// The target refused one record for what it is; the rest of its partition waits behind it.
-    #[error("the target refused the record at {partition} offset {offset}: {reason}")]
+    #[error(
+        "the target refused the record at {partition} offset {offset}{}: {reason}",
+        if *exact { "" } else { ", or one behind it in its batch" }
+    )]
     RecordRefused {
         /// Topic and partition, as on the source.
         partition: understudy_domain::TopicPartition,
         /// The record's offset on the source, or the first one of the refused batch.
         offset: understudy_domain::SourceOffset,
+        /// Whether it is that record, and not one behind it in its batch.
+        exact: bool,
         /// Why.
         reason: String,
     },

@@ -14,8 +14,8 @@ use understudy_domain::{Run, Runs, SourceOffset, TargetOffset, TopicPartition};
 use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
 use crate::ffi::reader::{Fetched, Index, Reader, Record};
-use crate::ffi::writer::Writer;
-use crate::plane::{Advance, Copied, DataPlane, Stall, StateWrite};
+use crate::ffi::writer::{CodecOf, Writer};
+use crate::plane::{Advance, Copied, Course, DataPlane, Parked, Stall, StallKind, StateWrite};
 
 /// What may wait for the target's acknowledgement, per slot.
 const BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
@@ -33,6 +33,7 @@ const ABORT_WITHIN: Duration = Duration::from_secs(3);
 struct Progress {
     partition: TopicPartition,
     source_offset: SourceOffset,
+    until: Option<SourceOffset>,
     leader_epoch: Option<i32>,
     at_end: bool,
     last_timestamp_ms: Option<i64>,
@@ -45,9 +46,17 @@ struct Progress {
     next_target: Option<TargetOffset>,
 }
 
+/// How an engine differs from others of its flow.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// The compression of a target topic, where it is not the client's.
+    pub codec_of: Option<CodecOf>,
+    /// Slow, but a record that the target refuses is then named exactly: brokers refuse whole batches.
+    pub one_record_a_batch: bool,
+}
+
 /// Copies with librdkafka on both sides.
 pub struct Librdkafka {
-    reader: Reader,
     writer: Writer,
     progress: BTreeMap<Index, Progress>,
     by_partition: HashMap<TopicPartition, Index>,
@@ -58,6 +67,8 @@ pub struct Librdkafka {
     /// Fetched and not yet given to the writer.
     records: Vec<(Index, Record)>,
     waiting_bytes: usize,
+    // Last, and so dropped last: its client waits for records that are still around.
+    reader: Reader,
 }
 
 impl Librdkafka {
@@ -69,14 +80,17 @@ impl Librdkafka {
         source: &Endpoint,
         target: &Endpoint,
         transactional_id: &str,
+        options: Options,
     ) -> Result<Self, Fault> {
+        let mut properties = target.writer(transactional_id);
+        if options.one_record_a_batch {
+            properties.set("batch.num.messages", "1");
+        }
+        let mut writer = Writer::new(&properties, target.watch.clone(), BYTES_IN_FLIGHT_MAX)?;
+        writer.compress_with(options.codec_of);
         Ok(Self {
             reader: Reader::new(&source.reader(), source.watch.clone())?,
-            writer: Writer::new(
-                &target.writer(transactional_id),
-                target.watch.clone(),
-                BYTES_IN_FLIGHT_MAX,
-            )?,
+            writer,
             progress: BTreeMap::new(),
             by_partition: HashMap::new(),
             stalls: Vec::new(),
@@ -102,15 +116,22 @@ impl Librdkafka {
             return;
         };
         let partition = progress.partition.clone();
-        let at = progress.source_offset;
-        let (reason, heals) = match code {
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => (
-                format!(
-                    "offset {at} is no longer in the source's log ({reason}): records were deleted before they were copied"
-                ),
-                false,
+        let offset = progress.source_offset;
+        use RDKafkaErrorCode as Code;
+        let (kind, reason) = match code {
+            Code::AutoOffsetReset | Code::OffsetOutOfRange => (
+                StallKind::OutOfRange,
+                format!("offset {offset} is not in the source's log ({reason})"),
             ),
-            RDKafkaErrorCode::TopicAuthorizationFailed => (
+            Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicId => (
+                StallKind::Gone,
+                format!("the source does not know it any more ({code})"),
+            ),
+            Code::TopicAuthorizationFailed => (
+                StallKind::Waiting,
                 format!(
                     "could not {} ({}): permission denied; it needs {}; grant it to {}",
                     Operation::Fetch,
@@ -118,18 +139,46 @@ impl Librdkafka {
                     Operation::Fetch.permission(),
                     self.principal
                 ),
-                true,
             ),
-            _ => (format!("the source answered {code} {reason}"), true),
+            _ => (
+                StallKind::Waiting,
+                format!("the source answered {code} {reason}"),
+            ),
         };
-        if !heals {
-            self.reader.stop(&partition);
-        }
-        self.stalls.push(Stall {
+        self.halt(Stall {
             partition,
+            offset,
+            kind,
             reason,
-            heals,
         });
+    }
+
+    /// The partition stands before the offset that it must not copy.
+    fn reach(&mut self, index: Index) {
+        let Some(progress) = self.progress.get_mut(&index) else {
+            return;
+        };
+        let Some(until) = progress.until else { return };
+        // Control records or holes may lie between the last copy and this place.
+        progress.source_offset = until;
+        progress.changed = true;
+        let partition = progress.partition.clone();
+        self.halt(Stall {
+            partition,
+            offset: until,
+            kind: StallKind::Reached,
+            reason: format!("it stands at offset {until}, which is not to be copied"),
+        });
+    }
+
+    fn halt(&mut self, stall: Stall) {
+        match stall.kind {
+            StallKind::Waiting => {}
+            StallKind::OutOfRange | StallKind::Gone | StallKind::Reached => {
+                self.reader.stop(&stall.partition);
+            }
+        }
+        self.stalls.push(stall);
     }
 }
 
@@ -151,6 +200,7 @@ impl Progress {
         Copied {
             partition: self.partition.clone(),
             runs,
+            topic_id: None,
             source_offset: self.source_offset,
             leader_epoch: self.leader_epoch,
             at_end: self.at_end,
@@ -172,20 +222,16 @@ impl DataPlane for Librdkafka {
         self.writer.init(TAKE_OVER_WITHIN)
     }
 
-    fn start(
-        &mut self,
-        partition: &TopicPartition,
-        target: &TopicPartition,
-        offset: SourceOffset,
-    ) -> Result<(), Fault> {
-        let index = self.reader.start(partition, offset.get())?;
-        self.writer.aim(index, partition, target)?;
+    fn start(&mut self, partition: &TopicPartition, course: &Course) -> Result<(), Fault> {
+        let index = self.reader.start(partition, course.from.get())?;
+        self.writer.aim(index, partition, &course.target)?;
         self.by_partition.insert(partition.clone(), index);
         self.progress.insert(
             index,
             Progress {
                 partition: partition.clone(),
-                source_offset: offset,
+                source_offset: course.from,
+                until: course.until,
                 leader_epoch: None,
                 at_end: false,
                 last_timestamp_ms: None,
@@ -211,13 +257,28 @@ impl DataPlane for Librdkafka {
         let mut fetched = std::mem::take(&mut self.fetched);
         self.reader.poll(wait, &mut fetched);
         let before = self.records.len();
+        let mut reached = Vec::new();
         for item in fetched.drain(..) {
             match item {
                 Fetched::Record(index, record) => {
                     let Some(progress) = self.progress.get_mut(&index) else {
                         continue;
                     };
-                    progress.source_offset = SourceOffset::new(record.offset()).next();
+                    let offset = SourceOffset::new(record.offset());
+                    match progress.until {
+                        Some(until) if offset == until => {
+                            // Stopped below; the reader may have fetched further.
+                            reached.push(index);
+                            continue;
+                        }
+                        // What was waited for is gone from the log, or lies behind the stop.
+                        Some(until) if offset > until && !reached.contains(&index) => {
+                            progress.until = None;
+                        }
+                        Some(until) if offset > until => continue,
+                        Some(_) | None => {}
+                    }
+                    progress.source_offset = offset.next();
                     progress.leader_epoch = record.leader_epoch().or(progress.leader_epoch);
                     progress.last_timestamp_ms =
                         record.timestamp_ms().or(progress.last_timestamp_ms);
@@ -225,7 +286,7 @@ impl DataPlane for Librdkafka {
                     self.waiting_bytes += record.weight();
                     progress.at_end = false;
                     progress.changed = true;
-                    progress.expect(SourceOffset::new(record.offset()));
+                    progress.expect(offset);
                     self.records.push((index, record));
                 }
                 Fetched::End(index, end) => {
@@ -240,6 +301,9 @@ impl DataPlane for Librdkafka {
             }
         }
         self.fetched = fetched;
+        for index in reached {
+            self.reach(index);
+        }
         if self.records.len() == before {
             return Ok(Advance::Idle);
         }
@@ -283,6 +347,13 @@ impl DataPlane for Librdkafka {
             copied.push(progress.copied(runs));
             progress.settled();
         }
+        let topics = copied
+            .iter()
+            .map(|copied: &Copied| &*copied.partition.topic);
+        let ids = self.reader.topic_ids(topics);
+        for (copied, id) in copied.iter_mut().zip(ids) {
+            copied.topic_id = id;
+        }
         Ok(copied)
     }
 
@@ -294,6 +365,11 @@ impl DataPlane for Librdkafka {
         }
         // After the state, so that one request registers all their partitions with the transaction.
         self.forward()
+    }
+
+    fn park(&mut self, parked: &Parked) -> Result<(), Fault> {
+        self.writer.begin()?;
+        self.writer.park(parked)
     }
 
     fn commit(&mut self) -> Result<(), Fault> {

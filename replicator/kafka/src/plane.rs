@@ -4,11 +4,13 @@
 //! became which target ranges. It knows nothing of positions, maps or slots. Formats never depend on the engine, so
 //! another one (passing compressed batches through untouched, say) can take its place.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use understudy_domain::{Run, SourceOffset, TopicPartition};
 
 use crate::fault::Fault;
+use crate::ffi::reader::OwnedRecord;
 
 /// What one transaction copied of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Copied {
     pub partition: TopicPartition,
     /// Source ranges and the target ranges they became, in order.
     pub runs: Vec<Run>,
+    /// The id of the topic that this was fetched from, where the source tells.
+    pub topic_id: Option<String>,
     /// The next source offset to be read: behind everything seen, control records included.
     pub source_offset: SourceOffset,
     /// The leader epoch of the last record, where the source tells.
@@ -29,6 +33,15 @@ pub struct Copied {
     pub bytes: u64,
 }
 
+impl Copied {
+    /// Whether a forecast came true. It knows nothing of topic ids.
+    pub fn is_as_forecast(&self, forecast: &Self) -> bool {
+        self.partition == forecast.partition
+            && self.runs == forecast.runs
+            && self.source_offset == forecast.source_offset
+    }
+}
+
 /// What happened while the engine was moving records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advance {
@@ -38,15 +51,41 @@ pub enum Advance {
     Idle,
 }
 
-/// A partition that the source stopped serving.
+/// A partition that does not go on as it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stall {
     /// Topic and partition, on the source.
     pub partition: TopicPartition,
+    /// The next offset to be read.
+    pub offset: SourceOffset,
+    /// What kind of stall it is.
+    pub kind: StallKind,
     /// What the source answered, and what that means.
     pub reason: String,
-    /// Whether reading goes on by itself once the cause goes; otherwise the partition was stopped.
-    pub heals: bool,
+}
+
+/// What became of a stalled partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StallKind {
+    /// Reading goes on by itself once the cause goes.
+    Waiting,
+    /// The source's log does not hold the offset: reading was stopped.
+    OutOfRange,
+    /// The source does not know the partition any more: reading was stopped.
+    Gone,
+    /// The offset up to which it was to be read: reading was stopped.
+    Reached,
+}
+
+/// Where a copy of a partition begins, and where it must stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// Topic and partition, on the target.
+    pub target: TopicPartition,
+    /// The first source offset to be copied.
+    pub from: SourceOffset,
+    /// A source offset that must not be copied; what lies before it is.
+    pub until: Option<SourceOffset>,
 }
 
 /// A record of a state topic, written with the data.
@@ -62,6 +101,14 @@ pub struct StateWrite {
     pub value: Vec<u8>,
 }
 
+/// A record that goes to another topic than its partition's.
+pub struct Parked {
+    /// The record.
+    pub record: OwnedRecord,
+    /// The topic that takes it.
+    pub topic: Arc<str>,
+}
+
 /// Moves records of one slot. Calls come from one thread.
 pub trait DataPlane {
     /// Takes the slot's transactional id over; afterwards no predecessor can write.
@@ -70,16 +117,11 @@ pub trait DataPlane {
     /// As the brokers answer.
     fn take_over(&mut self) -> Result<(), Fault>;
 
-    /// Starts copying `partition` of the source from `offset` to `target`.
+    /// Starts copying `partition` of the source.
     ///
     /// # Errors
     /// The client refuses.
-    fn start(
-        &mut self,
-        partition: &TopicPartition,
-        target: &TopicPartition,
-        offset: SourceOffset,
-    ) -> Result<(), Fault>;
+    fn start(&mut self, partition: &TopicPartition, course: &Course) -> Result<(), Fault>;
 
     /// Stops copying `partition`. Not while a transaction is open.
     fn stop(&mut self, partition: &TopicPartition);
@@ -109,6 +151,12 @@ pub trait DataPlane {
     /// The transaction cannot go on.
     fn put(&mut self, state: &[StateWrite]) -> Result<(), Fault>;
 
+    /// Adds a copy of one record to the transaction, opening one if none is; it counts for no position.
+    ///
+    /// # Errors
+    /// The transaction cannot go on.
+    fn park(&mut self, parked: &Parked) -> Result<(), Fault>;
+
     /// Commits the open transaction.
     ///
     /// # Errors
@@ -124,6 +172,6 @@ pub trait DataPlane {
     /// The offset of the last state record written of `kind`.
     fn state_offset(&self, kind: u8) -> Option<i64>;
 
-    /// Partitions that the source stopped serving since the last call.
+    /// Partitions that stopped going on as they should since the last call.
     fn stalls(&mut self) -> Vec<Stall>;
 }

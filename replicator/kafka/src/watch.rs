@@ -1,5 +1,6 @@
 //! What a client says about its connections.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
@@ -15,6 +16,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 pub struct Watch {
     alias: Arc<str>,
     complaint: Arc<Mutex<Option<Complaint>>>,
+    /// By topic: the id under which this client, or a clone of it, fetches. Written by the client's log event, read by
+    /// its reader, both on the thread that polls.
+    topic_ids: Arc<Mutex<HashMap<String, String>>>,
 }
 
 /// Why a cluster is not answering as it should.
@@ -34,7 +38,38 @@ impl Watch {
         Self {
             alias: alias.into(),
             complaint: Arc::default(),
+            topic_ids: Arc::default(),
         }
+    }
+
+    /// The same watch over the cluster, for a client that is to know under which topic ids it fetches.
+    #[must_use]
+    pub fn of_reader(&self) -> Self {
+        Self {
+            topic_ids: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// The id under which this client fetches a topic, as far as its log events were served.
+    pub fn topic_id(&self, topic: &str) -> Option<String> {
+        self.topic_ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(topic)
+            .cloned()
+    }
+
+    /// librdkafka tells of a topic that was replaced by another one of its name only in its log, and then goes on
+    /// fetching at the old offset; brokers serve by id (KIP-516), so until this line the records are the old topic's.
+    fn note_topic_id(&self, message: &str) {
+        let Some((topic, id)) = changed_id(message) else {
+            return;
+        };
+        self.topic_ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(topic.to_owned(), id.to_owned());
     }
 
     /// The cluster's alias.
@@ -61,7 +96,8 @@ impl Watch {
 
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Whatever matters comes again as an error event or as the answer to a call.
+        self.note_topic_id(message);
+        // Whatever else matters comes again as an error event or as the answer to a call.
         tracing::debug!(cluster = %self.alias, ?level, facility, message, "librdkafka");
     }
 
@@ -92,6 +128,14 @@ impl ClientContext for Watch {
 
 impl ConsumerContext for Watch {}
 
+/// Topic and new id out of "Topic orders changed id from … to …".
+fn changed_id(message: &str) -> Option<(&str, &str)> {
+    let (head, ids) = message.split_once(" changed id from ")?;
+    let (_, topic) = head.rsplit_once("Topic ")?;
+    let (_, id) = ids.split_once(" to ")?;
+    Some((topic, id.trim_end()))
+}
+
 /// What an operator should look at.
 fn advice(code: Option<RDKafkaErrorCode>, reason: &str) -> &'static str {
     use RDKafkaErrorCode as Code;
@@ -111,5 +155,23 @@ fn advice(code: Option<RDKafkaErrorCode>, reason: &str) -> &'static str {
             }
         }
         _ => "see the reason",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_id_is_read_from_the_log() {
+        let watch = Watch::new("use1").of_reader();
+        let line = "[thrd:main]: Topic orders changed id from AAAAAAAAAAAAAAAAAAAAAA to Ct1PbEKbR0OzYXKbVHpbgw";
+        watch.note_topic_id(line);
+        assert_eq!(
+            watch.topic_id("orders").as_deref(),
+            Some("Ct1PbEKbR0OzYXKbVHpbgw")
+        );
+        watch.note_topic_id("Topic orders changed id from");
+        assert_eq!(watch.topic_id("from"), None);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use understudy_domain::{Slot, SourceOffset, TargetOffset, TopicPartition};
+use understudy_domain::{GapKey, GapRecord, Slot, SourceOffset, TargetOffset, TopicPartition};
 
 /// How many partitions are named one by one.
 const NAMED: usize = 20;
@@ -23,6 +23,8 @@ pub enum Part {
     Membership,
     /// One slot.
     Slot(Slot),
+    /// The flow as a whole.
+    Flow,
     /// One topic that cannot be mirrored as it is.
     Topic(String),
 }
@@ -35,6 +37,7 @@ impl Part {
             Self::Target => "target".to_owned(),
             Self::Membership => "membership".to_owned(),
             Self::Slot(slot) => format!("slot {slot}"),
+            Self::Flow => "flow".to_owned(),
             Self::Topic(topic) => format!("topic {topic}"),
         }
     }
@@ -50,6 +53,8 @@ pub enum PartitionState {
     Waiting,
     /// Stopped for a reason that somebody must look at.
     Halted,
+    /// Stopped by somebody, until it is resumed.
+    Paused,
 }
 
 impl PartitionState {
@@ -58,6 +63,7 @@ impl PartitionState {
             Self::Copying => "copying",
             Self::Waiting => "waiting",
             Self::Halted => "halted",
+            Self::Paused => "paused",
         }
     }
 }
@@ -138,6 +144,8 @@ pub struct Inner {
     pub partitions: BTreeMap<TopicPartition, Partition>,
     /// By slot.
     pub slots: BTreeMap<Slot, SlotEntry>,
+    /// Open gaps, and the last settled ones, each with the slot that keeps it.
+    pub gaps: BTreeMap<GapKey, (Slot, GapRecord)>,
     /// Cluster ids, once known.
     pub source_cluster_id: Option<String>,
     /// Cluster ids, once known.

@@ -1,23 +1,29 @@
 //! The flow file: what is read once, at the start, into typed values.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use understudy_domain::{FlowName, ReplicationPolicy, StateTopics, TopicPartition};
+use understudy_domain::{
+    FlowName, GapPolicy, LostPolicy, Position, RecreatedPolicy, ReplicationPolicy, StateTopics,
+    TopicPartition,
+};
 use understudy_kafka::Endpoint;
 use understudy_kafka::endpoint::OWNED;
 use understudy_kafka::ffi::names::property_names;
+use understudy_kafka::ffi::writer::CodecOf;
 
 use crate::config_error::ConfigError;
 use crate::secrets::resolve;
 use crate::selection::Selection;
 
 /// A flow: from where, to where, what, how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Flow {
     /// Its name: `<source>-<target>` unless given.
     pub name: FlowName,
@@ -39,8 +45,26 @@ pub struct Flow {
     pub commit_interval: Duration,
     /// How often new topics are looked for.
     pub topic_discovery_interval: Duration,
+    /// What is done about gaps without asking.
+    pub gap_policy: GapPolicy,
+    /// The topic on the target that takes refused records.
+    pub parking_topic: Option<String>,
+    /// The compression of target topics, where the flow says so.
+    pub codec_of: Option<CodecOf>,
+    /// Key and value bytes a second that all workers together may copy; 0: no limit.
+    pub max_bytes_per_second: u64,
     /// Where the page and the metrics are served.
     pub listen: SocketAddr,
+}
+
+impl fmt::Debug for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flow")
+            .field("name", &self.name)
+            .field("source", &self.source)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a partition begins that was never mirrored before.
@@ -69,15 +93,46 @@ struct Mirror {
     max_bytes_per_second: u64,
     group_sync_interval: String,
     topic_discovery_interval: String,
+    gaps: LostPolicy,
+    recreated: RecreatedPolicy,
+    parking_topic: String,
+    compression: BTreeMap<String, Codec>,
+}
+
+/// A codec, as `compression.type` spells it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Codec {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+impl Codec {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
 }
 
 const MIRROR_KEYS: &[&str] = &[
     "commit_interval",
+    "compression",
     "delivery",
+    "gaps",
     "group_sync_interval",
     "groups",
     "max_bytes_per_second",
+    "parking_topic",
     "policy",
+    "recreated",
     "separator",
     "slots",
     "start",
@@ -101,6 +156,10 @@ impl Default for Mirror {
             max_bytes_per_second: 0,
             group_sync_interval: "1s".to_owned(),
             topic_discovery_interval: "2s".to_owned(),
+            gaps: LostPolicy::default(),
+            recreated: RecreatedPolicy::default(),
+            parking_topic: String::new(),
+            compression: BTreeMap::new(),
         }
     }
 }
@@ -212,6 +271,13 @@ impl Flow {
                 "mirror.topic_discovery_interval",
                 &mirror.topic_discovery_interval,
             )?,
+            gap_policy: GapPolicy {
+                lost: mirror.gaps,
+                recreated: mirror.recreated,
+            },
+            parking_topic: Some(mirror.parking_topic.clone()).filter(|topic| !topic.is_empty()),
+            codec_of: codec_of(&mirror.compression)?,
+            max_bytes_per_second: mirror.max_bytes_per_second,
             listen: listen(&table)?,
         })
     }
@@ -225,6 +291,14 @@ impl Flow {
             policy @ ReplicationPolicy::Prefixed { .. } => {
                 TopicPartition::new(policy.target_topic(&partition.topic), partition.partition)
             }
+        }
+    }
+
+    /// Where the copies of a partition are that stands at `position`.
+    pub fn copies_of(&self, partition: &TopicPartition, position: &Position) -> TopicPartition {
+        match &position.target_topic {
+            Some(topic) => TopicPartition::new(topic.as_str(), partition.partition),
+            None => self.target_of(partition),
         }
     }
 
@@ -286,12 +360,10 @@ fn mirror(table: &toml::Table) -> Result<Mirror, ConfigError> {
             "the one mode is \"exactly-once\"",
         ));
     }
-    if mirror.max_bytes_per_second != 0 {
-        let value = mirror.max_bytes_per_second.to_string();
-        return Err(unsupported(
-            "mirror.max_bytes_per_second",
-            &value,
-            "leave it at 0 and use broker quotas",
+    if mirror.gaps == LostPolicy::Park && mirror.parking_topic.is_empty() {
+        return Err(bad(
+            "mirror.gaps",
+            "\"park\" needs mirror.parking_topic, a topic of the target that takes refused records",
         ));
     }
     if mirror.groups.iter().any(|group| group != ".*") {
@@ -303,6 +375,25 @@ fn mirror(table: &toml::Table) -> Result<Mirror, ConfigError> {
         ));
     }
     Ok(mirror)
+}
+
+/// The compression of topics by pattern; of several that match, the first in order of the patterns.
+fn codec_of(patterns: &BTreeMap<String, Codec>) -> Result<Option<CodecOf>, ConfigError> {
+    let mut compiled = Vec::new();
+    for (pattern, codec) in patterns {
+        let regex = regex::Regex::new(&format!("^(?:{pattern})$"))
+            .map_err(|_error| bad("mirror.compression", "a key is not a valid pattern"))?;
+        compiled.push((regex, codec.name()));
+    }
+    if compiled.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(move |topic: &str| {
+        compiled
+            .iter()
+            .find(|(pattern, _)| pattern.is_match(topic))
+            .map(|(_, codec)| (*codec).to_owned())
+    })))
 }
 
 fn policy(mirror: &Mirror, alias: &str) -> Result<ReplicationPolicy, ConfigError> {

@@ -1,11 +1,14 @@
 //! The flow's own record on the target: made once, read before anything is written.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use understudy_domain::{DecodeError, FlowRecord, FlowState, TopicPartition};
+use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::ffi::writer::Writer;
 use understudy_kafka::{Cluster, Fault};
 
+use crate::board::now_ms;
 use crate::config::Flow;
 
 /// Time limit of one call.
@@ -32,6 +35,9 @@ pub enum FlowError {
         /// The cluster's id.
         id: String,
     },
+    /// There is no record.
+    #[error("the target has no flow {0}; it is made when `understudy replicate` first runs")]
+    NoFlow(String),
     /// The flow was made for another number of slots.
     #[error(
         "flow {flow} has {stored} slots, the configuration says {configured}; set mirror.slots = {stored}"
@@ -73,7 +79,8 @@ pub enum FlowError {
 impl FlowError {
     /// Whether trying again may help, without anybody changing the configuration or the flow.
     pub fn may_heal(&self) -> bool {
-        matches!(self, Self::Fault(_))
+        // A sealed flow may be opened again by a recovery.
+        matches!(self, Self::Fault(_) | Self::NotRunning { .. })
     }
 }
 
@@ -91,6 +98,82 @@ pub fn read(cluster: &Cluster, flow: &Flow) -> Result<Option<FlowRecord>, FlowEr
         }
     })?;
     Ok(last.map(|bytes| FlowRecord::decode(&bytes)).transpose()?)
+}
+
+/// Notices changes of the flow's record.
+pub struct FlowWatch {
+    record: FlowRecord,
+    /// One past the last record of the flow's topic that was read.
+    seen: i64,
+}
+
+impl FlowWatch {
+    /// A watch that knows `record`.
+    pub const fn new(record: FlowRecord) -> Self {
+        Self { record, seen: 0 }
+    }
+
+    /// The record as last seen.
+    pub const fn record(&self) -> &FlowRecord {
+        &self.record
+    }
+
+    /// Looks; true if the record is another one now.
+    ///
+    /// # Errors
+    /// The cluster's answer, or a record that this version cannot read.
+    pub fn look(&mut self, cluster: &Cluster, flow: &Flow) -> Result<bool, FlowError> {
+        let place = TopicPartition::new(flow.state.flow(), 0);
+        let end = cluster
+            .edges([&place], Edge::HighWatermark, WITHIN)?
+            .remove(&place);
+        let Some(Ok(end)) = end else { return Ok(false) };
+        if end == self.seen {
+            return Ok(false);
+        }
+        let Some(record) = read(cluster, flow)? else {
+            return Ok(false);
+        };
+        self.seen = end;
+        let changed = record != self.record;
+        self.record = record;
+        Ok(changed)
+    }
+}
+
+/// Changes the flow's record, unless somebody else does so at the same time: the brokers let one of the two write.
+///
+/// # Errors
+/// There is no such flow, the cluster's answer, or a record that this version cannot read.
+pub fn change(
+    cluster: &Cluster,
+    flow: &Flow,
+    how: impl FnOnce(&mut FlowRecord),
+) -> Result<FlowRecord, FlowError> {
+    let mut writer = writer(flow)?;
+    writer.init(WITHIN)?;
+    let mut record =
+        read(cluster, flow)?.ok_or_else(|| FlowError::NoFlow(flow.name.to_string()))?;
+    how(&mut record);
+    write(&mut writer, flow, &record)?;
+    Ok(record)
+}
+
+fn writer(flow: &Flow) -> Result<Writer, Fault> {
+    let transactional_id = format!("understudy-{}-flow", flow.name);
+    Writer::new(
+        &flow.target.writer(&transactional_id),
+        flow.target.watch.clone(),
+        usize::MAX,
+    )
+}
+
+fn write(writer: &mut Writer, flow: &Flow, record: &FlowRecord) -> Result<(), Fault> {
+    writer.begin()?;
+    let place = TopicPartition::new(flow.state.flow(), 0);
+    let key = FlowRecord::key(&flow.name);
+    writer.put(0, &place, &key, Some(&record.encode()))?;
+    writer.commit(WITHIN)
 }
 
 /// Reads the flow's record, or makes it. Two workers that both find none cannot both make one: the second to take the
@@ -152,8 +235,9 @@ pub fn must_differ(flow: &Flow, source_id: &str, target_id: &str) -> Result<(), 
 /// They may not.
 pub fn must_run(flow: &Flow, record: &FlowRecord) -> Result<(), FlowError> {
     match record.state {
-        FlowState::Running => Ok(()),
-        FlowState::Paused | FlowState::Sealed => Err(FlowError::NotRunning {
+        // A paused flow may still say where it stands; its partitions wait.
+        FlowState::Running | FlowState::Paused => Ok(()),
+        FlowState::Sealed => Err(FlowError::NotRunning {
             flow: flow.name.to_string(),
             state: record.state.name(),
             epoch: record.epoch,
@@ -167,12 +251,7 @@ fn create(
     source_id: &str,
     target_id: &str,
 ) -> Result<FlowRecord, FlowError> {
-    let transactional_id = format!("understudy-{}-flow", flow.name);
-    let mut writer = Writer::new(
-        &flow.target.writer(&transactional_id),
-        flow.target.watch.clone(),
-        usize::MAX,
-    )?;
+    let mut writer = writer(flow)?;
     writer.init(WITHIN)?;
     if let Some(record) = read(cluster, flow)? {
         return Ok(record);
@@ -184,16 +263,10 @@ fn create(
         state: FlowState::Running,
         source_cluster_id: source_id.to_owned(),
         target_cluster_id: target_id.to_owned(),
+        created_at_ms: Some(now_ms()),
+        paused_topics: BTreeSet::new(),
     };
-    writer.begin()?;
-    let place = TopicPartition::new(flow.state.flow(), 0);
-    writer.put(
-        0,
-        &place,
-        &FlowRecord::key(&flow.name),
-        Some(&record.encode()),
-    )?;
-    writer.commit(WITHIN)?;
+    write(&mut writer, flow, &record)?;
     tracing::info!(flow = %flow.name, slots = record.slots.get(), "flow created");
     Ok(record)
 }

@@ -1,32 +1,29 @@
 //! A slot while it is held: records move, state is committed with them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{Origin, Slot, SourceOffset, TargetOffset, TopicPartition, slot_of};
-use understudy_kafka::ffi::admin::Edge;
+use understudy_domain::{Slot, SourceOffset, TopicPartition};
 use understudy_kafka::librdkafka::Librdkafka;
-use understudy_kafka::plane::{Advance, Copied, DataPlane};
+use understudy_kafka::plane::{Advance, Copied, DataPlane, Stall, StallKind};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::board::{Part, Partition, PartitionState};
-use crate::config::Start;
+use crate::board::{Partition, PartitionState};
+use crate::catalog::Listing;
 use crate::flow_record::FlowError;
+use crate::gap_book::GapBook;
 use crate::pacing::Pacing;
 use crate::slot::Context;
 use crate::slot_state::{OFFSET_MAP, Planned, SlotState, StateError};
 use crate::stop::Stop;
 
-/// Time limit of one look at a cluster.
-const WITHIN: Duration = Duration::from_secs(10);
 /// How long an idle slot waits for a record before it looks whether it should stop.
 pub const IDLE_WAIT: Duration = Duration::from_millis(200);
 /// How often positions are stored that moved past control records only.
 const QUIET_COMMIT: Duration = Duration::from_secs(1);
-/// How long until partitions are looked at again that had no leader.
-const LEADERLESS_WAIT: Duration = Duration::from_millis(500);
+/// How long records go out one by one until the refused one should have been met.
+const CAREFUL_FOR: Duration = Duration::from_secs(30);
 
 /// Why a holding ended.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +43,15 @@ pub enum HoldError {
         "copies did not land where they were expected: somebody else writes to a mirrored topic on the target"
     )]
     OtherWriter,
+    /// A source topic was replaced by another one of its name; what was fetched since may be of either.
+    #[error("topic {topic} was deleted and made again on the source")]
+    Replaced {
+        /// The topic.
+        topic: Arc<str>,
+    },
+    /// The record that the target refused did not come again.
+    #[error("the refused record did not come again")]
+    NotRefused,
 }
 
 impl HoldError {
@@ -55,9 +61,22 @@ impl HoldError {
             Self::Fault(fault)
             | Self::Flow(FlowError::Fault(fault))
             | Self::State(StateError::Fault(fault)) => Some(fault),
-            Self::Flow(_) | Self::State(_) | Self::OtherWriter => None,
+            Self::Flow(_)
+            | Self::State(_)
+            | Self::OtherWriter
+            | Self::Replaced { .. }
+            | Self::NotRefused => None,
         }
     }
+}
+
+/// A record that the target does not take.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Its offset on the source.
+    pub offset: SourceOffset,
+    /// The target's words.
+    pub reason: String,
 }
 
 /// A slot between take-over and release.
@@ -65,32 +84,49 @@ pub struct Holding {
     pub(crate) context: Context,
     pub(crate) slot: Slot,
     pub(crate) epoch: u64,
+    /// When the flow was first started.
+    pub(crate) created_at_ms: Option<i64>,
     pub(crate) plane: Librdkafka,
     pub(crate) state: SlotState,
+    pub(crate) gaps: GapBook,
     /// Open during a take-over only: its clients cost threads.
     pub(crate) target: Option<Cluster>,
-    pub(crate) active: BTreeSet<TopicPartition>,
-    pub(crate) seen: Option<Arc<BTreeSet<TopicPartition>>>,
+    /// What this slot's partitions are doing.
+    pub(crate) active: BTreeMap<TopicPartition, PartitionState>,
+    /// Records known to be refused: their partitions stop in front of them.
+    pub(crate) refused: BTreeMap<TopicPartition, Refused>,
+    /// Partitions that the source did not know; each waits for a look at the source after this one.
+    pub(crate) absent: BTreeMap<TopicPartition, u64>,
+    pub(crate) seen: Option<Arc<Listing>>,
     /// When to look again at partitions that had no leader.
     pub(crate) look_again: Option<Instant>,
+    /// When to try again what could not be done about a gap.
+    pub(crate) gaps_again: Option<Instant>,
+    /// Partitions that stopped, to be looked at between two transactions.
+    pub(crate) stopped: Vec<Stall>,
     pub(crate) pacing: Pacing,
     pub(crate) quiet_since: Instant,
     /// Whether state may be put by forecast.
     pub(crate) forecasting: bool,
     /// Whether positions may have passed control records since the last commit.
     pub(crate) passed: bool,
+    /// Since when records go out one by one.
+    pub(crate) careful_since: Option<Instant>,
+    /// Until when nothing is read, to keep the bandwidth limit.
+    pub(crate) resting_until: Option<Instant>,
 }
 
 impl Holding {
-    pub(crate) fn copy(
-        &mut self,
-        stop: &Stop,
-        halted: &BTreeMap<TopicPartition, String>,
-    ) -> Result<(), HoldError> {
+    pub(crate) fn copy(&mut self, stop: &Stop) -> Result<(), HoldError> {
         let mut idle = true;
         while !stop.is_set() {
             let wait = if !self.plane.in_transaction() {
-                self.enrol(halted)?;
+                self.enrol()?;
+                self.look_at_gaps()?;
+                if let Some(rest) = self.rest() {
+                    stop.wait(rest);
+                    continue;
+                }
                 IDLE_WAIT
             } else {
                 // Nothing was waiting: let some more come together rather than wake for each record.
@@ -108,14 +144,34 @@ impl Holding {
             self.note_stalls();
             let now = Instant::now();
             if self.plane.in_transaction() {
-                if self.pacing.left(idle, now).is_zero() {
+                if self.pacing.left(idle, now).is_zero() || !self.stopped.is_empty() {
                     self.commit()?;
                 }
-            } else if self.passed && now.duration_since(self.quiet_since) >= QUIET_COMMIT {
+            } else if !self.stopped.is_empty()
+                || (self.passed && now.duration_since(self.quiet_since) >= QUIET_COMMIT)
+            {
                 self.commit()?;
+            }
+            let careful = self
+                .careful_since
+                .is_some_and(|since| now.duration_since(since) > CAREFUL_FOR);
+            if careful && !self.plane.in_transaction() {
+                return Err(HoldError::NotRefused);
             }
         }
         Ok(())
+    }
+
+    /// How long to wait for the bandwidth limit, in steps that let the loop look around.
+    fn rest(&mut self) -> Option<Duration> {
+        let left = self
+            .resting_until?
+            .saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.resting_until = None;
+            return None;
+        }
+        Some(left.min(IDLE_WAIT))
     }
 
     /// Stores what was copied and passed, in the transaction of the copies (invariants d, e).
@@ -136,8 +192,16 @@ impl Holding {
             None => None,
         };
         let copied = self.plane.settle()?;
-        if forecast.is_some_and(|forecast| forecast != copied) {
-            return Err(HoldError::OtherWriter);
+        self.must_be_of_the_old_topic(&copied)?;
+        if let Some(forecast) = forecast {
+            let came_true = forecast.len() == copied.len()
+                && copied
+                    .iter()
+                    .zip(&forecast)
+                    .all(|(copied, forecast)| copied.is_as_forecast(forecast));
+            if !came_true {
+                return Err(HoldError::OtherWriter);
+            }
         }
         let (news, still): (Vec<_>, Vec<_>) =
             copied.into_iter().partition(|copied| self.is_news(copied));
@@ -164,6 +228,7 @@ impl Holding {
         self.finish(planned)?;
         let now = Instant::now();
         self.pacing.committed(now, now.duration_since(began));
+        self.spend(bytes, now);
         let metrics = &self.context.metrics;
         metrics.records.inc_by(records);
         metrics.bytes.inc_by(bytes);
@@ -173,6 +238,32 @@ impl Holding {
             .observe(began.elapsed().as_secs_f64());
         self.show(&news, now);
         Ok(())
+    }
+
+    /// What was fetched must come from the topic that the positions speak of.
+    fn must_be_of_the_old_topic(&self, copied: &[Copied]) -> Result<(), HoldError> {
+        for copied in copied {
+            let known = self
+                .state
+                .get(&copied.partition)
+                .and_then(|entry| entry.position.source_topic_id.as_ref());
+            if let (Some(known), Some(fetched)) = (known, &copied.topic_id)
+                && known != fetched
+            {
+                return Err(HoldError::Replaced {
+                    topic: copied.partition.topic.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn spend(&mut self, bytes: u64, now: Instant) {
+        let held = self.context.board.hold().slots.len();
+        let share = f64::from(u32::try_from(held).unwrap_or(u32::MAX))
+            / f64::from(self.context.slots.get());
+        let rest = self.context.throttle.spend(bytes, share, now);
+        self.resting_until = (!rest.is_zero()).then(|| now + rest);
     }
 
     /// Whether this was not stored before.
@@ -193,16 +284,17 @@ impl Holding {
                 .get(partition)
                 .and_then(|partition| partition.source_end_offset)
         };
+        let id_of = |topic: &str| Some(self.seen.as_ref()?.id_of(topic)?.to_owned());
         let news = copied
             .iter()
             .filter(|copied| self.is_news(copied))
             .cloned()
             .collect();
-        self.state.plan(news, &ends)
+        self.state.plan(news, &ends, &id_of)
     }
 
     /// Commits what was put.
-    fn finish(&mut self, planned: Planned) -> Result<(), HoldError> {
+    pub(crate) fn finish(&mut self, planned: Planned) -> Result<(), HoldError> {
         self.plane.commit()?;
         Ok(self
             .state
@@ -236,152 +328,75 @@ impl Holding {
 
     fn note_stalls(&mut self) {
         for stall in self.plane.stalls() {
-            let mut board = self.context.board.hold();
-            let Some(partition) = board.partitions.get_mut(&stall.partition) else {
-                continue;
-            };
-            let state = if stall.heals {
-                PartitionState::Waiting
-            } else {
-                PartitionState::Halted
-            };
-            if partition.reason.as_ref() != Some(&stall.reason) {
-                tracing::error!(slot = %self.slot, partition = %stall.partition, reason = %stall.reason, "partition not served");
+            match stall.kind {
+                StallKind::Waiting => {
+                    self.show_state(&stall.partition, PartitionState::Waiting, &stall.reason);
+                }
+                StallKind::OutOfRange | StallKind::Gone | StallKind::Reached => {
+                    self.stopped.push(stall);
+                }
             }
-            partition.state = state;
-            partition.reason = Some(stall.reason);
         }
     }
 
-    /// Starts partitions that are new in the catalog and stops those that left it.
-    pub(crate) fn enrol(
-        &mut self,
-        halted: &BTreeMap<TopicPartition, String>,
-    ) -> Result<(), HoldError> {
-        let catalog = self.context.catalog.partitions();
-        let known = self
-            .seen
-            .as_ref()
-            .is_some_and(|seen| Arc::ptr_eq(seen, &catalog));
-        if known && self.look_again.is_none_or(|at| Instant::now() < at) {
-            return Ok(());
-        }
-        let slots: NonZeroU32 = self.context.flow.slots;
-        let wanted: BTreeSet<TopicPartition> = catalog
-            .iter()
-            .filter(|partition| slot_of(partition, slots) == self.slot)
-            .cloned()
-            .collect();
-        let gone: Vec<_> = self.active.difference(&wanted).cloned().collect();
-        if !gone.is_empty() {
-            self.commit()?;
-        }
-        for partition in gone {
-            self.plane.stop(&partition);
-            self.active.remove(&partition);
-            self.context.board.hold().partitions.remove(&partition);
-        }
-        let new: Vec<_> = wanted.difference(&self.active).cloned().collect();
-        self.enrol_unknown(&new)?;
-        for partition in new {
-            let Some(position) = self
-                .state
-                .get(&partition)
-                .map(|entry| entry.position.clone())
-            else {
-                continue;
-            };
-            let reason = halted.get(&partition).cloned();
-            if reason.is_none() {
-                let target = self.context.flow.target_of(&partition);
-                self.plane
-                    .start(&partition, &target, position.source_offset)?;
-            }
-            self.context.board.hold().partitions.insert(
-                partition.clone(),
-                Partition {
-                    slot: self.slot,
-                    source_offset: position.source_offset,
-                    target_offset: position.target_offset,
-                    source_end_offset: position.source_end_offset,
-                    caught_up_at: None,
-                    last_timestamp_ms: None,
-                    state: if reason.is_some() {
-                        PartitionState::Halted
-                    } else {
-                        PartitionState::Copying
-                    },
-                    reason,
-                },
-            );
-            self.active.insert(partition);
-        }
-        self.seen = Some(catalog);
-        let part = Part::Slot(self.slot);
-        let leaderless: Vec<_> = wanted
-            .difference(&self.active)
-            .map(TopicPartition::to_string)
-            .collect();
-        if leaderless.is_empty() {
-            self.look_again = None;
-            self.context.board.ready(&part);
-        } else {
-            self.look_again = Some(Instant::now() + LEADERLESS_WAIT);
-            let reason = format!(
-                "waiting for a leader, on the source or the target, of {}",
-                leaderless.join(", ")
-            );
-            self.context.board.not_ready(part, &reason);
-        }
-        Ok(())
-    }
-
-    /// Stores where partitions begin that were never mirrored, before their first record: a restart must not choose
-    /// another beginning.
-    fn enrol_unknown(&mut self, new: &[TopicPartition]) -> Result<(), HoldError> {
-        let unknown: Vec<_> = new
-            .iter()
-            .filter(|partition| self.state.get(partition).is_none())
-            .collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let flow = self.context.flow.clone();
-        let edge = match flow.start {
-            Start::Earliest => Edge::Earliest,
-            Start::Latest => Edge::LastStable,
+    /// Says on the board why a partition is not copied.
+    pub(crate) fn show_state(
+        &self,
+        partition: &TopicPartition,
+        state: PartitionState,
+        reason: &str,
+    ) {
+        let mut board = self.context.board.hold();
+        let Some(shown) = board.partitions.get_mut(partition) else {
+            return;
         };
-        let starts = Cluster::open(&flow.source)?.edges(unknown.iter().copied(), edge, WITHIN)?;
-        let opened;
-        let target = match &self.target {
-            Some(target) => target,
+        if shown.reason.as_deref() != Some(reason) {
+            match state {
+                PartitionState::Halted => {
+                    tracing::error!(slot = %self.slot, %partition, reason, "partition halted");
+                }
+                PartitionState::Copying | PartitionState::Waiting | PartitionState::Paused => {
+                    tracing::warn!(slot = %self.slot, %partition, reason, "partition not copied");
+                }
+            }
+        }
+        shown.state = state;
+        shown.reason = Some(reason.to_owned());
+    }
+
+    /// Puts a partition on the board as its position has it.
+    pub(crate) fn show_partition(
+        &self,
+        partition: &TopicPartition,
+        state: PartitionState,
+        reason: Option<&str>,
+    ) {
+        let Some(entry) = self.state.get(partition) else {
+            return;
+        };
+        let position = &entry.position;
+        let shown = Partition {
+            slot: self.slot,
+            source_offset: position.source_offset,
+            target_offset: position.target_offset,
+            source_end_offset: position.source_end_offset,
+            caught_up_at: None,
+            last_timestamp_ms: None,
+            state: PartitionState::Copying,
+            reason: None,
+        };
+        self.context
+            .board
+            .hold()
+            .partitions
+            .insert(partition.clone(), shown);
+        match reason {
+            Some(reason) => self.show_state(partition, state, reason),
             None => {
-                opened = Cluster::open(&flow.target)?;
-                &opened
+                if let Some(shown) = self.context.board.hold().partitions.get_mut(partition) {
+                    shown.state = state;
+                }
             }
-        };
-        let copies: Vec<_> = unknown
-            .iter()
-            .map(|partition| flow.target_of(partition))
-            .collect();
-        let ends = target.edges(&copies, Edge::HighWatermark, WITHIN)?;
-        let mut all = Planned::default();
-        for (partition, copy) in unknown.into_iter().zip(&copies) {
-            // A partition without a leader, or one that the target does not show yet, waits for the next look.
-            let (Some(Ok(source)), Some(Ok(target))) = (starts.get(partition), ends.get(copy))
-            else {
-                continue;
-            };
-            let origin = Origin {
-                source: SourceOffset::new(*source),
-                target: TargetOffset::new(*target),
-            };
-            all.add(self.state.enrol(partition, origin, self.epoch));
         }
-        if all.writes.is_empty() {
-            return Ok(());
-        }
-        self.plane.put(&all.writes)?;
-        self.finish(all)
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::board::{Board, PartitionState};
 use crate::config::Flow;
+use crate::gaps::GapLine;
 
 /// What the server answers from.
 #[derive(Clone)]
@@ -47,6 +48,7 @@ struct Status {
     slots: Vec<SlotLine>,
     partitions: Vec<PartitionLine>,
     groups: [(); 0],
+    gaps: Vec<GapLine>,
 }
 
 #[derive(Serialize)]
@@ -121,6 +123,11 @@ impl Page {
                 })
                 .collect(),
             groups: [],
+            gaps: board
+                .gaps
+                .iter()
+                .map(|(key, (_, record))| GapLine::new(key, record))
+                .collect(),
         }
     }
 }

@@ -1,11 +1,19 @@
 //! `understudy`: the mirroring process and its tools.
 
+mod answers;
 mod board;
 mod catalog;
 mod compare;
 mod config;
 mod config_error;
+mod control;
+mod discovery;
+mod enrolment;
 mod flow_record;
+mod gap_book;
+mod gap_hold;
+mod gaps;
+mod growth;
 mod holding;
 mod http;
 mod logging;
@@ -18,6 +26,7 @@ mod slot;
 mod slot_state;
 mod status;
 mod stop;
+mod throttle;
 mod verify;
 mod worker;
 
@@ -25,8 +34,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use understudy_domain::Resolution;
 
 use crate::config::Flow;
+use crate::gaps::Which;
 use crate::logging::LogFormat;
 
 /// Keeps a second Kafka cluster exactly ready, and shows that it is.
@@ -55,6 +66,36 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Let the flow wait, or some topics of it, until it is resumed.
+    Pause {
+        /// The flow.
+        flow: PathBuf,
+        /// Only this topic of the source; may be given more than once.
+        #[arg(long)]
+        topic: Vec<String>,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let the flow go on, or some topics of it.
+    Resume {
+        /// The flow.
+        flow: PathBuf,
+        /// Only this topic of the source; may be given more than once.
+        #[arg(long)]
+        topic: Vec<String>,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what could not be copied, and decide about it.
+    Gaps {
+        /// The flow.
+        flow: PathBuf,
+        /// What to do.
+        #[command(subcommand)]
+        action: GapAction,
+    },
     /// Check what was copied: by counts, or with --deep by content.
     Verify {
         /// The flow.
@@ -68,6 +109,61 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum GapAction {
+    /// Every gap, open ones with what can be done.
+    List {
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Settle open gaps; without --topic and --partition all of them.
+    Resolve {
+        /// Of this topic of the source.
+        #[arg(long)]
+        topic: Option<String>,
+        /// Of this partition.
+        #[arg(long)]
+        partition: Option<i32>,
+        /// The one that begins at this source offset.
+        #[arg(long)]
+        start: Option<i64>,
+        /// How.
+        #[arg(long = "as", value_enum)]
+        resolution: As,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How a gap is settled.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum As {
+    /// Go on behind it.
+    Skip,
+    /// Put the refused record on the parking topic and go on behind it.
+    Park,
+    /// Try once more: the cause is gone.
+    Retry,
+    /// Copy the source's new log behind the old copies.
+    ContinueInSame,
+    /// Copy the source's new log to a topic of its own.
+    NewTopic,
+}
+
+impl From<As> for Resolution {
+    fn from(resolution: As) -> Self {
+        match resolution {
+            As::Skip => Self::Skip,
+            As::Park => Self::Park,
+            As::Retry => Self::Retry,
+            As::ContinueInSame => Self::ContinueInSame,
+            As::NewTopic => Self::NewTopic,
+        }
+    }
+}
+
 /// It does not hold.
 const DOES_NOT_HOLD: u8 = 1;
 /// Usage or configuration.
@@ -79,6 +175,9 @@ fn main() -> ExitCode {
     let path = match &command {
         Command::Replicate { flow, .. }
         | Command::Status { flow, .. }
+        | Command::Pause { flow, .. }
+        | Command::Resume { flow, .. }
+        | Command::Gaps { flow, .. }
         | Command::Verify { flow, .. } => flow,
     };
     let flow = match Flow::read(path, &environment) {
@@ -96,6 +195,34 @@ fn main() -> ExitCode {
         Command::Status { json, .. } => {
             logging::start_quiet();
             report(status::read(&flow), json)
+        }
+        Command::Pause { topic, json, .. } => {
+            logging::start_quiet();
+            report(control::pause(&flow, &topic), json)
+        }
+        Command::Resume { topic, json, .. } => {
+            logging::start_quiet();
+            report(control::resume(&flow, &topic), json)
+        }
+        Command::Gaps { action, .. } => {
+            logging::start_quiet();
+            match action {
+                GapAction::List { json } => report(gaps::list(&flow), json),
+                GapAction::Resolve {
+                    topic,
+                    partition,
+                    start,
+                    resolution,
+                    json,
+                } => {
+                    let which = Which {
+                        topic,
+                        partition,
+                        start,
+                    };
+                    report(gaps::resolve(&flow, &which, resolution.into()), json)
+                }
+            }
         }
         Command::Verify { deep, json, .. } => {
             logging::start_quiet();

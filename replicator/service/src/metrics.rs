@@ -26,6 +26,8 @@ pub struct Metrics {
     pub take_overs: Counter,
     /// Writes that the brokers refused because the slot has a newer owner.
     pub fenced: Counter,
+    /// Gaps found.
+    pub gaps: Counter,
     /// From the first wait for acknowledgement to the commit's answer.
     pub commit_seconds: Histogram,
     /// From losing nothing to copying again: one take-over.
@@ -42,6 +44,7 @@ impl Metrics {
             aborts: Counter::default(),
             take_overs: Counter::default(),
             fenced: Counter::default(),
+            gaps: Counter::default(),
             commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             take_over_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 12)),
         };
@@ -75,6 +78,11 @@ impl Metrics {
             "understudy_fenced",
             "Writes that the brokers refused because the slot has a newer owner",
             metrics.fenced.clone(),
+        );
+        registry.register(
+            "understudy_gaps_found",
+            "Ranges found that cannot be copied, each recorded in the gaps topic",
+            metrics.gaps.clone(),
         );
         registry.register_with_unit(
             "understudy_commit",
@@ -127,6 +135,18 @@ impl Collector for Gauges {
             "Partitions that need somebody to look",
             None,
             count(halted),
+        )?;
+        let open = board
+            .gaps
+            .values()
+            .filter(|(_, record)| record.is_open())
+            .count();
+        one(
+            &mut encoder,
+            "understudy_gaps_open",
+            "Gaps in front of which a partition of this worker is halted",
+            None,
+            count(open),
         )?;
         let now = Instant::now();
         let mut lag = encoder.encode_descriptor(

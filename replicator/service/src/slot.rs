@@ -14,30 +14,37 @@
 //! f. *Any doubt ends the holding.* After an error the outcome of a transaction may be unknown; everything is dropped
 //!    and the slot taken over again from (a).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use understudy_domain::{Slot, TopicPartition};
-use understudy_kafka::librdkafka::Librdkafka;
+use understudy_kafka::librdkafka::{Librdkafka, Options};
 use understudy_kafka::plane::DataPlane;
 use understudy_kafka::{Cluster, Fault};
 
+use crate::answers::Answers;
 use crate::board::{Board, Part, SlotEntry};
 use crate::catalog::{Catalog, explain};
 use crate::config::Flow;
 use crate::flow_record;
-use crate::holding::{HoldError, Holding, IDLE_WAIT};
+use crate::gap_book::GapBook;
+use crate::holding::{HoldError, Holding, IDLE_WAIT, Refused};
 use crate::metrics::Metrics;
 use crate::pacing::Pacing;
 use crate::slot_state::SlotState;
 use crate::stop::Stop;
+use crate::throttle::Throttle;
 
 /// The longest wait before a slot is taken over again after an error.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// The wait after a fence: time for the group to tell us that the slot is no longer ours.
 const FENCED_WAIT: Duration = Duration::from_secs(2);
+
+/// The wait after a topic was replaced: time for the next look at the source.
+const REPLACED_WAIT: Duration = Duration::from_millis(500);
 
 /// What every slot of a worker is given.
 #[derive(Clone)]
@@ -46,8 +53,14 @@ pub struct Context {
     pub flow: Arc<Flow>,
     /// The flow's generation, part of the transactional id.
     pub generation: u64,
+    /// How many slots the flow has.
+    pub slots: NonZeroU32,
     /// What there is to mirror.
     pub catalog: Catalog,
+    /// What operators answered about gaps.
+    pub answers: Answers,
+    /// The bandwidth limit.
+    pub throttle: Throttle,
     /// Where to say how it goes.
     pub board: Board,
     /// What to count.
@@ -62,8 +75,10 @@ pub struct SlotTask {
     context: Context,
     slot: Slot,
     stop: Arc<Stop>,
-    /// Partitions that stay stopped until the slot moves or the worker restarts, with the reason.
-    halted: BTreeMap<TopicPartition, String>,
+    /// Records that the target refused, exactly known.
+    refused: BTreeMap<TopicPartition, Refused>,
+    /// A batch was refused: records go out one by one until the refused one is known.
+    careful: bool,
     /// Whether state may be put by forecast; not where others write to mirrored topics.
     forecasting: bool,
 }
@@ -75,7 +90,8 @@ impl SlotTask {
             context,
             slot,
             stop,
-            halted: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            careful: false,
             forecasting: true,
         }
     }
@@ -103,7 +119,9 @@ impl SlotTask {
         board
             .partitions
             .retain(|_, partition| partition.slot != slot);
+        board.gaps.retain(|_, (owner, _)| *owner != slot);
         drop(board);
+        self.context.answers.forget_slot(slot);
         self.context.board.ready(&Part::Slot(slot));
     }
 
@@ -114,10 +132,22 @@ impl SlotTask {
     /// Says why the holding ended; how long to wait before the next one.
     fn explain(&mut self, error: &HoldError, backoff: Duration) -> Duration {
         let slot = self.slot;
-        if let Some(Fault::RecordRefused { partition, .. }) = error.fault() {
-            let reason = error.to_string();
-            tracing::error!(%slot, %partition, %reason, "partition halted");
-            self.halted.insert(partition.clone(), reason);
+        if let Some(Fault::RecordRefused {
+            partition,
+            offset,
+            exact,
+            reason,
+        }) = error.fault()
+        {
+            tracing::warn!(%slot, %partition, offset = offset.get(), exact, reason, "record refused");
+            if *exact {
+                let refused = Refused {
+                    offset: *offset,
+                    reason: reason.clone(),
+                };
+                self.refused.insert(partition.clone(), refused);
+            }
+            self.careful = !exact;
             return Duration::ZERO;
         }
         if error.fault().is_some_and(Fault::is_fenced) {
@@ -125,6 +155,15 @@ impl SlotTask {
             self.state("fenced", None);
             tracing::warn!(%slot, %error, "slot fenced");
             return FENCED_WAIT;
+        }
+        if let HoldError::NotRefused = error {
+            self.careful = false;
+            return Duration::ZERO;
+        }
+        if let HoldError::Replaced { .. } = error {
+            tracing::warn!(%slot, %error, "slot starts over");
+            // The catalog learns of it with its next look.
+            return REPLACED_WAIT;
         }
         if matches!(error, HoldError::OtherWriter) {
             tracing::warn!(%slot, %error, "slot goes on without forecasts");
@@ -159,7 +198,11 @@ impl SlotTask {
         let id = flow
             .state
             .transactional_id(self.context.generation, self.slot);
-        let mut plane = Librdkafka::new(&flow.source, &flow.target, &id)?;
+        let options = Options {
+            codec_of: flow.codec_of.clone(),
+            one_record_a_batch: self.careful,
+        };
+        let mut plane = Librdkafka::new(&flow.source, &flow.target, &id, options)?;
         // a
         plane.take_over()?;
         let fenced = began.elapsed();
@@ -173,23 +216,33 @@ impl SlotTask {
         // c
         let flow_read = began.elapsed();
         let state = SlotState::load(&target, &flow.state, self.slot)?;
+        let gaps = GapBook::load(&target, &flow.state, self.slot)?;
         let state_read = began.elapsed();
         let mut holding = Holding {
             context: self.context.clone(),
             slot: self.slot,
             epoch,
+            created_at_ms: record.and_then(|record| record.created_at_ms),
             plane,
             state,
+            gaps,
             target: Some(target),
-            active: BTreeSet::new(),
+            active: BTreeMap::new(),
+            refused: std::mem::take(&mut self.refused),
+            absent: BTreeMap::new(),
             seen: None,
             look_again: None,
+            gaps_again: None,
+            stopped: Vec::new(),
             pacing: Pacing::new(flow.commit_interval, Instant::now()),
             quiet_since: Instant::now(),
             forecasting: self.forecasting,
             passed: false,
+            careful_since: self.careful.then(Instant::now),
+            resting_until: None,
         };
-        holding.enrol(&self.halted)?;
+        holding.ask_again();
+        holding.enrol()?;
         holding.target = None;
         let seconds = began.elapsed().as_secs_f64();
         self.context.metrics.take_overs.inc();
@@ -197,16 +250,18 @@ impl SlotTask {
         self.state("copying", Some(seconds));
         tracing::debug!(slot = %self.slot, ?fenced, ?flow_read, ?state_read, "steps of the take-over");
         tracing::info!(slot = %self.slot, seconds, partitions = holding.active.len(), "slot taken over");
-        let copied = holding.copy(&self.stop, &self.halted);
+        let copied = holding.copy(&self.stop);
         self.release(holding, copied)
     }
 
     /// Ends the open transaction, by commit when all is well and by abort otherwise.
     fn release(
-        &self,
+        &mut self,
         mut holding: Holding,
         copied: Result<(), HoldError>,
     ) -> Result<(), HoldError> {
+        // What is known of refused records outlives the holding.
+        self.refused = std::mem::take(&mut holding.refused);
         let result = match copied {
             Ok(()) => {
                 self.state("stopping", None);

@@ -17,6 +17,8 @@ use crate::board::now_ms;
 pub const POSITIONS: u8 = 0;
 /// Numbers the offset-map topic for the engine.
 pub const OFFSET_MAP: u8 = 1;
+/// Numbers the gaps topic for the engine.
+pub const GAPS: u8 = 2;
 /// Time limit for reading one state partition to its end.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -134,18 +136,35 @@ impl SlotState {
         self.entries.get(partition)
     }
 
+    /// State for a partition that moved without a copy: past a gap, or to a new life.
+    pub fn moved(&self, partition: &TopicPartition, position: Position) -> Planned {
+        Planned {
+            writes: vec![self.position_write(partition, &position)],
+            changes: vec![(partition.clone(), position, None)],
+        }
+    }
+
     /// State for a partition never mirrored before, beginning at `origin`.
-    pub fn enrol(&self, partition: &TopicPartition, origin: Origin, flow_epoch: u64) -> Planned {
+    pub fn enrol(
+        &self,
+        partition: &TopicPartition,
+        origin: Origin,
+        topic_id: Option<String>,
+        flow_epoch: u64,
+    ) -> Planned {
         let position = Position {
             source_offset: origin.source,
             source_leader_epoch: None,
-            source_topic_id: None,
+            source_topic_id: topic_id,
             target_offset: origin.target,
             source_end_offset: None,
             source_end_seen_at_ms: None,
             started_at: origin,
+            incarnation: 0,
+            target_topic: None,
             flow_epoch,
             map: MapCursor {
+                first: 0,
                 chunk: 0,
                 delta: 0,
                 from: self.map_floor,
@@ -166,6 +185,7 @@ impl SlotState {
         &self,
         copied: Vec<Copied>,
         ends: &dyn Fn(&TopicPartition) -> Option<understudy_domain::SourceOffset>,
+        id_of: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Planned, StateError> {
         let mut planned = Planned::default();
         for copied in copied {
@@ -175,6 +195,9 @@ impl SlotState {
             let partition = copied.partition;
             let mut position = entry.position.clone();
             position.source_offset = position.source_offset.max(copied.source_offset);
+            if position.source_topic_id.is_none() {
+                position.source_topic_id = id_of(&partition.topic);
+            }
             position.source_leader_epoch = copied.leader_epoch.or(position.source_leader_epoch);
             position.records += copied.runs.iter().map(|run| run.length).sum::<u64>();
             if let Some(last) = copied.runs.last() {
@@ -209,7 +232,7 @@ impl SlotState {
                 } else {
                     position.map.from
                 };
-                position.map = plan.cursor(from);
+                position.map = plan.cursor(position.map, from);
                 pending = Some(plan);
             }
             planned
@@ -234,6 +257,9 @@ impl SlotState {
                 position: position.clone(),
                 chunk: OpenChunk::new(),
             });
+            if position.incarnation != entry.position.incarnation {
+                entry.chunk = OpenChunk::reborn(&position);
+            }
             entry.position = position;
             if let Some(pending) = pending {
                 entry.chunk.commit(pending)?;

@@ -3,11 +3,12 @@
 //! By counts: the map must hold as many records as the position says were copied, end where the position ends, and lie
 //! within the target's log. With `--deep`, both sides are read and compared record by record.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use understudy_domain::{OffsetMap, Position, TopicPartition};
+use understudy_domain::{GapKey, OffsetMap, Position, Slot, TopicPartition};
 use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::{Edge, Edges};
 
@@ -16,6 +17,7 @@ use crate::catalog::explain;
 use crate::compare::{Comparison, compare};
 use crate::config::Flow;
 use crate::flow_record;
+use crate::gap_book;
 use crate::slot_state::read_all;
 use crate::status::{ToolError, open_target};
 
@@ -62,7 +64,14 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
     let source_ends = source
         .edges(all.keys(), Edge::LastStable, WITHIN)
         .map_err(at_source)?;
-    let copies: Vec<_> = all.keys().map(|name| flow.target_of(name)).collect();
+    let mut gaps = BTreeMap::new();
+    for slot in (0..record.slots.get()).map(Slot::new) {
+        gaps.extend(gap_book::read(&target, &flow.state, slot)?);
+    }
+    let copies: Vec<_> = all
+        .iter()
+        .map(|(name, (position, _))| flow.copies_of(name, position))
+        .collect();
     let target_starts = target
         .edges(&copies, Edge::Earliest, WITHIN)
         .map_err(at_target)?;
@@ -71,8 +80,23 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
         .map_err(at_target)?;
     let mut partitions = Vec::new();
     for (name, (position, map)) in &all {
-        let copy = flow.target_of(name);
+        let copy = flow.copies_of(name, position);
         let mut faults = counts(&copy, position, map, &target_ends);
+        let own = |key: &GapKey| key.partition == *name && key.incarnation == position.incarnation;
+        let (open, settled): (Vec<_>, Vec<_>) = gaps
+            .iter()
+            .filter(|(key, _)| own(key))
+            .partition(|(_, gap)| gap.is_open());
+        for (key, gap) in open {
+            faults.push(format!(
+                "halted at source offset {}: {}; see `understudy gaps list`",
+                key.start, gap.reason
+            ));
+        }
+        let settled: Vec<_> = settled
+            .into_iter()
+            .filter_map(|(key, gap)| Some(key.start.get()..gap.end?.get()))
+            .collect();
         let end = offset(&source_ends, name).unwrap_or(position.source_offset.get());
         let mut comparison = None;
         if deep {
@@ -88,6 +112,7 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
                 offset(&source_starts, name).unwrap_or_default(),
                 offset(&target_starts, &copy).unwrap_or_default(),
                 compacted.is_some_and(|policy| policy.contains("compact")),
+                &settled,
             )
             .map_err(|fault| ToolError::Target(fault.to_string()))?;
             faults.extend(found.faults());

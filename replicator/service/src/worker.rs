@@ -4,17 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
+use understudy_domain::FlowRecord;
 use understudy_kafka::{Cluster, Fault, Operation};
 
+use crate::answers::Answers;
 use crate::board::{Board, Part};
-use crate::catalog::{Catalog, Discovery, explain};
+use crate::catalog::{Catalog, explain};
 use crate::config::Flow;
+use crate::discovery::{Discovery, Ended};
 use crate::flow_record::{self, FlowError};
 use crate::http::{Page, router};
 use crate::membership;
 use crate::metrics::Metrics;
 use crate::slot::Context;
 use crate::stop::Stop;
+use crate::throttle::Throttle;
 
 /// Time limit of one call while starting.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -125,42 +129,73 @@ fn mirror(
     metrics: Metrics,
     stop: &Arc<Stop>,
 ) -> Result<(), WorkerError> {
-    let Some(generation) = prepare(flow, board, stop)? else {
-        return Ok(());
-    };
-    board.ready(&Part::Start);
-    let catalog = Catalog::default();
-    let discovery = Discovery::new(flow.clone(), catalog.clone(), board.clone())?;
-    let looking = std::thread::Builder::new()
-        .name("discovery".to_owned())
-        .spawn({
-            let stop = stop.clone();
-            move || discovery.run(&stop)
-        })
-        .map_err(WorkerError::Start)?;
-    let context = Context {
-        flow: flow.clone(),
-        generation,
-        catalog,
-        board: board.clone(),
-        metrics,
-        lost: Arc::default(),
-    };
-    let held = membership::run(context, stop);
-    stop.set();
-    // The thread ends within its calls' time limits; a panic in it was already reported.
-    drop(looking.join());
-    Ok(held?)
+    let throttle = Throttle::new(flow.max_bytes_per_second);
+    while let Some(record) = prepare(flow, board, stop)? {
+        board.ready(&Part::Start);
+        let (catalog, answers) = (Catalog::default(), Answers::default());
+        let discovery = Discovery::new(
+            flow.clone(),
+            &record,
+            catalog.clone(),
+            board.clone(),
+            answers.clone(),
+        )?;
+        // Slots and discovery of one generation end together; the worker goes on with the next one.
+        let generation_stop = Arc::new(Stop::default());
+        let looking = std::thread::Builder::new()
+            .name("discovery".to_owned())
+            .spawn({
+                let (stop, generation_stop) = (stop.clone(), generation_stop.clone());
+                move || {
+                    let ended = discovery.run(&stop);
+                    generation_stop.set();
+                    ended
+                }
+            })
+            .map_err(WorkerError::Start)?;
+        let context = Context {
+            flow: flow.clone(),
+            generation: record.generation,
+            slots: record.slots,
+            catalog,
+            answers,
+            throttle: throttle.clone(),
+            board: board.clone(),
+            metrics: metrics.clone(),
+            lost: Arc::default(),
+        };
+        let held = membership::run(context, &generation_stop);
+        if held.is_err() {
+            stop.set();
+        }
+        // The thread ends within its calls' time limits; a panic in it was already reported.
+        let ended = looking.join().unwrap_or(Ended::Stopped);
+        held?;
+        match ended {
+            Ended::Stopped => return Ok(()),
+            Ended::OtherGeneration => {
+                tracing::info!(
+                    generation = record.generation,
+                    "the flow has another generation"
+                );
+                board.not_ready(
+                    Part::Start,
+                    "the flow has another generation; starting over",
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reaches both clusters, makes the state topics and the flow's record; tries again for what may heal.
 /// `None` when told to stop before that.
-fn prepare(flow: &Flow, board: &Board, stop: &Stop) -> Result<Option<u64>, WorkerError> {
+fn prepare(flow: &Flow, board: &Board, stop: &Stop) -> Result<Option<FlowRecord>, WorkerError> {
     let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
     let mut wait = Duration::from_millis(250);
     while !stop.is_set() {
         match attempt(flow, board, &source, &target) {
-            Ok(generation) => return Ok(Some(generation)),
+            Ok(record) => return Ok(Some(record)),
             Err((_, error)) if !error.may_heal() => return Err(error.into()),
             Err((part, error)) => {
                 let end = if part == Part::Source {
@@ -186,7 +221,7 @@ fn attempt(
     board: &Board,
     source: &Cluster,
     target: &Cluster,
-) -> Result<u64, (Part, FlowError)> {
+) -> Result<FlowRecord, (Part, FlowError)> {
     let source_id = source
         .id(WITHIN)
         .map_err(|fault| (Part::Source, fault.into()))?;
@@ -201,7 +236,7 @@ fn attempt(
     let record =
         flow_record::read_or_create(target, flow, &source_id, &target_id).map_err(at_target)?;
     board.ready(&Part::Target);
-    Ok(record.generation)
+    Ok(record)
 }
 
 fn make_state_topics(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
@@ -211,6 +246,7 @@ fn make_state_topics(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
         (flow.state.flow(), 1, compacted),
         (flow.state.positions(), slots, compacted),
         (flow.state.offset_map(), slots, compacted),
+        (flow.state.gaps(), slots, compacted),
         (flow.state.slots(), slots, &[]),
     ];
     for (name, partitions, configs) in topics {
@@ -224,6 +260,7 @@ fn make_state_topics(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
         flow.state.flow(),
         flow.state.positions(),
         flow.state.offset_map(),
+        flow.state.gaps(),
         flow.state.slots(),
     ] {
         while !target.topic(&name, WITHIN)?.is_some_and(|topic| topic.led) {

@@ -21,6 +21,8 @@ pub enum Edge {
     LastStable,
     /// The high watermark: where a `read_uncommitted` reader ends.
     HighWatermark,
+    /// The first record with this timestamp or a later one, in milliseconds since 1970; −1 where there is none.
+    Since(i64),
 }
 
 /// The offsets of an edge, by partition; partitions the broker answered with an error hold that error.
@@ -40,6 +42,7 @@ pub fn list_offsets<'a>(
     let spec = match edge {
         Edge::Earliest => Offset::Beginning,
         Edge::LastStable | Edge::HighWatermark => Offset::End,
+        Edge::Since(ms) => Offset::Offset(ms),
     };
     for partition in partitions {
         list.add_partition_offset(&partition.topic, partition.partition, spec)
@@ -52,7 +55,7 @@ pub fn list_offsets<'a>(
         Edge::LastStable => {
             rdsys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
         }
-        Edge::Earliest | Edge::HighWatermark => {
+        Edge::Earliest | Edge::HighWatermark | Edge::Since(_) => {
             rdsys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
         }
     };

@@ -4,6 +4,7 @@
 //!   group, so the source sees neither a group nor a look-up of one.
 //! - [`writer`]: a transactional producer whose delivery reports come in batches and carry their source offset.
 //! - [`admin`]: calls on offsets by isolation level.
+//! - [`topic_ids`]: what tells a topic from a later one of the same name.
 //! - [`names`]: the property names that librdkafka knows.
 //!
 //! Invariants, each kept by a type:
@@ -20,4 +21,5 @@ pub mod admin;
 pub mod names;
 pub mod reader;
 mod topic;
+pub mod topic_ids;
 pub mod writer;

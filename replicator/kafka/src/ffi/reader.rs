@@ -24,6 +24,9 @@ const BATCH: usize = 2_000;
 /// How many events of the client are served at a time.
 const EVENTS: usize = 8;
 
+/// How often events are served at most before topic ids are told.
+const EVENTS_MAX: usize = 10_000;
+
 /// The number a reader gave a partition when it started reading it; never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Index(pub u32);
@@ -61,7 +64,7 @@ impl Reader {
     /// A property that librdkafka refuses.
     pub fn new(config: &ClientConfig, watch: Watch) -> Result<Self, Fault> {
         let client: BaseConsumer<Watch> = config
-            .create_with_context(watch)
+            .create_with_context(watch.of_reader())
             .map_err(|error| Fault::kafka(Operation::OpenClient, "reader", error))?;
         // SAFETY: the client is live; a null queue is impossible (librdkafka aborts on no memory).
         let queue = Queue(unsafe { rdsys::rd_kafka_queue_new(client.client().native_ptr()) });
@@ -186,6 +189,29 @@ impl Reader {
         }
     }
 
+    /// The id of the topic whose records have been fetched so far under this name, where the cluster tells ids.
+    ///
+    /// Serves the client's events first: the one that tells of another id lies before any record of that topic.
+    pub fn topic_ids<'a>(&self, topics: impl IntoIterator<Item = &'a str>) -> Vec<Option<String>> {
+        let native = self.client.client().native_ptr();
+        // SAFETY: the client is live; the reference got here is given back below.
+        let queue = unsafe { rdsys::rd_kafka_queue_get_main(native) };
+        for _ in 0..EVENTS_MAX {
+            // SAFETY: the queue is live.
+            if unsafe { rdsys::rd_kafka_queue_length(queue) } == 0 {
+                break;
+            }
+            self.serve();
+        }
+        // SAFETY: got above, given back once.
+        unsafe { rdsys::rd_kafka_queue_destroy(queue) };
+        let watch = self.client.client().context();
+        topics
+            .into_iter()
+            .map(|topic| watch.topic_id(topic))
+            .collect()
+    }
+
     fn sort(&mut self, record: Record) -> Option<Fetched> {
         let message = record.native();
         let index = self.index_of(message.rkt, message.partition)?;
@@ -240,7 +266,23 @@ impl Drop for Queue {
     }
 }
 
-/// One fetched message, freed on drop.
+/// A header's name and value; a null value is not an empty one.
+pub type Header = (Vec<u8>, Option<Vec<u8>>);
+
+/// A record's contents, apart from the client that fetched it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedRecord {
+    /// The key; `None` is a null key.
+    pub key: Option<Vec<u8>>,
+    /// The value; `None` is a null value.
+    pub payload: Option<Vec<u8>>,
+    /// In order, duplicates included.
+    pub headers: Vec<Header>,
+    /// Milliseconds since 1970.
+    pub timestamp_ms: Option<i64>,
+}
+
+/// One fetched message, freed on drop. Its client waits for it before it ends, so it must not outlive its [`Reader`].
 pub struct Record {
     message: *mut rdsys::rd_kafka_message_t,
 }
@@ -289,7 +331,7 @@ impl Record {
     }
 
     /// The headers in order, duplicates and null values included.
-    pub fn headers(&self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    pub fn headers(&self) -> Vec<Header> {
         let mut list = std::ptr::null_mut();
         // SAFETY: the message is live; the headers stay its own.
         let found = unsafe { rdsys::rd_kafka_message_headers(self.message, &raw mut list) };
@@ -322,6 +364,16 @@ impl Record {
             headers.push((name.to_vec(), value.map(<[u8]>::to_vec)));
         }
         headers
+    }
+
+    /// Its contents.
+    pub fn to_owned(&self) -> OwnedRecord {
+        OwnedRecord {
+            key: self.key().map(<[u8]>::to_vec),
+            payload: self.payload().map(<[u8]>::to_vec),
+            headers: self.headers(),
+            timestamp_ms: self.timestamp_ms(),
+        }
     }
 
     /// Takes the headers out of the record; null when it has none. The caller owns the list.

@@ -15,10 +15,38 @@ unsafe impl Send for Topic {}
 impl Topic {
     /// A handle for `name` on the client `native`, with the client's default topic configuration.
     pub(super) fn new(native: *mut rdsys::rd_kafka_t, name: &str) -> Result<Self, Fault> {
+        Self::compressed(native, name, None)
+    }
+
+    /// The same with a compression of its own.
+    pub(super) fn compressed(
+        native: *mut rdsys::rd_kafka_t,
+        name: &str,
+        codec: Option<&str>,
+    ) -> Result<Self, Fault> {
         let text = CString::new(name).map_err(|_nul| Fault::name(name))?;
-        // SAFETY: `native` is a live client (the caller owns it) and `text` is a C string that outlives the call.
-        let topic =
-            unsafe { rdsys::rd_kafka_topic_new(native, text.as_ptr(), std::ptr::null_mut()) };
+        let codec = codec.and_then(|codec| CString::new(codec).ok());
+        // SAFETY: `native` is a live client (the caller owns it), texts are C strings that outlive the calls, and a
+        // topic takes its configuration over. A configuration of its own begins as the client's default one.
+        let topic = unsafe {
+            let conf = match &codec {
+                None => std::ptr::null_mut(),
+                Some(codec) => {
+                    let conf = rdsys::rd_kafka_default_topic_conf_dup(native);
+                    let mut reason = [0_i8; 256];
+                    // Values were checked when the configuration was read.
+                    rdsys::rd_kafka_topic_conf_set(
+                        conf,
+                        c"compression.codec".as_ptr(),
+                        codec.as_ptr(),
+                        reason.as_mut_ptr().cast(),
+                        reason.len(),
+                    );
+                    conf
+                }
+            };
+            rdsys::rd_kafka_topic_new(native, text.as_ptr(), conf)
+        };
         if topic.is_null() {
             return Err(Fault::last(Operation::OpenTopic, name));
         }

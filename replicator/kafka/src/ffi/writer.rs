@@ -26,12 +26,22 @@ use super::acks::{Acks, Book, OFFSET_BITS, POLL, Page, STATE, is_purge, millis, 
 use super::reader::{Index, Record};
 use super::topic::Topic;
 use crate::fault::{Fault, Operation};
+use crate::plane::Parked;
 use crate::watch::Watch;
 
 /// Time limit for asking a producer why it gave a transaction up; it knows without asking a broker.
 const ABORTED_WITHIN: Duration = Duration::from_secs(1);
+/// Numbers the parking topic among the state topics.
+const PARKED: u8 = u8::MAX;
+/// The partitioner chooses.
+const ANY_PARTITION: i32 = -1;
+/// How long a flush lasts until failures are looked at.
+const FLUSH_SLICE: Duration = Duration::from_millis(200);
 /// How long a record may wait for room.
 const PRODUCE_WITHIN: Duration = Duration::from_secs(60);
+/// Tells the compression of a topic, as `compression.type` spells it.
+pub type CodecOf = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 struct Destination {
     /// Whose copies go there.
     source: TopicPartition,
@@ -55,6 +65,9 @@ pub struct Writer {
     bytes_in_flight_max: usize,
     /// A batch of a partition that holds so many key and value bytes leaves.
     batch_bytes: u64,
+    codec_of: Option<CodecOf>,
+    /// Brokers refuse whole batches; then the first record of one is named.
+    one_record_a_batch: bool,
     client: Arc<Client<Watch>>,
 }
 
@@ -109,6 +122,8 @@ impl Writer {
                 .and_then(|size| size.parse().ok())
                 .unwrap_or(1_000_000),
             topics: HashMap::new(),
+            codec_of: None,
+            one_record_a_batch: config.get("batch.num.messages") == Some("1"),
             acks,
             in_transaction: false,
             transactional_id: config
@@ -118,6 +133,11 @@ impl Writer {
             bytes_in_flight_max,
             client,
         })
+    }
+
+    /// Compresses topics as `codec_of` says from now on, others as the client's properties do.
+    pub fn compress_with(&mut self, codec_of: Option<CodecOf>) {
+        self.codec_of = codec_of;
     }
 
     /// Takes the transactional id over: fences whoever held it and ends their open transaction.
@@ -279,6 +299,7 @@ impl Writer {
         let refused = |reason: &str| Fault::RecordRefused {
             partition: destination.source.clone(),
             offset: SourceOffset::new(source),
+            exact: true,
             reason: reason.to_owned(),
         };
         // librdkafka takes 0 for "now" and knows no way to say zero.
@@ -348,6 +369,7 @@ impl Writer {
                         Fault::RecordRefused {
                             partition: name,
                             offset: SourceOffset::new(source),
+                            exact: true,
                             reason: code.to_string(),
                         }
                     } else {
@@ -387,6 +409,41 @@ impl Writer {
         }
     }
 
+    /// Appends a record to a topic, in whichever partition its key belongs.
+    ///
+    /// # Errors
+    /// The topic cannot be opened or the producer refuses.
+    pub fn park(&mut self, parked: &Parked) -> Result<(), Fault> {
+        let topic = self.topic(&parked.topic)?;
+        let record = &parked.record;
+        let bytes = |bytes: &Option<Vec<u8>>| match bytes {
+            Some(bytes) => (bytes.as_ptr().cast_mut().cast::<c_void>(), bytes.len()),
+            None => (ptr::null_mut(), 0),
+        };
+        let size = |bytes: &[u8]| isize::try_from(bytes.len()).unwrap_or(isize::MAX);
+        // SAFETY: the list is made here and ours until the producer takes it; names and values are copied into it.
+        let headers = unsafe {
+            let headers = rdsys::rd_kafka_headers_new(record.headers.len());
+            for (name, value) in &record.headers {
+                let (at, length) = match value {
+                    Some(value) => (value.as_ptr().cast(), size(value)),
+                    None => (ptr::null(), 0),
+                };
+                rdsys::rd_kafka_header_add(headers, name.as_ptr().cast(), size(name), at, length);
+            }
+            headers
+        };
+        let tag = (u64::from(STATE) << OFFSET_BITS) | u64::from(PARKED);
+        let timestamp = record.timestamp_ms.unwrap_or_default();
+        let (key, value) = (bytes(&record.key), bytes(&record.payload));
+        let answer = self.produce(topic, ANY_PARTITION, key, value, headers, timestamp, tag);
+        answer.map_err(|code| {
+            // SAFETY: the producer did not take them, so they are still ours.
+            unsafe { rdsys::rd_kafka_headers_destroy(headers) };
+            self.fault(Operation::Produce, code, &code.to_string())
+        })
+    }
+
     /// Waits until the target has acknowledged every record that was forwarded.
     ///
     /// # Errors
@@ -399,8 +456,16 @@ impl Writer {
                 .zip(&book.pages)
                 .all(|((sent, _), page)| sent.saturating_sub(page.reported) < full)
         })?;
-        // SAFETY: the client is live; the poller serves the reports that this waits for.
-        unsafe { rdsys::rd_kafka_flush(self.native(), millis(within)) };
+        // In slices: behind a refused record the rest is tried again and again.
+        let limit = Instant::now() + within;
+        while Instant::now() < limit {
+            // SAFETY: the client is live; the poller serves the reports that this waits for.
+            let answer = unsafe { rdsys::rd_kafka_flush(self.native(), millis(FLUSH_SLICE)) };
+            if answer == rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                break;
+            }
+            self.failure()?;
+        }
         self.wait(Operation::Flush, within, |_, acks| {
             acks.records_in_flight.load(Ordering::Relaxed) == 0
         })
@@ -487,8 +552,8 @@ impl Writer {
             return Err(Fault::RecordRefused {
                 partition: self.source_of(Index(failed.index)),
                 offset: SourceOffset::new(failed.source),
-                // Brokers refuse whole batches, and this is the first record of one.
-                reason: format!("it, or one behind it in its batch: {}", failed.reason),
+                exact: self.one_record_a_batch,
+                reason: failed.reason.clone(),
             });
         }
         // A fatal state of the producer explains the refusal; else the failed record does.
@@ -561,7 +626,8 @@ impl Writer {
         if let Some(topic) = self.topics.get(name) {
             return Ok(topic.ptr());
         }
-        let topic = Topic::new(self.native(), name)?;
+        let codec = self.codec_of.as_ref().and_then(|codec_of| codec_of(name));
+        let topic = Topic::compressed(self.native(), name, codec.as_deref())?;
         let pointer = topic.ptr();
         self.topics.insert(name.clone(), topic);
         Ok(pointer)

@@ -1,0 +1,86 @@
+//! `understudy pause` and `understudy resume`: a flow, or topics of it, wait and go on.
+
+use std::fmt;
+
+use serde::Serialize;
+use understudy_domain::{FlowRecord, FlowState};
+
+use crate::Report;
+use crate::config::Flow;
+use crate::flow_record::{self, FlowError};
+use crate::status::{ToolError, open_target};
+
+/// What holds for the flow now.
+#[derive(Serialize)]
+pub struct Control {
+    flow: String,
+    state: &'static str,
+    paused_topics: Vec<String>,
+    #[serde(skip)]
+    sealed_since: Option<u64>,
+}
+
+/// Lets the flow wait, or these topics of it.
+///
+/// # Errors
+/// The target does not answer, or holds no such flow.
+pub fn pause(flow: &Flow, topics: &[String]) -> Result<Control, ToolError> {
+    change(flow, |record| {
+        if topics.is_empty() && record.state == FlowState::Running {
+            record.state = FlowState::Paused;
+        }
+        record.paused_topics.extend(topics.iter().cloned());
+    })
+}
+
+/// Lets the flow go on, or these topics of it.
+///
+/// # Errors
+/// As [`pause`].
+pub fn resume(flow: &Flow, topics: &[String]) -> Result<Control, ToolError> {
+    change(flow, |record| {
+        if topics.is_empty() && record.state == FlowState::Paused {
+            record.state = FlowState::Running;
+        }
+        for topic in topics {
+            record.paused_topics.remove(topic);
+        }
+    })
+}
+
+fn change(flow: &Flow, how: impl FnOnce(&mut FlowRecord)) -> Result<Control, ToolError> {
+    let target = open_target(flow)?;
+    let record = flow_record::change(&target, flow, how).map_err(|error| match error {
+        FlowError::NoFlow(name) => ToolError::NoFlow(name),
+        other => ToolError::Flow(other),
+    })?;
+    Ok(Control {
+        flow: flow.name.to_string(),
+        state: record.state.name(),
+        sealed_since: (record.state == FlowState::Sealed).then_some(record.epoch),
+        paused_topics: record.paused_topics.into_iter().collect(),
+    })
+}
+
+impl Report for Control {
+    /// A sealed flow neither waits nor goes on.
+    fn holds(&self) -> bool {
+        self.sealed_since.is_none()
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "flow {}: {}", self.flow, self.state)?;
+        if let Some(epoch) = self.sealed_since {
+            writeln!(
+                f,
+                "it is sealed since recovery epoch {epoch}: a recovery decides when it runs again"
+            )?;
+        }
+        if !self.paused_topics.is_empty() {
+            writeln!(f, "paused topics: {}", self.paused_topics.join(", "))?;
+        }
+        Ok(())
+    }
+}

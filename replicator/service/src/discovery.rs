@@ -1,0 +1,294 @@
+//! Looks again and again at what is to be mirrored, and makes the target ready for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use understudy_domain::{FlowRecord, FlowState, SourceOffset, TopicPartition};
+use understudy_kafka::ffi::admin::Edge;
+use understudy_kafka::{Cluster, Fault};
+
+use crate::answers::Answers;
+use crate::board::{Board, Part};
+use crate::catalog::{Catalog, Listed, Listing, explain};
+use crate::config::Flow;
+use crate::flow_record::FlowWatch;
+use crate::growth::Growth;
+use crate::stop::Stop;
+
+/// Time limit of one call.
+const WITHIN: Duration = Duration::from_secs(10);
+/// How often the flow's own record and operators' answers are looked at.
+const CONTROL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Keeps a [`Catalog`] true.
+pub struct Discovery {
+    flow: Arc<Flow>,
+    source: Cluster,
+    target: Cluster,
+    catalog: Catalog,
+    board: Board,
+    answers: Answers,
+    watch: FlowWatch,
+    /// The generation that the worker's slots were taken over under.
+    generation: u64,
+    /// Partition counts of target topics, as last seen.
+    on_target: BTreeMap<String, i32>,
+    growth: Growth,
+    listing: Listing,
+}
+
+/// Why a discovery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// The flow has another generation now: slots and transactional ids are others.
+    OtherGeneration,
+}
+
+impl Discovery {
+    /// A discovery with clients of its own, for the flow as in `record`.
+    ///
+    /// # Errors
+    /// A property that librdkafka refuses.
+    pub fn new(
+        flow: Arc<Flow>,
+        record: &FlowRecord,
+        catalog: Catalog,
+        board: Board,
+        answers: Answers,
+    ) -> Result<Self, Fault> {
+        let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
+        Ok(Self {
+            flow,
+            source,
+            target,
+            catalog,
+            board,
+            answers,
+            watch: FlowWatch::new(record.clone()),
+            generation: record.generation,
+            on_target: BTreeMap::new(),
+            growth: Growth::default(),
+            listing: Listing::default(),
+        })
+    }
+
+    /// Looks until `stop`, or until the flow has another generation.
+    pub fn run(mut self, stop: &Stop) -> Ended {
+        let mut next_look = Instant::now();
+        while !stop.is_set() {
+            let control = self.look_at_control();
+            if self.watch.record().generation != self.generation {
+                return Ended::OtherGeneration;
+            }
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + self.flow.topic_discovery_interval;
+                match self.look() {
+                    Ok(()) => self.board.ready(&Part::Source),
+                    Err(fault) => self
+                        .board
+                        .not_ready(Part::Source, &explain(&self.flow.source, &fault)),
+                }
+            } else if control {
+                self.publish();
+            }
+            let next = next_look.min(Instant::now() + CONTROL_INTERVAL);
+            stop.wait(next.saturating_duration_since(Instant::now()));
+        }
+        Ended::Stopped
+    }
+
+    /// Looks whether somebody paused, resumed, sealed or re-cut the flow, or answered for a gap; true if so.
+    fn look_at_control(&mut self) -> bool {
+        let changed = match self.watch.look(&self.target, &self.flow) {
+            Ok(changed) => changed,
+            Err(error) => {
+                tracing::debug!(%error, "could not look at the flow's record");
+                false
+            }
+        };
+        let record = self.watch.record();
+        let part = Part::Flow;
+        match record.state {
+            FlowState::Running => self.board.ready(&part),
+            FlowState::Paused => self.board.not_ready(
+                part,
+                "the flow is paused; `understudy resume` lets it go on",
+            ),
+            FlowState::Sealed => self.board.not_ready(
+                part,
+                &format!(
+                    "the flow is sealed since recovery epoch {}; its workers may not write",
+                    record.epoch
+                ),
+            ),
+        }
+        if let Err(error) = self.answers.look(&self.target, &self.flow.state) {
+            tracing::debug!(%error, "could not look for answers about gaps");
+        }
+        changed
+    }
+
+    fn look(&mut self) -> Result<(), Fault> {
+        let selected: Vec<_> = self
+            .source
+            .topics(WITHIN)?
+            .into_iter()
+            .filter(|topic| self.flow.selects(&topic.name))
+            .collect();
+        let names = selected.iter().map(|topic| topic.name.as_str());
+        let mut ids = self.source.topic_ids(names, WITHIN)?;
+        let missing = selected.iter().any(|topic| {
+            self.on_target
+                .get(&self.flow.policy.target_topic(&topic.name))
+                .is_none_or(|have| *have < topic.partitions)
+        });
+        if missing {
+            match self.look_at_target() {
+                Ok(()) => self.board.ready(&Part::Target),
+                Err(fault) => self
+                    .board
+                    .not_ready(Part::Target, &explain(&self.flow.target, &fault)),
+            }
+        }
+        let mut topics = BTreeMap::new();
+        for topic in &selected {
+            let name: Arc<str> = topic.name.as_str().into();
+            if !self.prepare(&topic.name, topic.partitions) {
+                // What is being copied goes on while a growth, say, is refused.
+                if let Some(known) = self.listing.topics.get(&name) {
+                    topics.insert(name, known.clone());
+                }
+                continue;
+            }
+            let partitions = self.growth.admit(
+                &name,
+                topic.partitions,
+                &self.flow,
+                (&self.source, &self.target),
+                self.watch.record(),
+            )?;
+            topics.insert(
+                name,
+                Listed {
+                    partitions,
+                    id: ids.remove(&topic.name),
+                    paused: false,
+                },
+            );
+        }
+        self.listing.topics = topics;
+        self.listing.look += 1;
+        self.publish();
+        self.look_at_ends()
+    }
+
+    /// Shows slots what was found, with what the flow's record says of it.
+    fn publish(&mut self) {
+        let record = self.watch.record();
+        self.listing.paused = match record.state {
+            FlowState::Running => false,
+            FlowState::Paused | FlowState::Sealed => true,
+        };
+        for (name, topic) in &mut self.listing.topics {
+            topic.paused = record.paused_topics.contains(&**name);
+        }
+        self.catalog.put(self.listing.clone());
+    }
+
+    fn look_at_target(&mut self) -> Result<(), Fault> {
+        self.on_target = self
+            .target
+            .topics(WITHIN)?
+            .into_iter()
+            .map(|topic| (topic.name, topic.partitions))
+            .collect();
+        Ok(())
+    }
+
+    /// Makes the target's topic ready; false while it is not.
+    fn prepare(&mut self, topic: &str, partitions: i32) -> bool {
+        let part = Part::Topic(topic.to_owned());
+        let copy = self.flow.policy.target_topic(topic);
+        let made = match self.on_target.get(&copy) {
+            Some(have) if *have >= partitions => Ok(()),
+            Some(have) => self.grow(&copy, *have, partitions),
+            None => self.create(topic, &copy, partitions),
+        };
+        match made {
+            Ok(()) => {
+                self.on_target
+                    .entry(copy)
+                    .and_modify(|have| *have = partitions.max(*have))
+                    .or_insert(partitions);
+                self.board.ready(&part);
+                true
+            }
+            Err(reason) => {
+                self.board.not_ready(part, &reason);
+                false
+            }
+        }
+    }
+
+    fn grow(&self, copy: &str, have: i32, partitions: i32) -> Result<(), String> {
+        self.target
+            .grow_topic(copy, partitions, WITHIN)
+            .map_err(|fault| {
+                format!(
+                    "the target's topic {copy} has {have} partitions, the source's {partitions}: {}; \
+                     raise it: kafka-topics --alter --topic {copy} --partitions {partitions}",
+                    explain(&self.flow.target, &fault)
+                )
+            })?;
+        tracing::info!(
+            topic = copy,
+            from = have,
+            to = partitions,
+            "topic grown on the target"
+        );
+        Ok(())
+    }
+
+    /// A new topic has the source's cleanup policy from its first record on. What keeps it from being made is said in
+    /// an operator's words.
+    fn create(&self, topic: &str, copy: &str, partitions: i32) -> Result<(), String> {
+        let policy = self
+            .source
+            .topic_config(topic, "cleanup.policy", WITHIN)
+            .map_err(|fault| explain(&self.flow.source, &fault))?;
+        let configs: Vec<(&str, &str)> = policy
+            .iter()
+            .map(|policy| ("cleanup.policy", policy.as_str()))
+            .collect();
+        self.target
+            .create_topic(copy, partitions, &configs, WITHIN)
+            .map_err(|fault| explain(&self.flow.target, &fault))?;
+        tracing::info!(topic = copy, partitions, "topic created on the target");
+        Ok(())
+    }
+
+    fn look_at_ends(&self) -> Result<(), Fault> {
+        let held: Vec<TopicPartition> = self.board.hold().partitions.keys().cloned().collect();
+        let ends = self.source.edges(&held, Edge::LastStable, WITHIN)?;
+        let now = Instant::now();
+        let mut board = self.board.hold();
+        for (name, end) in ends {
+            let (Ok(end), Some(partition)) = (end, board.partitions.get_mut(&name)) else {
+                continue;
+            };
+            let end = SourceOffset::new(end);
+            partition.source_end_offset = Some(
+                partition
+                    .source_end_offset
+                    .map_or(end, |known| known.max(end)),
+            );
+            if partition.lag_records() == 0 {
+                partition.caught_up_at = Some(now);
+            }
+        }
+        Ok(())
+    }
+}

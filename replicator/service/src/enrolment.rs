@@ -1,0 +1,244 @@
+//! Which of a slot's partitions are copied: those that the catalog lists, from where they stand.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use understudy_domain::{Origin, SourceOffset, TargetOffset, TopicPartition, slot_of};
+use understudy_kafka::Cluster;
+use understudy_kafka::ffi::admin::Edge;
+use understudy_kafka::plane::{Course, DataPlane};
+
+use crate::board::{Part, PartitionState};
+use crate::catalog::Listing;
+use crate::config::Start;
+use crate::holding::{HoldError, Holding};
+use crate::slot_state::Planned;
+
+/// Time limit of one look at a cluster.
+const WITHIN: Duration = Duration::from_secs(10);
+/// How long until partitions are looked at again that had no leader.
+const LEADERLESS_WAIT: Duration = Duration::from_millis(500);
+
+impl Holding {
+    /// Starts partitions that are new in the catalog, and stops those that left it or that wait. Not while a
+    /// transaction is open.
+    ///
+    /// # Errors
+    /// The holding cannot go on.
+    pub(crate) fn enrol(&mut self) -> Result<(), HoldError> {
+        let listing = self.context.catalog.listing();
+        let known = self
+            .seen
+            .as_ref()
+            .is_some_and(|seen| Arc::ptr_eq(seen, &listing));
+        if known && self.look_again.is_none_or(|at| Instant::now() < at) {
+            return Ok(());
+        }
+        let slots = self.context.slots;
+        let wanted: BTreeSet<TopicPartition> = listing
+            .partitions()
+            .into_iter()
+            .filter(|partition| slot_of(partition, slots) == self.slot)
+            .collect();
+        self.must_be_the_same(&listing)?;
+        self.leave(&wanted, &listing)?;
+        let look = listing.look;
+        self.absent.retain(|_, seen| *seen >= look);
+        let new: Vec<_> = wanted
+            .iter()
+            .filter(|partition| {
+                !self.active.contains_key(*partition) && !self.absent.contains_key(*partition)
+            })
+            .cloned()
+            .collect();
+        self.enrol_unknown(&new, &listing)?;
+        self.seen = Some(listing.clone());
+        for partition in new {
+            self.begin(&partition, &listing)?;
+        }
+        self.say_who_waits(&wanted);
+        Ok(())
+    }
+
+    /// What is being read must be the topic that was read so far.
+    fn must_be_the_same(&self, listing: &Listing) -> Result<(), HoldError> {
+        for (partition, state) in &self.active {
+            let reading = match state {
+                PartitionState::Copying | PartitionState::Waiting => true,
+                PartitionState::Halted | PartitionState::Paused => false,
+            };
+            let known = self
+                .state
+                .get(partition)
+                .and_then(|entry| entry.position.source_topic_id.as_deref());
+            if let (true, Some(known), Some(now)) =
+                (reading, known, listing.id_of(&partition.topic))
+                && known != now
+            {
+                return Err(HoldError::Replaced {
+                    topic: partition.topic.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops what left the catalog or waits; lets go what waited and need not any more.
+    fn leave(
+        &mut self,
+        wanted: &BTreeSet<TopicPartition>,
+        listing: &Listing,
+    ) -> Result<(), HoldError> {
+        let gone: Vec<_> = self
+            .active
+            .iter()
+            .filter(|(partition, state)| {
+                let paused = **state == PartitionState::Paused;
+                !wanted.contains(*partition) || paused != listing.is_paused(&partition.topic)
+            })
+            .map(|(partition, _)| partition.clone())
+            .collect();
+        if !gone.is_empty() {
+            self.commit()?;
+        }
+        for partition in gone {
+            self.plane.stop(&partition);
+            self.active.remove(&partition);
+            self.context.board.hold().partitions.remove(&partition);
+        }
+        Ok(())
+    }
+
+    /// Starts one partition from where it stands, unless something keeps it from going on.
+    pub(crate) fn begin(
+        &mut self,
+        partition: &TopicPartition,
+        listing: &Listing,
+    ) -> Result<(), HoldError> {
+        let Some(entry) = self.state.get(partition) else {
+            return Ok(());
+        };
+        if listing.is_paused(&partition.topic) {
+            self.active
+                .insert(partition.clone(), PartitionState::Paused);
+            self.show_partition(partition, PartitionState::Paused, None);
+            return Ok(());
+        }
+        let position = entry.position.clone();
+        let replaced = match (&position.source_topic_id, listing.id_of(&partition.topic)) {
+            (Some(known), Some(now)) if known != now => Some(now.to_owned()),
+            (Some(_) | None, _) => None,
+        };
+        self.active
+            .insert(partition.clone(), PartitionState::Copying);
+        self.show_partition(partition, PartitionState::Copying, None);
+        if let Some(now) = replaced {
+            return self.meet_replaced(partition, &now);
+        }
+        if let Some((key, record)) = self.gaps.open(partition) {
+            let (key, record) = (key.clone(), record.clone());
+            return self.meet(key, record);
+        }
+        let course = Course {
+            target: self.target_of(partition),
+            from: position.source_offset,
+            until: self.refused.get(partition).map(|refused| refused.offset),
+        };
+        self.plane.start(partition, &course)?;
+        Ok(())
+    }
+
+    /// Where a partition's copies go.
+    pub(crate) fn target_of(&self, partition: &TopicPartition) -> TopicPartition {
+        match self.state.get(partition) {
+            Some(entry) => self.context.flow.copies_of(partition, &entry.position),
+            None => self.context.flow.target_of(partition),
+        }
+    }
+
+    fn say_who_waits(&mut self, wanted: &BTreeSet<TopicPartition>) {
+        let part = Part::Slot(self.slot);
+        let leaderless: Vec<_> = wanted
+            .iter()
+            .filter(|partition| !self.active.contains_key(*partition))
+            .map(TopicPartition::to_string)
+            .collect();
+        if leaderless.is_empty() {
+            self.look_again = None;
+            self.context.board.ready(&part);
+        } else {
+            self.look_again = Some(Instant::now() + LEADERLESS_WAIT);
+            let reason = format!(
+                "waiting for a leader, on the source or the target, of {}",
+                leaderless.join(", ")
+            );
+            self.context.board.not_ready(part, &reason);
+        }
+    }
+
+    /// Stores where partitions begin that were never mirrored, before their first record: a restart must not choose
+    /// another beginning.
+    fn enrol_unknown(
+        &mut self,
+        new: &[TopicPartition],
+        listing: &Listing,
+    ) -> Result<(), HoldError> {
+        let unknown: Vec<_> = new
+            .iter()
+            .filter(|partition| self.state.get(partition).is_none())
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let flow = self.context.flow.clone();
+        let source = Cluster::open(&flow.source)?;
+        let edge = match (flow.start, self.created_at_ms) {
+            (Start::Earliest, _) => Edge::Earliest,
+            // What came since the flow began, also where the partition was found later.
+            (Start::Latest, Some(created_at_ms)) => Edge::Since(created_at_ms),
+            (Start::Latest, None) => Edge::LastStable,
+        };
+        let mut starts = source.edges(unknown.iter().copied(), edge, WITHIN)?;
+        if matches!(edge, Edge::Since(_)) {
+            let none_since: Vec<_> = starts
+                .iter()
+                .filter(|(_, start)| start.as_ref().is_ok_and(|start| *start < 0))
+                .map(|(name, _)| name.clone())
+                .collect();
+            starts.extend(source.edges(&none_since, Edge::LastStable, WITHIN)?);
+        }
+        let opened;
+        let target = match &self.target {
+            Some(target) => target,
+            None => {
+                opened = Cluster::open(&flow.target)?;
+                &opened
+            }
+        };
+        let copies: Vec<_> = unknown
+            .iter()
+            .map(|partition| flow.target_of(partition))
+            .collect();
+        let ends = target.edges(&copies, Edge::HighWatermark, WITHIN)?;
+        let mut all = Planned::default();
+        for (partition, copy) in unknown.into_iter().zip(&copies) {
+            // A partition without a leader, or one that the target does not show yet, waits for the next look.
+            let (Some(Ok(source)), Some(Ok(target))) = (starts.get(partition), ends.get(copy))
+            else {
+                continue;
+            };
+            let origin = Origin {
+                source: SourceOffset::new(*source),
+                target: TargetOffset::new(*target),
+            };
+            let id = listing.id_of(&partition.topic).map(str::to_owned);
+            all.add(self.state.enrol(partition, origin, id, self.epoch));
+        }
+        if all.writes.is_empty() {
+            return Ok(());
+        }
+        self.plane.put(&all.writes)?;
+        self.finish(all)
+    }
+}

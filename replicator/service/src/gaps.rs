@@ -1,0 +1,254 @@
+//! `understudy gaps`: what could not be copied, and what is to be done about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use understudy_domain::{
+    GapKey, GapRecord, Resolution, Slot, SourceOffset, TopicPartition, slot_of,
+};
+use understudy_kafka::Fault;
+use understudy_kafka::ffi::writer::Writer;
+
+use crate::Report;
+use crate::catalog::explain;
+use crate::config::Flow;
+use crate::flow_record;
+use crate::gap_book::{place, read};
+use crate::status::{ToolError, open_target};
+
+/// Time limit of one call.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// One gap, for people and for machines.
+#[derive(Clone, Debug, Serialize)]
+pub struct GapLine {
+    topic: String,
+    partition: i32,
+    /// Which life of the partition.
+    incarnation: u32,
+    /// The first source offset without a copy.
+    start: i64,
+    /// The first one behind the gap, where that is known.
+    end: Option<i64>,
+    cause: &'static str,
+    state: &'static str,
+    reason: String,
+    found_at_ms: i64,
+    /// What can be done, while nothing was.
+    resolutions: Vec<&'static str>,
+}
+
+impl GapLine {
+    /// The gap as stored.
+    pub fn new(key: &GapKey, record: &GapRecord) -> Self {
+        let open = record.is_open();
+        Self {
+            topic: key.partition.topic.to_string(),
+            partition: key.partition.partition,
+            incarnation: key.incarnation,
+            start: key.start.get(),
+            end: record.end.map(SourceOffset::get),
+            cause: record.cause.name(),
+            state: record.state.name(),
+            reason: record.reason.clone(),
+            found_at_ms: record.found_at_ms,
+            resolutions: record
+                .cause
+                .resolutions()
+                .iter()
+                .filter(|_| open)
+                .map(|resolution| resolution.name())
+                .collect(),
+        }
+    }
+
+    /// Whether its partition is halted.
+    pub fn is_open(&self) -> bool {
+        !self.resolutions.is_empty()
+    }
+}
+
+impl fmt::Display for GapLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}-{}: offsets {}",
+            self.topic, self.partition, self.start
+        )?;
+        match self.end {
+            Some(end) if end > self.start => write!(f, " to {}", end - 1)?,
+            Some(_) | None => f.write_str(" on")?,
+        }
+        write!(f, ", {}, {}: {}", self.cause, self.state, self.reason)
+    }
+}
+
+/// A flow's gaps.
+#[derive(Serialize)]
+pub struct Gaps {
+    flow: String,
+    open: usize,
+    gaps: Vec<GapLine>,
+}
+
+/// Reads them.
+///
+/// # Errors
+/// The target does not answer, holds no such flow, or state that this version cannot read.
+pub fn list(flow: &Flow) -> Result<Gaps, ToolError> {
+    let target = open_target(flow)?;
+    let record = flow_record::read(&target, flow)?
+        .ok_or_else(|| ToolError::NoFlow(flow.name.to_string()))?;
+    let mut gaps = Vec::new();
+    for slot in (0..record.slots.get()).map(Slot::new) {
+        let found = read(&target, &flow.state, slot)?;
+        gaps.extend(found.iter().map(|(key, record)| GapLine::new(key, record)));
+    }
+    gaps.sort_by(|a, b| (&a.topic, a.partition, a.start).cmp(&(&b.topic, b.partition, b.start)));
+    Ok(Gaps {
+        flow: flow.name.to_string(),
+        open: gaps.iter().filter(|gap| gap.is_open()).count(),
+        gaps,
+    })
+}
+
+/// Which gaps are to be resolved: those that match everything given.
+#[derive(Clone, Debug, Default)]
+pub struct Which {
+    /// Of this topic.
+    pub topic: Option<String>,
+    /// Of this partition.
+    pub partition: Option<i32>,
+    /// That begins there.
+    pub start: Option<i64>,
+}
+
+impl Which {
+    fn matches(&self, key: &GapKey) -> bool {
+        let topic = self.topic.as_ref();
+        topic.is_none_or(|topic| **topic == *key.partition.topic)
+            && self
+                .partition
+                .is_none_or(|partition| partition == key.partition.partition)
+            && self.start.is_none_or(|start| start == key.start.get())
+    }
+}
+
+/// What was asked for, gap by gap.
+#[derive(Serialize)]
+pub struct Resolved {
+    flow: String,
+    resolution: &'static str,
+    asked: Vec<GapLine>,
+    /// Open gaps that were meant, but to which it cannot be done.
+    unfit: Vec<GapLine>,
+}
+
+/// Asks the workers to settle open gaps; they do it within seconds, once they run.
+///
+/// # Errors
+/// The target does not answer, or refuses the answer.
+pub fn resolve(flow: &Flow, which: &Which, resolution: Resolution) -> Result<Resolved, ToolError> {
+    let target = open_target(flow)?;
+    let stored = flow_record::read(&target, flow)?
+        .ok_or_else(|| ToolError::NoFlow(flow.name.to_string()))?;
+    let (mut asked, mut unfit, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    for slot in (0..stored.slots.get()).map(Slot::new) {
+        for (key, mut record) in read(&target, &flow.state, slot)? {
+            if !record.is_open() || !which.matches(&key) {
+                continue;
+            }
+            let park_nowhere = resolution == Resolution::Park && flow.parking_topic.is_none();
+            if !record.cause.resolutions().contains(&resolution) || park_nowhere {
+                unfit.push(GapLine::new(&key, &record));
+                continue;
+            }
+            record.resolution = Some(resolution);
+            asked.push(GapLine::new(&key, &record));
+            let to = place(&flow.state, slot_of(&key.partition, stored.slots));
+            answers.push((to, key.encode(), record.encode()));
+        }
+    }
+    answer(flow, &answers).map_err(|fault| ToolError::Target(explain(&flow.target, &fault)))?;
+    Ok(Resolved {
+        flow: flow.name.to_string(),
+        resolution: resolution.name(),
+        asked,
+        unfit,
+    })
+}
+
+/// Writes answers, all or none.
+fn answer(flow: &Flow, answers: &[(TopicPartition, Vec<u8>, Vec<u8>)]) -> Result<(), Fault> {
+    if answers.is_empty() {
+        return Ok(());
+    }
+    let id = format!("understudy-{}-answers", flow.name);
+    let (properties, watch) = (flow.target.writer(&id), flow.target.watch.clone());
+    let mut writer = Writer::new(&properties, watch, usize::MAX)?;
+    writer.init(WITHIN)?;
+    writer.begin()?;
+    for (place, key, value) in answers {
+        writer.put(0, place, key, Some(value))?;
+    }
+    writer.commit(WITHIN)
+}
+
+impl Report for Gaps {
+    fn holds(&self) -> bool {
+        self.open == 0
+    }
+}
+
+impl fmt::Display for Gaps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "flow {}: {} gaps, {} of them open",
+            self.flow,
+            self.gaps.len(),
+            self.open
+        )?;
+        for gap in &self.gaps {
+            writeln!(f, "  {gap}")?;
+            if gap.is_open() {
+                writeln!(
+                    f,
+                    "    halted; it can be settled as {}",
+                    gap.resolutions.join(" or ")
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Report for Resolved {
+    fn holds(&self) -> bool {
+        !self.asked.is_empty() && self.unfit.is_empty()
+    }
+}
+
+impl fmt::Display for Resolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.asked.is_empty() && self.unfit.is_empty() {
+            writeln!(f, "flow {}: no open gap is meant by that", self.flow)?;
+        }
+        for gap in &self.asked {
+            writeln!(f, "to be settled as {}: {gap}", self.resolution)?;
+        }
+        for gap in &self.unfit {
+            writeln!(
+                f,
+                "cannot be settled as {}, only as {}: {gap}",
+                self.resolution,
+                gap.resolutions.join(" or ")
+            )?;
+            if self.resolution == Resolution::Park.name() {
+                writeln!(f, "    to park a record, set mirror.parking_topic")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! When partitions join that a topic got while it was being mirrored.
+//!
+//! Growing a topic moves keys to new partitions. So that a reader of the target meets no later record of a key before
+//! an earlier one, a new partition is copied only once the older ones were copied up to where they stood when the
+//! growth was seen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use understudy_domain::{FlowRecord, Position, Slot, SourceOffset, TopicPartition, slot_of};
+use understudy_kafka::ffi::admin::Edge;
+use understudy_kafka::{Cluster, Fault};
+
+use crate::config::Flow;
+use crate::slot_state::{StateError, read_positions};
+
+/// Time limit of one call.
+const WITHIN: Duration = Duration::from_secs(10);
+/// How long new partitions wait at most: an older one that is halted must not hold them up for good.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Growths that have not been waited for to their end.
+#[derive(Debug, Default)]
+pub struct Growth {
+    /// By topic on the source: how many partitions take part. Begins as what the flow's positions tell.
+    admitted: Option<BTreeMap<Arc<str>, i32>>,
+    waiting: BTreeMap<Arc<str>, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    /// What the older partitions must have been copied up to.
+    ends: BTreeMap<TopicPartition, SourceOffset>,
+}
+
+impl Growth {
+    /// How many of a topic's partitions may be copied now.
+    ///
+    /// # Errors
+    /// A cluster does not answer.
+    pub fn admit(
+        &mut self,
+        topic: &Arc<str>,
+        partitions: i32,
+        flow: &Flow,
+        (source, target): (&Cluster, &Cluster),
+        record: &FlowRecord,
+    ) -> Result<i32, Fault> {
+        let admitted = match &mut self.admitted {
+            Some(admitted) => admitted,
+            none => none.insert(mirrored(flow, target, record)?),
+        };
+        let known = admitted.get(topic).copied().unwrap_or(0);
+        // A topic that was never mirrored has no older partitions; one that shrank is another topic by now.
+        if known == 0 || known >= partitions {
+            admitted.insert(topic.clone(), partitions);
+            self.waiting.remove(topic);
+            return Ok(partitions);
+        }
+        let older: Vec<_> = (0..known)
+            .map(|number| TopicPartition::new(topic.clone(), number))
+            .collect();
+        if !self.waiting.contains_key(topic) {
+            let ends = source
+                .edges(&older, Edge::LastStable, WITHIN)?
+                .into_iter()
+                .filter_map(|(name, end)| Some((name, SourceOffset::new(end.ok()?))))
+                .collect();
+            let since = Instant::now();
+            self.waiting.insert(topic.clone(), Waiting { since, ends });
+        }
+        let Some(waiting) = self.waiting.get(topic) else {
+            return Ok(known);
+        };
+        let positions = positions(&older, flow, target, record)?;
+        let behind = waiting.ends.iter().any(|(name, end)| {
+            positions
+                .get(name)
+                .is_none_or(|position| position.source_offset < *end)
+        });
+        let late = waiting.since.elapsed() > WAIT_MAX;
+        if behind && !late {
+            return Ok(known);
+        }
+        if behind {
+            tracing::warn!(
+                %topic,
+                waited_seconds = WAIT_MAX.as_secs(),
+                "older partitions are still behind; new ones are copied without waiting longer"
+            );
+        }
+        tracing::info!(%topic, from = known, to = partitions, "new partitions of a topic take part");
+        self.waiting.remove(topic);
+        admitted.insert(topic.clone(), partitions);
+        Ok(partitions)
+    }
+}
+
+/// How many partitions of each topic were mirrored before, by the flow's positions.
+fn mirrored(
+    flow: &Flow,
+    target: &Cluster,
+    record: &FlowRecord,
+) -> Result<BTreeMap<Arc<str>, i32>, Fault> {
+    let mut counts = BTreeMap::new();
+    for slot in (0..record.slots.get()).map(Slot::new) {
+        for partition in read(flow, target, slot)?.into_keys() {
+            let count = counts.entry(partition.topic).or_insert(0);
+            *count = partition.partition.saturating_add(1).max(*count);
+        }
+    }
+    Ok(counts)
+}
+
+fn positions(
+    partitions: &[TopicPartition],
+    flow: &Flow,
+    target: &Cluster,
+    record: &FlowRecord,
+) -> Result<BTreeMap<TopicPartition, Position>, Fault> {
+    let mut slots: Vec<Slot> = partitions
+        .iter()
+        .map(|partition| slot_of(partition, record.slots))
+        .collect();
+    slots.sort_unstable();
+    slots.dedup();
+    let mut found = BTreeMap::new();
+    for slot in slots {
+        found.extend(read(flow, target, slot)?);
+    }
+    Ok(found)
+}
+
+fn read(
+    flow: &Flow,
+    target: &Cluster,
+    slot: Slot,
+) -> Result<BTreeMap<TopicPartition, Position>, Fault> {
+    match read_positions(target, &flow.state, slot) {
+        Ok(positions) => Ok(positions),
+        Err(StateError::Fault(fault)) => Err(fault),
+        // The slot that owns it says so; here it only means that nothing is known.
+        Err(error) => {
+            tracing::debug!(%error, "positions cannot be read");
+            Ok(BTreeMap::new())
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! What cannot be copied becomes a named gap; its partition halts or goes on as told, and all others go on anyway.
+
+use std::error::Error;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, OwnedMessage};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use serde_json::Value;
+use understudy_tests::{
+    Cluster, Comparison, FlowFile, Judge, Pair, Worker, Workload, understudy, wait_for,
+};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+/// A record's key and value.
+type Content = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn deleted_records_halt_their_partition_until_somebody_says_skip() -> Outcome {
+    let flow = Gapped::new("deleted", 2)?;
+    flow.write(400)?;
+    let worker = flow.worker(|file| file)?;
+    worker.wait_copied(flow.source, "deleted", LIMIT)?;
+    stop(&worker)?;
+    flow.write(400)?;
+    // Retention overtakes partition 0 while nobody copies.
+    let ends = flow.source.ends("deleted")?;
+    let end = ends.get(&0).ok_or("no partition 0")?.last_stable;
+    let copied = flow.copied_of(0)?;
+    flow.source.delete_records_before("deleted", 0, end - 10)?;
+    worker.restart()?;
+    worker.wait_reason(&["deleted-0 halted", "deleted offsets"], LIMIT)?;
+    // The other partition goes on.
+    worker.wait_status("partition 1 to be copied", LIMIT, |status| {
+        let line = line(status, "deleted", 1);
+        line.is_some_and(|line| line["lag_records"] == 0 && line["state"] == "copying")
+    })?;
+    let (code, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    assert_eq!(code, 1, "{gaps}");
+    let gap = at(&gaps, "/gaps/0");
+    assert_eq!(gap["cause"], "deleted", "{gap}");
+    assert_eq!(gap["state"], "halted", "{gap}");
+    assert_eq!(
+        (&gap["start"], &gap["end"]),
+        (&copied.into(), &(end - 10).into())
+    );
+    let (code, verified) = flow.tool(&worker, &["verify", "--json"])?;
+    assert_eq!(code, 1, "a halted partition is not verified: {verified}");
+    // It stays halted over a restart, and is still one gap.
+    worker.kill()?;
+    worker.restart()?;
+    worker.wait_reason(&["deleted-0 halted", "resolve --topic deleted"], LIMIT)?;
+    let (_, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    assert_eq!(
+        at(&gaps, "/gaps").as_array().map(Vec::len),
+        Some(1),
+        "{gaps}"
+    );
+    let resolve = [
+        "gaps",
+        "resolve",
+        "--topic",
+        "deleted",
+        "--partition",
+        "0",
+        "--as",
+    ];
+    let (code, unfit) = flow.tool(&worker, &[&resolve[..], &["park", "--json"]].concat())?;
+    assert_eq!(code, 1, "deleted records cannot be parked: {unfit}");
+    let (code, asked) = flow.tool(&worker, &[&resolve[..], &["skip", "--json"]].concat())?;
+    assert_eq!(code, 0, "{asked}");
+    worker.wait_copied(flow.source, "deleted", LIMIT)?;
+    worker.wait_ready(LIMIT)?;
+    let (code, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    assert_eq!(
+        (code, at(&gaps, "/gaps/0/state")),
+        (0, &"skipped".into()),
+        "{gaps}"
+    );
+    let (code, verified) = flow.tool(&worker, &["verify", "--deep", "--json"])?;
+    assert_eq!(code, 0, "{verified}");
+    Ok(())
+}
+
+#[test]
+fn a_topic_made_again_is_never_taken_for_the_old_one() -> Outcome {
+    for (name, again, running) in [
+        ("again-longer", 900, true),
+        ("again-shorter", 50, true),
+        ("again-away", 900, false),
+    ] {
+        let flow = Gapped::new(name, 1)?;
+        flow.write(300)?;
+        let worker = flow.worker(|file| file)?;
+        worker.wait_copied(flow.source, name, LIMIT)?;
+        if !running {
+            stop(&worker)?;
+        }
+        flow.source.delete_topic(name)?;
+        flow.source.create_topic(name, 1, &[])?;
+        flow.write_as("second", again)?;
+        if !running {
+            worker.restart()?;
+        }
+        worker.wait_reason(&[&format!("{name}-0 halted"), "made again"], LIMIT)?;
+        let read = read_all(flow.target, name)?;
+        assert_eq!(
+            read.len(),
+            300,
+            "{name}: nothing of the new topic is there yet"
+        );
+        let resolve = [
+            "gaps",
+            "resolve",
+            "--topic",
+            name,
+            "--as",
+            "continue-in-same",
+        ];
+        let (code, asked) = flow.tool(&worker, &[&resolve[..], &["--json"]].concat())?;
+        assert_eq!(code, 0, "{asked}");
+        worker.wait_copied(flow.source, name, LIMIT)?;
+        // The old copies, and behind them the whole new topic.
+        let copies = read_all(flow.target, name)?;
+        let (old, new) = copies.split_at(300.min(copies.len()));
+        assert_eq!(old, read.as_slice(), "{name}");
+        assert_eq!(new, read_all(flow.source, name)?.as_slice(), "{name}");
+        stop(&worker)?;
+        let (code, verified) = flow.tool(&worker, &["verify", "--deep", "--json"])?;
+        assert_eq!(code, 0, "{name}: {verified}");
+        // A worker that comes later goes on in the new life.
+        flow.write_as("third", 20)?;
+        worker.restart()?;
+        worker.wait_copied(flow.source, name, LIMIT)?;
+        assert_eq!(
+            read_all(flow.target, name)?.len(),
+            copies.len() + 20,
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn by_policy_a_topic_made_again_goes_to_a_topic_of_its_own() -> Outcome {
+    let flow = Gapped::new("moves", 2)?;
+    flow.write(200)?;
+    let worker = flow.worker(|file| file.mirror("recreated", "new-topic"))?;
+    worker.wait_copied(flow.source, "moves", LIMIT)?;
+    flow.source.delete_topic("moves")?;
+    flow.source.create_topic("moves", 2, &[])?;
+    flow.write_as("second", 300)?;
+    worker.wait_copied(flow.source, "moves", LIMIT)?;
+    assert_eq!(read_all(flow.target, "moves")?.len(), 200);
+    let comparison = Judge::with_clients(
+        (flow.source.client(), "moves"),
+        (flow.target.client(), "moves.1"),
+    )
+    .wait_exact(LIMIT)?;
+    assert!(
+        comparison.is_exact() && comparison.copied == 300,
+        "{comparison}"
+    );
+    let (code, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    assert_eq!(
+        (code, at(&gaps, "/gaps/0/state")),
+        (0, &"moved".into()),
+        "{gaps}"
+    );
+    stop(&worker)?;
+    let (code, verified) = flow.tool(&worker, &["verify", "--deep", "--json"])?;
+    assert_eq!(code, 0, "{verified}");
+    Ok(())
+}
+
+#[test]
+fn a_record_that_the_target_refuses_is_named_exactly_and_waits_alone() -> Outcome {
+    let flow = Gapped::new("refused", 2)?;
+    flow.target
+        .create_topic("refused", 2, &[("max.message.bytes", "20000")])?;
+    for (partition, value) in [(0, 100), (0, 200), (0, 60_000), (0, 300), (1, 400)] {
+        flow.send(partition, Some("k"), value)?;
+    }
+    let worker = flow.worker(|file| file.slots(1))?;
+    worker.wait_reason(&["refused-0 halted", "refused the record"], LIMIT)?;
+    // What stands before it is there, and the other partition goes on.
+    worker.wait_status("what can be copied", LIMIT, |status| {
+        let at = |partition| {
+            line(status, "refused", partition).map(|line| line["source_offset"].clone())
+        };
+        at(0) == Some(2.into()) && at(1) == Some(1.into())
+    })?;
+    let (_, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    let gap = at(&gaps, "/gaps/0");
+    assert_eq!(
+        (&gap["start"], &gap["end"]),
+        (&2.into(), &3.into()),
+        "{gap}"
+    );
+    // Somebody mends the cause and says so.
+    flow.target
+        .set_topic_configs("refused", &[("max.message.bytes", "1000000")])?;
+    let (code, asked) = flow.tool(&worker, &["gaps", "resolve", "--as", "retry", "--json"])?;
+    assert_eq!(code, 0, "{asked}");
+    assert!(flow.wait_exact()?.is_exact());
+    worker.wait_ready(LIMIT).map_err(Into::into)
+}
+
+#[test]
+fn by_policy_refused_records_are_parked_whole_and_the_rest_goes_on() -> Outcome {
+    let flow = Gapped::new("parked", 1)?;
+    // Null keys from before the topic became a compacted one.
+    for (key, value) in [
+        (Some("a"), 10),
+        (None, 20),
+        (Some("b"), 30),
+        (None, 40),
+        (Some("c"), 50),
+    ] {
+        flow.send(0, key, value)?;
+    }
+    flow.source
+        .set_topic_configs("parked", &[("cleanup.policy", "compact")])?;
+    flow.target.create_topic("parking", 1, &[])?;
+    let worker = flow.worker(|file| {
+        file.mirror("gaps", "park")
+            .mirror("parking_topic", "parking")
+    })?;
+    worker.wait_copied(flow.source, "parked", LIMIT)?;
+    worker.wait_ready(LIMIT)?;
+    let kept: Vec<_> = read_all(flow.target, "parked")?
+        .iter()
+        .map(|(_, value)| value.as_ref().map_or(0, Vec::len))
+        .collect();
+    assert_eq!(kept, [10, 30, 50]);
+    let parked = read_messages(flow.target, "parking")?;
+    let lengths: Vec<_> = parked
+        .iter()
+        .map(|message| {
+            (
+                message.key().is_some(),
+                message.payload().map_or(0, <[u8]>::len),
+            )
+        })
+        .collect();
+    assert_eq!(lengths, [(false, 20), (false, 40)]);
+    let origin: Vec<_> = parked
+        .iter()
+        .map(|message| header(message, "understudy.source.offset"))
+        .collect();
+    assert_eq!(origin, [Some("1".to_owned()), Some("3".to_owned())]);
+    let (code, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    assert_eq!(code, 0, "{gaps}");
+    let states: Vec<_> = at(&gaps, "/gaps")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|gap| gap["state"].clone())
+        .collect();
+    assert_eq!(states, ["parked", "parked"]);
+    stop(&worker)?;
+    let (code, verified) = flow.tool(&worker, &["verify", "--deep", "--json"])?;
+    assert_eq!(code, 0, "{verified}");
+    assert_eq!(*at(&verified, "/partitions/0/in_gaps"), 2, "{verified}");
+    Ok(())
+}
+
+/// A topic and a flow of its own between the shared clusters.
+struct Gapped {
+    source: &'static Cluster,
+    target: &'static Cluster,
+    topic: String,
+}
+
+impl Gapped {
+    fn new(topic: &str, partitions: i32) -> Result<Self, Box<dyn Error>> {
+        let Pair { source, target } = Pair::shared()?;
+        source.create_topic(topic, partitions, &[])?;
+        Ok(Self {
+            source,
+            target,
+            topic: topic.to_owned(),
+        })
+    }
+
+    fn worker(&self, how: impl FnOnce(FlowFile) -> FlowFile) -> Result<Worker, Box<dyn Error>> {
+        let file = FlowFile::new(self.source, self.target)
+            .named(&self.topic)
+            .topics([self.topic.as_str()])
+            .slots(2)
+            .mirror("topic_discovery_interval", "500ms");
+        Ok(Worker::start(
+            &how(file),
+            &format!("{}-worker", self.topic),
+        )?)
+    }
+
+    fn write(&self, records: u64) -> Outcome {
+        self.write_as("first", records)
+    }
+
+    fn write_as(&self, producer: &str, records: u64) -> Outcome {
+        Workload::orders(self.source.client(), &self.topic)
+            .producer(producer)
+            .value_bytes(100)
+            .records(records)
+            .run()?;
+        Ok(())
+    }
+
+    fn send(&self, partition: i32, key: Option<&str>, bytes: usize) -> Outcome {
+        let producer: BaseProducer = self.source.client().create()?;
+        // Nothing that compresses: brokers measure batches as they come.
+        let mut seed = 0x9e37_79b9_u32;
+        let value: String = (0..bytes)
+            .map(|_| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                char::from(b'!' + u8::try_from(seed >> 24).unwrap_or(0) % 94)
+            })
+            .collect();
+        let mut record = BaseRecord::<str, str>::to(&self.topic)
+            .partition(partition)
+            .payload(&value);
+        record.key = key;
+        producer.send(record).map_err(|(error, _)| error)?;
+        Ok(producer.flush(LIMIT)?)
+    }
+
+    /// The next source offset of a partition, by the copies on the target: no control records are among them.
+    fn copied_of(&self, partition: i32) -> Result<i64, Box<dyn Error>> {
+        let ends = self.source.ends(&self.topic)?;
+        let written = ends.get(&partition).ok_or("no such partition")?.last_stable;
+        // The second half of the writing is not copied yet.
+        Ok(written / 2)
+    }
+
+    fn wait_exact(&self) -> Result<Comparison, Box<dyn Error>> {
+        Ok(Judge::new(self.source, self.target, &self.topic).wait_exact(LIMIT)?)
+    }
+
+    fn tool(&self, worker: &Worker, arguments: &[&str]) -> Result<(i32, Value), Box<dyn Error>> {
+        let (command, rest) = arguments.split_first().ok_or("no command")?;
+        let flow = worker.flow().display().to_string();
+        let mut all = vec![*command, &flow];
+        all.extend(rest);
+        let output = understudy(all, LIMIT)?;
+        let code = output.status.code().unwrap_or(-1);
+        let value = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
+        Ok((code, value))
+    }
+}
+
+fn stop(worker: &Worker) -> Outcome {
+    worker.terminate()?;
+    assert_eq!(worker.wait(LIMIT)?.code(), Some(0));
+    Ok(())
+}
+
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+fn line<'a>(status: &'a Value, topic: &str, partition: i32) -> Option<&'a Value> {
+    let lines = status.get("partitions")?.as_array()?;
+    lines
+        .iter()
+        .find(|line| line["topic"] == topic && line["partition"] == partition)
+}
+
+/// Every record that a `read_committed` reader sees, in the order of partitions and offsets.
+fn read_messages(cluster: &Cluster, topic: &str) -> Result<Vec<OwnedMessage>, Box<dyn Error>> {
+    let mut config = cluster.client();
+    config
+        .set("group.id", "gaps-reader")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "false");
+    let consumer: BaseConsumer = config.create()?;
+    let ends = cluster.ends(topic)?;
+    let mut messages = Vec::new();
+    for (partition, end) in ends {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Beginning)?;
+        consumer.assign(&list)?;
+        wait_for(&format!("{topic}-{partition} to be read"), LIMIT, || {
+            while let Some(message) = consumer.poll(Duration::from_millis(50)) {
+                messages.push(message.map_err(|error| error.to_string())?.detach());
+            }
+            let place = consumer.position().map_err(|error| error.to_string())?;
+            match place
+                .find_partition(topic, partition)
+                .map(|place| place.offset())
+            {
+                Some(Offset::Offset(at)) if at >= end.last_stable => Ok(()),
+                _ if end.last_stable == 0 => Ok(()),
+                other => Err(format!("{other:?} of {}", end.last_stable)),
+            }
+        })?;
+    }
+    Ok(messages)
+}
+
+/// Key and value of every record.
+fn read_all(cluster: &Cluster, topic: &str) -> Result<Vec<Content>, Box<dyn Error>> {
+    let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+    Ok(read_messages(cluster, topic)?
+        .iter()
+        .map(|message| (owned(message.key()), owned(message.payload())))
+        .collect())
+}
+
+fn header(message: &OwnedMessage, name: &str) -> Option<String> {
+    let headers = message.headers()?;
+    headers
+        .iter()
+        .find(|header| header.key == name)
+        .and_then(|header| Some(String::from_utf8_lossy(header.value?).into_owned()))
+}
