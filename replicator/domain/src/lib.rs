@@ -6,12 +6,18 @@
 //! - Places: [`SourceOffset`], [`TargetOffset`], [`TopicPartition`], [`Slot`].
 //! - Names: [`ReplicationPolicy`], [`FlowName`].
 //! - The offset map: [`Run`], [`Runs`], [`OffsetMap`], [`Translation`].
+//! - Permissions: [`permissions::needs`], how they are granted ([`grants`]), what ACLs say ([`acl`]).
+//! - Clusters seen from outside: [`ApiVersions`], [`not_after`].
 //! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`] and the
 //!   names in [`StateTopics`]. `docs/formats.md` describes them for people.
 
+pub mod acl;
+mod certificate;
 mod decode;
+mod features;
 mod flow;
 mod flow_name;
+pub mod grants;
 mod json;
 mod map_key;
 mod map_reader;
@@ -20,6 +26,7 @@ mod offset_map;
 mod offsets;
 mod open_chunk;
 mod partition;
+pub mod permissions;
 mod policy;
 mod position;
 mod run;
@@ -28,7 +35,9 @@ mod topics;
 mod translation;
 mod varint;
 
+pub use certificate::{NotACertificate, not_after};
 pub use decode::{DecodeError, Format};
+pub use features::{ApiVersions, Metadata};
 pub use flow::{FlowRecord, FlowState};
 pub use flow_name::{FlowName, FlowNameError};
 pub use map_key::MapKey;

@@ -50,7 +50,7 @@ impl Cluster {
         })
     }
 
-    fn admin(&self) -> Result<&AdminClient<Watch>, Fault> {
+    pub(crate) fn admin(&self) -> Result<&AdminClient<Watch>, Fault> {
         if let Some(admin) = self.admin.get() {
             return Ok(admin);
         }

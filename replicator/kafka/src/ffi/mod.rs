@@ -4,6 +4,8 @@
 //!   group, so the source sees neither a group nor a look-up of one.
 //! - [`writer`]: a transactional producer whose delivery reports come in batches and carry their source offset.
 //! - [`admin`]: calls on offsets by isolation level.
+//! - [`describe`]: descriptions with what the principal may do, and ACLs.
+//! - [`certificates`]: what a server shows in a TLS handshake.
 //! - [`names`]: the property names that librdkafka knows.
 //!
 //! Invariants, each kept by a type:
@@ -17,6 +19,8 @@
 
 mod acks;
 pub mod admin;
+pub mod certificates;
+pub mod describe;
 pub mod names;
 pub mod reader;
 mod topic;
