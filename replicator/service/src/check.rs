@@ -79,7 +79,7 @@ pub fn run(flow: &Flow, within: Duration) -> Result<Preflight, ToolError> {
     }
     if let (Some(source), Some(target)) = (&source, &target) {
         differ(flow, source, target, &mut findings);
-        fit::judge(flow, source, target, &wanted, &mut findings);
+        fit::judge(flow, source, target, &wanted, limits, &mut findings);
         history::judge(flow, source, target, &wanted, limits, &mut findings);
     }
     if target.is_some() {

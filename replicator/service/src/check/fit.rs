@@ -6,8 +6,10 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use understudy_domain::permissions::End;
 use understudy_kafka::describe::Configs;
 
+use crate::check::Limits;
 use crate::check::facts::Facts;
 use crate::check::finding::{Finding, Findings};
+use crate::check::reach::brokers;
 use crate::check::wanted::Wanted;
 use crate::config::Flow;
 
@@ -22,13 +24,11 @@ pub fn judge(
     source: &Facts,
     target: &Facts,
     wanted: &Wanted,
+    limits: Limits,
     findings: &mut Findings,
 ) {
     let (mut good, mut compacted) = (0_usize, 0_usize);
-    let taken = target
-        .cluster
-        .topics(crate::check::CALL)
-        .unwrap_or_default();
+    let taken = target.cluster.topics(limits.call()).unwrap_or_default();
     // Kafka treats `.` and `_` as one in metric names, and refuses a topic that differs in nothing else.
     let metric = |name: &str| name.replace('.', "_");
     let taken: BTreeMap<String, BTreeSet<String>> =
@@ -209,7 +209,7 @@ fn creation(copy: &str, target: &Facts) -> Option<Finding> {
     Some(Finding::fails(
         End::Target,
         &format!("topic {copy}"),
-        format!("it could not be made ({} brokers): {code}", target.brokers),
+        format!("it could not be made ({}): {code}", brokers(target.brokers)),
         advice,
     ))
 }
@@ -228,8 +228,7 @@ fn load(wanted: &Wanted, target: &Facts) -> Option<Finding> {
         .map(|topic| topic.replicas_min as u64)
         .max()
         .unwrap_or(3);
-    let brokers = (target.brokers as u64).max(1);
-    let each = partitions * factor / brokers;
+    let each = partitions * factor / (target.brokers as u64).max(1);
     (each > REPLICAS_A_BROKER).then(|| {
         Finding::warning(
             End::Target,

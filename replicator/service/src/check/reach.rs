@@ -148,6 +148,14 @@ fn certificates(end: End, probes: &[Probe]) -> Option<Finding> {
     })
 }
 
+/// A number of brokers, in words.
+pub fn brokers(count: usize) -> String {
+    match count {
+        1 => "1 broker".to_owned(),
+        count => format!("{count} brokers"),
+    }
+}
+
 fn features(end: End, probes: &[Probe], facts: &Facts) -> Vec<Finding> {
     let told: Vec<_> = probes
         .iter()
@@ -169,9 +177,9 @@ fn features(end: End, probes: &[Probe], facts: &Facts) -> Vec<Finding> {
         end,
         "version",
         format!(
-            "{release} by its APIs, {}, {} brokers, cluster id {}",
+            "{release} by its APIs, {}, {}, cluster id {}",
             apis.metadata().name(),
-            facts.brokers,
+            brokers(facts.brokers),
             facts.id.as_deref().unwrap_or("unknown")
         ),
     )];

@@ -10,7 +10,7 @@ use understudy_kafka::ffi::describe::Authorized;
 
 use crate::check::facts::{Acls, Facts};
 use crate::check::finding::{Finding, Findings, Missing};
-use crate::check::wanted::Wanted;
+use crate::check::wanted::{ANY_GROUP, Wanted};
 use crate::config::Flow;
 
 /// How many names a line shows.
@@ -249,6 +249,9 @@ fn reason(kind: ResourceKind, facts: &Facts) -> String {
 fn shown(kind: ResourceKind, names: &[String]) -> String {
     if kind == ResourceKind::Cluster {
         return "the cluster".to_owned();
+    }
+    if names == [ANY_GROUP] {
+        return "the mirrored groups".to_owned();
     }
     let first: Vec<&str> = names.iter().take(NAMES_SHOWN).map(String::as_str).collect();
     let more = match names.len().saturating_sub(NAMES_SHOWN) {

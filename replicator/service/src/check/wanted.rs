@@ -14,6 +14,8 @@ use crate::config::Flow;
 
 /// The patterns of mirrored groups.
 const GROUPS: &str = ".*";
+/// A group that nobody has, to be asked for where none may be seen or none is there.
+pub const ANY_GROUP: &str = "understudy-check";
 /// How many groups are asked for one by one.
 const GROUPS_MAX: usize = 1_000;
 
@@ -118,6 +120,9 @@ pub fn wanted(
     let mut groups = facts.cluster.groups(limits.call()).unwrap_or_default();
     groups.sort();
     groups.truncate(GROUPS_MAX);
+    if groups.is_empty() {
+        groups.push(ANY_GROUP.to_owned());
+    }
     Wanted {
         topics,
         unseen: unseen.into_iter().collect(),
