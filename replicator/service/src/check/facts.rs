@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::error::RDKafkaErrorCode;
-use understudy_domain::acl::Acl;
+use understudy_domain::acl::{Acl, AclOperation};
 use understudy_kafka::describe::Configs;
 use understudy_kafka::ffi::describe::{
     Authorized, ClusterDescription, Described, TopicDescription,
@@ -49,8 +49,14 @@ pub struct Facts {
 impl Facts {
     /// Begins with the cluster's description, and lists its ACLs.
     pub fn new(cluster: Cluster, description: ClusterDescription, limits: Limits) -> Self {
+        let may_list = description
+            .authorized
+            .as_ref()
+            .is_some_and(|may| may.iter().any(|held| held.includes(AclOperation::Describe)));
         let acls = match cluster.describe_acls(limits.call()) {
-            Ok(acls) => Acls::Listed(acls),
+            // librdkafka hands a refusal on as an empty list.
+            Ok(acls) if may_list || !acls.is_empty() => Acls::Listed(acls),
+            Ok(_) => Acls::Hidden,
             Err(Fault::Kafka {
                 code: Some(RDKafkaErrorCode::SecurityDisabled),
                 ..

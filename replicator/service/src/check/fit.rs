@@ -56,7 +56,9 @@ pub fn judge(
                     ));
                 }
             }
-            Some(Err(_)) | None => faults.extend(creation(copy, target)),
+            // What is wrong with its name is said already.
+            Some(Err(_)) | None if faults.is_empty() => faults.extend(creation(copy, target)),
+            Some(Err(_)) | None => {}
         }
         if let Some(Ok(found)) = source.topics.get(topic)
             && found.leaderless > 0
@@ -76,7 +78,11 @@ pub fn judge(
         "{good} of {} fit; {compacted} are compacted (their copies hold what was not yet compacted away)",
         wanted.topics.len()
     );
-    findings.add(Finding::ok(End::Target, "topics", found));
+    findings.add(if good == wanted.topics.len() {
+        Finding::ok(End::Target, "topics", found)
+    } else {
+        Finding::warning(End::Target, "topics", found, "see the lines of the others")
+    });
     findings.extend(load(wanted, target));
 }
 

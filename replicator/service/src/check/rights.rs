@@ -83,10 +83,10 @@ pub fn judge(
             findings.add(Finding::unknown(end, &what, reason(kind, facts)));
         } else if !names.is_empty() {
             let inferred = names.iter().any(|name| told(name) == Told::Inferred);
-            let mark = if inferred { " (by the ACLs)" } else { "" };
+            let mark = if inferred { " (inferred)" } else { "" };
             let entry = held.entry(need.part).or_default();
             entry.0.push(format!("{}{mark}", need.operation));
-            entry.1 = names.len();
+            entry.1 = entry.1.max(names.len());
         }
     }
     for (part, (operations, count)) in held {
