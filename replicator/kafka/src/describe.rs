@@ -78,10 +78,10 @@ impl Cluster {
             .collect())
     }
 
-    /// Every ACL; needs DESCRIBE on the cluster.
+    /// Every ACL; needs DESCRIBE on the cluster. Without it, and on a cluster without an authorizer, the list is empty.
     ///
     /// # Errors
-    /// No answer within `within`, or a refusal; `SecurityDisabled` where nothing asks for permissions.
+    /// No answer within `within`.
     pub fn describe_acls(&self, within: Duration) -> Result<Vec<Acl>, Fault> {
         self.question(within)?.acls()
     }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::error::RDKafkaErrorCode;
 use understudy_domain::acl::{Acl, AclOperation};
+use understudy_kafka::Cluster;
 use understudy_kafka::describe::Configs;
 use understudy_kafka::ffi::describe::{
     Authorized, ClusterDescription, Described, TopicDescription,
 };
-use understudy_kafka::{Cluster, Fault};
 
 use crate::check::Limits;
 use crate::check::wanted::Wanted;
@@ -18,8 +17,6 @@ use crate::config::Flow;
 pub enum Acls {
     /// All of them.
     Listed(Vec<Acl>),
-    /// The cluster asks nobody for permissions.
-    Disabled,
     /// They may not be listed.
     Hidden,
 }
@@ -56,12 +53,7 @@ impl Facts {
         let acls = match cluster.describe_acls(limits.call()) {
             // librdkafka hands a refusal on as an empty list.
             Ok(acls) if may_list || !acls.is_empty() => Acls::Listed(acls),
-            Ok(_) => Acls::Hidden,
-            Err(Fault::Kafka {
-                code: Some(RDKafkaErrorCode::SecurityDisabled),
-                ..
-            }) => Acls::Disabled,
-            Err(_) => Acls::Hidden,
+            Ok(_) | Err(_) => Acls::Hidden,
         };
         Self {
             cluster,

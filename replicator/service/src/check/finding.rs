@@ -61,9 +61,9 @@ pub struct Finding {
     advice: Option<String>,
     /// The permission that is missing, if that is it.
     missing: Option<Missing>,
-    /// Which need of the flow is not met.
+    /// Which needs of the flow are not met, or may not be.
     #[serde(skip)]
-    need: Option<usize>,
+    needs: Vec<usize>,
 }
 
 #[expect(
@@ -83,7 +83,7 @@ impl Finding {
             found,
             advice: advice.map(str::to_owned),
             missing: None,
-            need: None,
+            needs: Vec::new(),
         }
     }
 
@@ -110,7 +110,12 @@ impl Finding {
     /// With the permission that is missing, of the need at `index`.
     pub fn lacking(mut self, missing: Missing, index: usize) -> Self {
         self.missing = Some(missing);
-        self.need = Some(index);
+        self.about([index])
+    }
+
+    /// With the needs that it leaves open.
+    pub fn about(mut self, needs: impl IntoIterator<Item = usize>) -> Self {
+        self.needs.extend(needs);
         self
     }
 }
@@ -131,7 +136,8 @@ impl Findings {
     }
 }
 
-/// The commands that grant what is missing on one cluster.
+/// The commands that grant what is missing on one cluster, and what could not be told beside it: whoever lacks much
+/// may see little.
 #[derive(Serialize)]
 struct Grants {
     #[serde(serialize_with = "end_name")]
@@ -160,14 +166,14 @@ impl Preflight {
         let grants = [(End::Source, &flow.source), (End::Target, &flow.target)]
             .into_iter()
             .filter_map(|(end, endpoint)| {
-                let missing: Vec<&Need> = findings
-                    .iter()
-                    .filter(|finding| finding.end == end)
-                    .filter_map(|finding| needs.get(finding.need?))
-                    .collect();
-                if missing.is_empty() {
+                let here = || findings.iter().filter(|finding| finding.end == end);
+                if !here().any(|finding| finding.missing.is_some()) {
                     return None;
                 }
+                let missing: Vec<&Need> = here()
+                    .flat_map(|finding| &finding.needs)
+                    .filter_map(|need| needs.get(*need))
+                    .collect();
                 let principal = endpoint.principal();
                 let commands = acl_commands(missing.iter().copied());
                 let iam = endpoint.uses_msk_iam().then(|| {
@@ -237,7 +243,7 @@ impl fmt::Display for Preflight {
         for grants in &self.grants {
             writeln!(
                 f,
-                "to grant {} what it lacks on the {}:",
+                "to grant {} what it lacks on the {}, and what could not be told:",
                 grants.principal,
                 grants.end.name()
             )?;

@@ -28,6 +28,7 @@ pub fn judge(
     findings: &mut Findings,
 ) {
     let (mut good, mut compacted) = (0_usize, 0_usize);
+    let (mut unanswered, mut uncompared) = (0_usize, 0_usize);
     let taken = target.cluster.topics(limits.call()).unwrap_or_default();
     // Kafka treats `.` and `_` as one in metric names, and refuses a topic that differs in nothing else.
     let metric = |name: &str| name.replace('.', "_");
@@ -44,8 +45,11 @@ pub fn judge(
         match target.topics.get(copy) {
             Some(Ok(found)) => {
                 faults.extend(counts(copy, *partitions, found.partitions));
-                if let (Some(ours), Some(theirs)) = (ours, target.configs.get(copy)) {
-                    faults.extend(configs(copy, ours, theirs, found.replicas_min));
+                match (ours, target.configs.get(copy)) {
+                    (Some(ours), Some(theirs)) => {
+                        faults.extend(configs(copy, ours, theirs, found.replicas_min));
+                    }
+                    (None, _) | (_, None) => uncompared += 1,
                 }
                 if found.leaderless > 0 {
                     faults.push(Finding::fails(
@@ -57,8 +61,13 @@ pub fn judge(
                 }
             }
             // What is wrong with its name is said already.
-            Some(Err(_)) | None if faults.is_empty() => faults.extend(creation(copy, target)),
-            Some(Err(_)) | None => {}
+            None => {
+                unanswered += 1;
+                continue;
+            }
+            // What is wrong with its name is said already.
+            Some(Err(_)) if faults.is_empty() => faults.extend(creation(copy, target)),
+            Some(Err(_)) => {}
         }
         if let Some(Ok(found)) = source.topics.get(topic)
             && found.leaderless > 0
@@ -78,7 +87,16 @@ pub fn judge(
         "{good} of {} fit; {compacted} are compacted (their copies hold what was not yet compacted away)",
         wanted.topics.len()
     );
-    findings.add(if good == wanted.topics.len() {
+    for (count, what) in [
+        (unanswered, "the target did not answer for"),
+        (uncompared, "configs may not be read (DESCRIBE_CONFIGS) of"),
+    ] {
+        if count > 0 {
+            let found = format!("{what} {count} topics; whether they fit is not known");
+            findings.add(Finding::unknown(End::Target, "topics", found));
+        }
+    }
+    findings.add(if good + unanswered == wanted.topics.len() {
         Finding::ok(End::Target, "topics", found)
     } else {
         Finding::warning(End::Target, "topics", found, "see the lines of the others")

@@ -109,7 +109,11 @@ fn reverse(
     limits: Limits,
 ) -> Vec<Finding> {
     let Ok(topics) = source.cluster.topics(limits.call()) else {
-        return Vec::new();
+        return vec![Finding::unknown(
+            End::Source,
+            "flows the other way",
+            "the source did not list its topics in time",
+        )];
     };
     let copies: BTreeSet<String> = wanted.copies().into_iter().collect();
     let flows = topics.iter().filter_map(|topic| {

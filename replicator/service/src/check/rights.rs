@@ -80,7 +80,7 @@ pub fn judge(
             );
         } else if !unknown.is_empty() {
             let what = format!("{} on {}", need.operation, shown(kind, &unknown));
-            findings.add(Finding::unknown(end, &what, reason(kind, facts)));
+            findings.add(Finding::unknown(end, &what, reason(kind, facts)).about([index]));
         } else if !names.is_empty() {
             let inferred = names.iter().any(|name| told(name) == Told::Inferred);
             let mark = if inferred { " (inferred)" } else { "" };
@@ -88,6 +88,15 @@ pub fn judge(
             entry.0.push(format!("{}{mark}", need.operation));
             entry.1 = entry.1.max(names.len());
         }
+    }
+    if end == End::Target && wanted.topics.is_empty() {
+        let copies = needs
+            .iter()
+            .enumerate()
+            .filter(|(_, need)| need.end == end && need.part == Part::MirroredTopics)
+            .map(|(index, _)| index);
+        let found = "on copies: not asked for, no selected topic is known";
+        findings.add(Finding::unknown(end, "permissions", found).about(copies));
     }
     for (part, (operations, count)) in held {
         let number = if part == Part::Cluster || part == Part::OwnGroup {
@@ -204,7 +213,6 @@ fn by_acls(
     name: &str,
 ) -> Told {
     match &facts.acls {
-        Acls::Disabled => Told::Granted,
         Acls::Hidden => Told::Unknown,
         Acls::Listed(_) if !principal.starts_with("User:") => Told::Unknown,
         Acls::Listed(acls) => match access(acls, principal, operation, kind, name) {
@@ -241,7 +249,7 @@ fn reason(kind: ResourceKind, facts: &Facts) -> String {
     };
     let acls = match &facts.acls {
         Acls::Hidden => "the ACLs may not be listed (DESCRIBE on the cluster)",
-        Acls::Listed(_) | Acls::Disabled => "the ACLs do not settle it",
+        Acls::Listed(_) => "the ACLs do not settle it",
     };
     format!("{why}, and {acls}; the worker will name it if it is missing")
 }
