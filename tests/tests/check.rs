@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 use understudy_domain::acl::{Pattern, Resource};
-use understudy_domain::grants::{AclCommand, acl_commands};
+use understudy_domain::grants::acl_commands;
 use understudy_domain::permissions::{End, FlowScope, Need, Purpose, needs};
 use understudy_domain::{FlowName, ReplicationPolicy, StateTopics};
-use understudy_tests::{Cluster, FlowFile, Judge, LabError, Pair, Worker, Workload, understudy};
+use understudy_tests::{
+    Cluster, FlowFile, Judge, LabError, Listener, Pair, Worker, Workload, understudy,
+};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -260,6 +262,47 @@ fn what_cannot_be_reached_is_named_address_by_address_within_the_time_limit() ->
     Ok(())
 }
 
+#[test]
+fn a_broker_that_is_advertised_and_silent_is_named() -> Outcome {
+    let _turn = turn();
+    let target = &pair()?.target;
+    let source = Cluster::builder("euc1").brokers(3).start()?;
+    let address_of = |node| -> Result<String, LabError> {
+        Ok(source
+            .broker(node)?
+            .address(Listener::Plaintext)
+            .to_string())
+    };
+    let file = FlowFile::with_clients(
+        ("euc1", source.client_properties(Listener::Plaintext)),
+        ("usw2", target.client_properties(Listener::Plaintext)),
+        target.dir(),
+    )
+    .named("silent")
+    .source("bootstrap.servers", address_of(1)?);
+    let report = check(&file, "silent-before")?;
+    assert_eq!(report.code, 0, "{}", report.json);
+    source.broker(3)?.pause()?;
+    let report = check(&file, "silent")?;
+    source.broker(3)?.resume()?;
+    assert_eq!(report.code, 1, "{}", report.json);
+    for (standing, node, words) in [
+        ("ok", 1, "let us in"),
+        ("ok", 2, "let us in"),
+        ("fails", 3, "then no answer"),
+    ] {
+        let address = address_of(node)?;
+        let named = report.findings().any(|finding| {
+            let part = |field| at(finding, field).as_str().unwrap_or_default();
+            part("standing") == standing
+                && part("what").ends_with(&address)
+                && part("found").contains(words)
+        });
+        assert!(named, "{standing} {address}: {}", report.json);
+    }
+    Ok(())
+}
+
 /// The tests share clusters, and some look at all that is there.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
@@ -338,15 +381,7 @@ fn grant(cluster: &Cluster, end: End, all: &[Need]) -> Result<(), LabError> {
             .map(|name| format!("User:{name}"))
             .collect();
         let principals: Vec<&str> = principals.iter().map(String::as_str).collect();
-        for AclCommand {
-            resource,
-            operations,
-        } in acl_commands([need])
-        {
-            let command = AclCommand {
-                resource,
-                operations,
-            };
+        for command in acl_commands([need]) {
             let mut arguments = vec!["--bootstrap-server".to_owned(), cluster.bootstrap()];
             arguments.extend(command.arguments(&principals));
             cluster

@@ -109,7 +109,11 @@ pub fn probe(endpoint: &Endpoint, address: &str, within: Duration) -> Probe {
             found.answered_in = Some(asked.elapsed());
             break;
         }
-        if let Some(complaint) = watch.complaint() {
+        // With one address, that all brokers are down is the same as silence: something does listen there.
+        let complaint = watch
+            .complaint()
+            .filter(|complaint| complaint.code != Some(RDKafkaErrorCode::AllBrokersDown));
+        if let Some(complaint) = complaint {
             let last = is_last_word(&complaint);
             found.reached = Reached::Refused {
                 reason: complaint.reason,

@@ -83,10 +83,12 @@ pub fn judge(
         findings.extend(faults);
     }
     findings.extend(creation(&flow.state.flow(), target));
-    let found = format!(
-        "{good} of {} fit; {compacted} are compacted (their copies hold what was not yet compacted away)",
-        wanted.topics.len()
-    );
+    let mut found = format!("{good} of {} fit", wanted.topics.len());
+    if compacted > 0 {
+        found.push_str(&format!(
+            "; {compacted} are compacted, their copies hold what was left when they were read"
+        ));
+    }
     for (count, what) in [
         (unanswered, "the target did not answer for"),
         (uncompared, "configs may not be read (DESCRIBE_CONFIGS) of"),

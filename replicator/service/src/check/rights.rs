@@ -99,10 +99,15 @@ pub fn judge(
         findings.add(Finding::unknown(end, "permissions", found).about(copies));
     }
     for (part, (operations, count)) in held {
-        let number = if part == Part::Cluster || part == Part::OwnGroup {
-            String::new()
-        } else {
+        let counted = match part {
+            Part::MirroredTopics | Part::StateTopics => true,
+            Part::MirroredGroups => wanted.groups != [ANY_GROUP],
+            Part::TransactionalIds | Part::OwnGroup | Part::Cluster => false,
+        };
+        let number = if counted {
             format!("{count} ")
+        } else {
+            String::new()
         };
         findings.add(Finding::ok(
             end,
