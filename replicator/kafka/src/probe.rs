@@ -53,6 +53,8 @@ pub struct Probe {
     pub answered_in: Option<Duration>,
     /// What it offers, where it told.
     pub apis: ApiVersions,
+    /// Every broker that it says the cluster has, as `host:port`.
+    pub advertised: Vec<String>,
     /// When the first certificate of its chain ends, in seconds since 1970, where it showed one.
     pub certificate_ends: Option<i64>,
 }
@@ -65,6 +67,7 @@ pub fn probe(endpoint: &Endpoint, address: &str, within: Duration) -> Probe {
         connected_in: None,
         answered_in: None,
         apis: ApiVersions::default(),
+        advertised: Vec::new(),
         certificate_ends: None,
     };
     let deadline = Instant::now() + within;
@@ -107,6 +110,14 @@ pub fn probe(endpoint: &Endpoint, address: &str, within: Duration) -> Probe {
         if answered {
             found.reached = Reached::Answered;
             found.answered_in = Some(asked.elapsed());
+            // Asked here, where only this broker can answer: another one may be advertised and silent.
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Ok(metadata) = client.fetch_metadata(None, left.max(PAUSE)) {
+                let brokers = metadata.brokers().iter();
+                found.advertised = brokers
+                    .map(|broker| format!("{}:{}", broker.host(), broker.port()))
+                    .collect();
+            }
             break;
         }
         // With one address, that all brokers are down is the same as silence: something does listen there.
