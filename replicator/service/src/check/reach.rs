@@ -29,16 +29,17 @@ pub fn look(endpoint: &Endpoint, end: End, limits: Limits) -> (Option<Facts>, Ve
         .collect();
     let mut probes = probe_all(endpoint, &bootstrap, limits);
     let answered = probes.iter().any(is_answer);
-    for probe in &probes {
-        findings.push(reached(end, "bootstrap server", probe, answered));
-    }
-    if !answered {
-        return (None, findings);
-    }
     let advertised: BTreeSet<String> = probes
         .iter()
         .flat_map(|probe| probe.advertised.iter().cloned())
         .collect();
+    for probe in &probes {
+        let spare = answered && !advertised.contains(&probe.address);
+        findings.push(reached(end, "bootstrap server", probe, spare));
+    }
+    if !answered {
+        return (None, findings);
+    }
     let others: Vec<String> = advertised
         .into_iter()
         .filter(|address| !bootstrap.contains(address))
@@ -96,9 +97,9 @@ fn is_answer(probe: &Probe) -> bool {
     probe.reached == Reached::Answered
 }
 
-/// A bootstrap server that is down while another one answers is a matter for tomorrow; a broker that the cluster
-/// advertises holds partitions.
-fn reached(end: End, kind: &str, probe: &Probe, others: bool) -> Finding {
+/// A bootstrap server that is down while another one answers (`spare`) is a matter for tomorrow; a broker that the
+/// cluster advertises holds partitions.
+fn reached(end: End, kind: &str, probe: &Probe, spare: bool) -> Finding {
     let what = format!("{kind} {}", probe.address);
     let millis = |took: Option<Duration>| took.unwrap_or_default().as_millis();
     let connected = format!("connected in {} ms", millis(probe.connected_in));
@@ -125,7 +126,7 @@ fn reached(end: End, kind: &str, probe: &Probe, others: bool) -> Finding {
             "check security.protocol and that the broker is well",
         ),
     };
-    if others {
+    if spare {
         Finding::warning(end, &what, found, advice)
     } else {
         Finding::fails(end, &what, found, advice)
