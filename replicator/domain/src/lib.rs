@@ -8,11 +8,17 @@
 //! - The offset map: [`Run`], [`Runs`], [`OffsetMap`], [`Translation`].
 //! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`], [`GapRecord`]
 //!   and the names in [`StateTopics`]. `docs/formats.md` describes them for people.
+//! - Permissions: [`permissions::needs`], how they are granted ([`grants`]), what ACLs say ([`acl`]).
+//! - Clusters seen from outside: [`ApiVersions`], [`not_after`].
 
+pub mod acl;
+mod certificate;
 mod decode;
+mod features;
 mod flow;
 mod flow_name;
 mod gap;
+pub mod grants;
 mod json;
 mod map_key;
 mod map_reader;
@@ -21,6 +27,7 @@ mod offset_map;
 mod offsets;
 mod open_chunk;
 mod partition;
+pub mod permissions;
 mod policy;
 mod position;
 mod run;
@@ -29,7 +36,9 @@ mod topics;
 mod translation;
 mod varint;
 
+pub use certificate::{NotACertificate, not_after};
 pub use decode::{DecodeError, Format};
+pub use features::{ApiVersions, Metadata};
 pub use flow::{FlowRecord, FlowState};
 pub use flow_name::{FlowName, FlowNameError};
 pub use gap::{

@@ -54,6 +54,11 @@ impl StateTopics {
         format!("understudy-{}", self.flow)
     }
 
+    /// What the names of the flow's topics begin with.
+    pub fn prefix(&self) -> String {
+        self.topic("")
+    }
+
     fn topic(&self, suffix: &str) -> String {
         format!("understudy.{}.{suffix}", self.flow)
     }

@@ -54,7 +54,7 @@ impl Cluster {
         })
     }
 
-    fn admin(&self) -> Result<&AdminClient<Watch>, Fault> {
+    pub(crate) fn admin(&self) -> Result<&AdminClient<Watch>, Fault> {
         if let Some(admin) = self.admin.get() {
             return Ok(admin);
         }

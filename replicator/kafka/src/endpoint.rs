@@ -178,6 +178,28 @@ impl Endpoint {
         self.common("admin")
     }
 
+    /// One look at one address: this one and no other is asked first.
+    pub fn probe(&self, address: &str) -> ClientConfig {
+        let mut config = self.common("check");
+        config.set("bootstrap.servers", address);
+        config
+    }
+
+    /// Whether MSK's IAM lets us in: its mechanism, or its port.
+    pub fn uses_msk_iam(&self) -> bool {
+        let mechanism = self.properties.get("sasl.mechanism");
+        let mechanism = mechanism.or_else(|| self.properties.get("sasl.mechanisms"));
+        mechanism.is_some_and(|mechanism| mechanism.eq_ignore_ascii_case("AWS_MSK_IAM"))
+            || self.bootstrap().contains(".amazonaws.com:9098")
+    }
+
+    /// Whether connections are encrypted.
+    pub fn uses_tls(&self) -> bool {
+        self.properties
+            .get("security.protocol")
+            .is_some_and(|protocol| protocol.to_ascii_uppercase().ends_with("SSL"))
+    }
+
     fn common(&self, role: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         for (name, value) in &self.properties {

@@ -38,6 +38,14 @@ pub enum Operation {
     JoinGroup,
     /// Reading a topic's configuration.
     DescribeConfigs,
+    /// Describing the cluster.
+    DescribeCluster,
+    /// Describing topics.
+    DescribeTopics,
+    /// Describing consumer groups.
+    DescribeGroups,
+    /// Listing ACLs.
+    DescribeAcls,
 }
 
 impl fmt::Display for Operation {
@@ -58,6 +66,10 @@ impl fmt::Display for Operation {
             Self::AbortTransaction => "abort a transaction",
             Self::JoinGroup => "join the slots' consumer group",
             Self::DescribeConfigs => "read topic configs",
+            Self::DescribeCluster => "describe the cluster",
+            Self::DescribeTopics => "describe topics",
+            Self::DescribeGroups => "describe groups",
+            Self::DescribeAcls => "list ACLs",
         })
     }
 }
@@ -77,7 +89,11 @@ impl Operation {
             Self::Produce | Self::Flush => "WRITE on the topic",
             Self::JoinGroup => "READ on the group",
             Self::DescribeConfigs => "DESCRIBE_CONFIGS on the topic",
-            Self::OpenClient => "DESCRIBE on the cluster",
+            Self::OpenClient | Self::DescribeCluster | Self::DescribeAcls => {
+                "DESCRIBE on the cluster"
+            }
+            Self::DescribeTopics => "DESCRIBE on the topic",
+            Self::DescribeGroups => "DESCRIBE on the group",
         }
     }
 }

@@ -2,15 +2,18 @@
 //!
 //! - [`endpoint`]: how a cluster is reached; the client properties of each role.
 //! - [`cluster`]: metadata, offsets, topics, state read to its end.
+//! - [`describe`]: what a cluster tells of itself and of our permissions; [`probe`]: one look at one address.
 //! - [`plane`]: the data plane's trait, told in ranges; [`librdkafka`]: its first engine.
 //! - [`ffi`]: the only unsafe code.
 
 pub mod cluster;
+pub mod describe;
 pub mod endpoint;
 pub mod fault;
 pub mod ffi;
 pub mod librdkafka;
 pub mod plane;
+pub mod probe;
 pub mod watch;
 
 pub use cluster::Cluster;

@@ -3,6 +3,7 @@
 mod answers;
 mod board;
 mod catalog;
+mod check;
 mod compare;
 mod config;
 mod config_error;
@@ -32,6 +33,7 @@ mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use understudy_domain::Resolution;
@@ -57,6 +59,17 @@ enum Command {
         /// How log lines are written.
         #[arg(long, value_enum, default_value_t = LogFormat::Text)]
         log: LogFormat,
+    },
+    /// Check, before anything runs, that everything holds: brokers, permissions, topics. Changes nothing.
+    Check {
+        /// The flow.
+        flow: PathBuf,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+        /// How long the whole may take.
+        #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+        timeout: Duration,
     },
     /// Show where the flow stands, from the clusters themselves.
     Status {
@@ -174,6 +187,7 @@ fn main() -> ExitCode {
     let environment = |name: &str| std::env::var(name).ok();
     let path = match &command {
         Command::Replicate { flow, .. }
+        | Command::Check { flow, .. }
         | Command::Status { flow, .. }
         | Command::Pause { flow, .. }
         | Command::Resume { flow, .. }
@@ -191,6 +205,10 @@ fn main() -> ExitCode {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failed(&error),
             }
+        }
+        Command::Check { json, timeout, .. } => {
+            logging::start_quiet();
+            report(check::run(&flow, timeout), json)
         }
         Command::Status { json, .. } => {
             logging::start_quiet();

@@ -6,6 +6,7 @@ use understudy_domain::is_internal;
 /// Include and exclude patterns, each matching whole names.
 #[derive(Clone, Debug)]
 pub struct Selection {
+    patterns: Vec<String>,
     include: RegexSet,
     exclude: RegexSet,
 }
@@ -26,9 +27,23 @@ impl Selection {
     /// The first pattern that is not a regular expression.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, SelectionError> {
         Ok(Self {
+            patterns: include.to_vec(),
             include: set("mirror.topics", include)?,
             exclude: set("mirror.topics_exclude", exclude)?,
         })
+    }
+
+    /// The include patterns, as configured.
+    pub fn include(&self) -> &[String] {
+        &self.patterns
+    }
+
+    /// Whether the include pattern `pattern` matches `topic`.
+    pub fn matches(&self, pattern: &str, topic: &str) -> bool {
+        self.patterns
+            .iter()
+            .zip(0..)
+            .any(|(own, at)| own == pattern && self.include.matches(topic).matched(at))
     }
 
     /// Whether `topic` is mirrored.

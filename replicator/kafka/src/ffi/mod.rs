@@ -5,6 +5,8 @@
 //! - [`writer`]: a transactional producer whose delivery reports come in batches and carry their source offset.
 //! - [`admin`]: calls on offsets by isolation level.
 //! - [`topic_ids`]: what tells a topic from a later one of the same name.
+//! - [`describe`]: descriptions with what the principal may do, and ACLs.
+//! - [`certificates`]: what a server shows in a TLS handshake.
 //! - [`names`]: the property names that librdkafka knows.
 //!
 //! Invariants, each kept by a type:
@@ -18,6 +20,8 @@
 
 mod acks;
 pub mod admin;
+pub mod certificates;
+pub mod describe;
 pub mod names;
 pub mod reader;
 mod topic;

@@ -1,0 +1,188 @@
+//! The flow's own record, and flows the other way round.
+
+use std::collections::BTreeSet;
+
+use understudy_domain::permissions::End;
+use understudy_domain::{FlowName, FlowRecord, FlowState, Position, StateTopics, TopicPartition};
+
+use crate::check::Limits;
+use crate::check::facts::Facts;
+use crate::check::finding::{Finding, Findings};
+use crate::check::wanted::Wanted;
+use crate::config::Flow;
+use crate::flow_record;
+
+/// Judges what earlier runs left.
+pub fn judge(
+    flow: &Flow,
+    source: &Facts,
+    target: &Facts,
+    wanted: &Wanted,
+    limits: Limits,
+    findings: &mut Findings,
+) {
+    findings.add(own(flow, source, target));
+    findings.extend(reverse(flow, source, target, wanted, limits));
+}
+
+fn own(flow: &Flow, source: &Facts, target: &Facts) -> Finding {
+    let what = format!("flow {}", flow.name);
+    match target.topics.get(&flow.state.flow()) {
+        Some(Ok(_)) => {}
+        Some(Err(rdkafka::error::RDKafkaErrorCode::UnknownTopicOrPartition)) => {
+            return Finding::ok(End::Target, &what, "it has not run yet");
+        }
+        Some(Err(_)) | None => {
+            return Finding::unknown(End::Target, &what, "its record may not be read");
+        }
+    }
+    let record = match flow_record::read(&target.cluster, flow) {
+        Ok(Some(record)) => record,
+        Ok(None) => return Finding::ok(End::Target, &what, "it has not run yet"),
+        Err(error) if error.may_heal() => {
+            return Finding::unknown(End::Target, &what, error.to_string());
+        }
+        Err(error) => {
+            return Finding::fails(
+                End::Target,
+                &what,
+                error.to_string(),
+                "use an Understudy that knows it",
+            );
+        }
+    };
+    let ids = [
+        ("source", &source.id, &record.source_cluster_id),
+        ("target", &target.id, &record.target_cluster_id),
+    ];
+    for (end, found, stored) in ids {
+        if found.as_ref().is_some_and(|found| found != stored) {
+            return Finding::fails(
+                End::Target,
+                &what,
+                format!("it was made for the {end} cluster {stored}, this one is another"),
+                "use another flow name for another cluster",
+            );
+        }
+    }
+    if record.slots != flow.slots {
+        return Finding::fails(
+            End::Target,
+            &what,
+            format!(
+                "it has {} slots, the configuration says {}",
+                record.slots, flow.slots
+            ),
+            &format!("set mirror.slots = {}", record.slots),
+        );
+    }
+    let found = format!(
+        "{}, epoch {}, generation {}, {} slots",
+        record.state.name(),
+        record.epoch,
+        record.generation,
+        record.slots
+    );
+    match record.state {
+        FlowState::Running => Finding::ok(End::Target, &what, found),
+        FlowState::Paused => Finding::fails(
+            End::Target,
+            &what,
+            found,
+            "resume it; its workers may not write",
+        ),
+        FlowState::Sealed => Finding::fails(
+            End::Target,
+            &what,
+            found,
+            "a recovery has taken its cut and its workers may not write; fail back, or use another flow name",
+        ),
+    }
+}
+
+/// Flows from the target to the source that would read what this one writes.
+fn reverse(
+    flow: &Flow,
+    source: &Facts,
+    target: &Facts,
+    wanted: &Wanted,
+    limits: Limits,
+) -> Vec<Finding> {
+    let Ok(topics) = source.cluster.topics(limits.call()) else {
+        return vec![Finding::unknown(
+            End::Source,
+            "flows the other way",
+            "the source did not list its topics in time",
+        )];
+    };
+    let copies: BTreeSet<String> = wanted.copies().into_iter().collect();
+    let flows = topics.iter().filter_map(|topic| {
+        let name = topic
+            .name
+            .strip_prefix("understudy.")?
+            .strip_suffix(".flow")?;
+        FlowName::new(name).ok()
+    });
+    let mut findings = Vec::new();
+    for name in flows.take_while(|_| !limits.is_over()) {
+        let what = format!("flow {name} the other way");
+        match overlap(&name, source, target, &copies, limits) {
+            Ok(Some(topics)) if !topics.is_empty() => findings.push(Finding::fails(
+                End::Source,
+                &what,
+                format!(
+                    "it is running and mirrors {} back: {} to {} with both flows going, each record would go round for ever",
+                    topics.join(", "),
+                    flow.target.alias,
+                    flow.source.alias
+                ),
+                "seal or stop that flow first, exclude those topics, or use mirror.policy = \"prefixed\" on both",
+            )),
+            Ok(_) => {}
+            Err(reason) => findings.push(Finding::unknown(End::Source, &what, reason)),
+        }
+    }
+    findings
+}
+
+/// The copies of ours that the running flow `name` reads, if it goes the other way.
+fn overlap(
+    name: &FlowName,
+    source: &Facts,
+    target: &Facts,
+    copies: &BTreeSet<String>,
+    limits: Limits,
+) -> Result<Option<Vec<String>>, String> {
+    let state = StateTopics::new(name.clone());
+    let mut value = None;
+    let place = TopicPartition::new(state.flow(), 0);
+    source
+        .cluster
+        .read_to_end(&place, 0, limits.call(), |(key, found, _)| {
+            if key == FlowRecord::key(name) {
+                value = found;
+            }
+        })
+        .map_err(|fault| format!("its record cannot be read: {fault}"))?;
+    let Some(value) = value else { return Ok(None) };
+    let record = FlowRecord::decode(&value).map_err(|error| error.to_string())?;
+    let opposite = target.id.as_ref() == Some(&record.source_cluster_id)
+        && source.id.as_ref() == Some(&record.target_cluster_id);
+    if !opposite || record.state != FlowState::Running {
+        return Ok(None);
+    }
+    let mut read = BTreeSet::new();
+    for slot in 0..record.slots.get() {
+        let partition = i32::try_from(slot).unwrap_or(i32::MAX);
+        let place = TopicPartition::new(state.positions(), partition);
+        source
+            .cluster
+            .read_to_end(&place, 0, limits.call(), |(key, _, _)| {
+                if let Ok(partition) = Position::decode_key(&key) {
+                    read.insert(partition.topic.to_string());
+                }
+            })
+            .map_err(|fault| format!("its positions cannot be read: {fault}"))?;
+    }
+    Ok(Some(read.intersection(copies).cloned().collect()))
+}
