@@ -22,9 +22,6 @@ use crate::watch::Watch;
 const BATCH: usize = 2_000;
 
 /// How many events of the client are served at a time.
-const EVENTS: usize = 8;
-
-/// How often events are served at most before topic ids are told.
 const EVENTS_MAX: usize = 10_000;
 
 /// The number a reader gave a partition when it started reading it; never used again for another one.
@@ -180,31 +177,29 @@ impl Reader {
 
     /// Serves log and error events of the client.
     pub fn serve(&self) {
+        let native = self.client.client().native_ptr();
+        // SAFETY: the client is live; the reference got here is given back below.
+        let queue = unsafe { rdsys::rd_kafka_queue_get_main(native) };
         // Without a group the client's own queue carries no records; errors reach `Watch` before they come back here.
-        // A poll also ends after a log line, so a few are needed to reach what lies behind it.
-        for _ in 0..EVENTS {
+        // A poll also ends after a log line, so the queue's length says whether anything is left.
+        for _ in 0..EVENTS_MAX {
+            // SAFETY: the queue is live.
+            if unsafe { rdsys::rd_kafka_queue_length(queue) } == 0 {
+                break;
+            }
             if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
                 tracing::trace!(%error, "client event");
             }
         }
+        // SAFETY: got above, given back once.
+        unsafe { rdsys::rd_kafka_queue_destroy(queue) };
     }
 
     /// The id of the topic whose records have been fetched so far under this name, where the cluster tells ids.
     ///
     /// Serves the client's events first: the one that tells of another id lies before any record of that topic.
     pub fn topic_ids<'a>(&self, topics: impl IntoIterator<Item = &'a str>) -> Vec<Option<String>> {
-        let native = self.client.client().native_ptr();
-        // SAFETY: the client is live; the reference got here is given back below.
-        let queue = unsafe { rdsys::rd_kafka_queue_get_main(native) };
-        for _ in 0..EVENTS_MAX {
-            // SAFETY: the queue is live.
-            if unsafe { rdsys::rd_kafka_queue_length(queue) } == 0 {
-                break;
-            }
-            self.serve();
-        }
-        // SAFETY: got above, given back once.
-        unsafe { rdsys::rd_kafka_queue_destroy(queue) };
+        self.serve();
         let watch = self.client.client().context();
         topics
             .into_iter()
