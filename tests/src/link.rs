@@ -12,6 +12,7 @@ mod pipe;
 mod route;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     changed: Condvar,
     /// When the line is next free, one for each direction; written by the readers of that direction.
     line_free: [Mutex<Option<Instant>>; 2],
+    /// What came from the brokers; added to by the readers of that direction.
+    outward_bytes: AtomicU64,
 }
 
 impl Shared {
@@ -97,6 +100,14 @@ impl Shared {
         free
     }
 
+    /// Counts what passes.
+    pub(crate) fn count(&self, direction: usize, bytes: usize) {
+        if direction == 1 {
+            self.outward_bytes
+                .fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -134,6 +145,7 @@ impl Link {
             settings: Mutex::new(settings),
             changed: Condvar::new(),
             line_free: Default::default(),
+            outward_bytes: AtomicU64::new(0),
         };
         Self {
             shared: Arc::new(shared),
@@ -194,6 +206,11 @@ impl Link {
     /// The limit of each direction in bytes a second, if there is one.
     pub fn rate(&self) -> Option<u64> {
         self.shared.settings().rate
+    }
+
+    /// How many bytes the brokers have sent over this link since it began.
+    pub fn bytes_from_brokers(&self) -> u64 {
+        self.shared.outward_bytes.load(Ordering::Relaxed)
     }
 
     /// Returns once every route has followed.

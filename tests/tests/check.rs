@@ -135,7 +135,7 @@ fn what_does_not_fit_is_named_and_nothing_is_changed() -> Outcome {
     assert_eq!(report.code, 1, "{}", report.json);
     for (standing, end, words) in [
         ("warning", "source", "\"absent\" selects none"),
-        ("fails", "target", "--topic fit-narrow --partitions 4"),
+        ("warning", "target", "a worker raises it"),
         ("fails", "target", "max.message.bytes is 2000000"),
         ("fails", "target", "LogAppendTime"),
         ("warning", "target", "cleanup.policy is compact"),

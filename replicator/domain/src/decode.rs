@@ -21,6 +21,18 @@ pub enum Format {
     GapKey,
     /// A gap.
     Gap,
+    /// The key of one of MirrorMaker 2's heartbeats.
+    HeartbeatKey,
+    /// One of MirrorMaker 2's heartbeats.
+    Heartbeat,
+    /// The key of one of MirrorMaker 2's checkpoints.
+    CheckpointKey,
+    /// One of MirrorMaker 2's checkpoints.
+    Checkpoint,
+    /// The key of one of MirrorMaker 2's offset syncs.
+    OffsetSyncKey,
+    /// One of MirrorMaker 2's offset syncs.
+    OffsetSync,
 }
 
 impl fmt::Display for Format {
@@ -34,6 +46,12 @@ impl fmt::Display for Format {
             Self::Flow => "flow record",
             Self::GapKey => "gap key",
             Self::Gap => "gap",
+            Self::HeartbeatKey => "heartbeat key",
+            Self::Heartbeat => "heartbeat",
+            Self::CheckpointKey => "checkpoint key",
+            Self::Checkpoint => "checkpoint",
+            Self::OffsetSyncKey => "offset-sync key",
+            Self::OffsetSync => "offset sync",
         })
     }
 }

@@ -10,10 +10,12 @@
 //!   and the names in [`StateTopics`]. `docs/formats.md` describes them for people.
 //! - Permissions: [`permissions::needs`], how they are granted ([`grants`]), what ACLs say ([`acl`]).
 //! - Clusters seen from outside: [`ApiVersions`], [`not_after`].
+//! - MirrorMaker 2's own records: [`mm2`].
 
 pub mod acl;
 mod certificate;
 mod decode;
+mod directory;
 mod features;
 mod flow;
 mod flow_name;
@@ -23,6 +25,8 @@ mod json;
 mod map_key;
 mod map_reader;
 mod map_record;
+mod map_search;
+pub mod mm2;
 mod offset_map;
 mod offsets;
 mod open_chunk;
@@ -38,6 +42,7 @@ mod varint;
 
 pub use certificate::{NotACertificate, not_after};
 pub use decode::{DecodeError, Format};
+pub use directory::{ChunkStart, PAGE_CHUNKS, Page};
 pub use features::{ApiVersions, Metadata};
 pub use flow::{FlowRecord, FlowState};
 pub use flow_name::{FlowName, FlowNameError};
@@ -47,6 +52,7 @@ pub use gap::{
 pub use map_key::MapKey;
 pub use map_reader::{FoldError, MapReader};
 pub use map_record::MapRecord;
+pub use map_search::{MapSearch, Step};
 pub use offset_map::{OffsetMap, Origin, Replicated};
 pub use offsets::{SourceOffset, TargetOffset};
 pub use open_chunk::{CHUNK_RUNS, DELTA_RING, OpenChunk, Pending, StalePlan};

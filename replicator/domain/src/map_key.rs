@@ -21,28 +21,39 @@ pub enum MapKey {
         /// The place in the ring.
         delta: u32,
     },
+    /// A page of the directory of chunks; written again whenever a chunk is sealed.
+    Directory {
+        /// The partition it maps.
+        partition: TopicPartition,
+        /// The page's number.
+        page: u64,
+    },
 }
 
 impl MapKey {
     /// The partition that the record maps.
     pub const fn partition(&self) -> &TopicPartition {
         match self {
-            Self::Chunk { partition, .. } | Self::Delta { partition, .. } => partition,
+            Self::Chunk { partition, .. }
+            | Self::Delta { partition, .. }
+            | Self::Directory { partition, .. } => partition,
         }
     }
 
     /// The key's canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
         let TopicPartition { topic, partition } = self.partition();
-        let (chunk, delta) = match self {
-            Self::Chunk { chunk, .. } => (Some(*chunk), None),
-            Self::Delta { delta, .. } => (None, Some(*delta)),
+        let (chunk, delta, directory) = match self {
+            Self::Chunk { chunk, .. } => (Some(*chunk), None, None),
+            Self::Delta { delta, .. } => (None, Some(*delta), None),
+            Self::Directory { page, .. } => (None, None, Some(*page)),
         };
         json::encode(&Written {
             topic,
             partition: *partition,
             chunk,
             delta,
+            directory,
         })
     }
 
@@ -53,14 +64,16 @@ impl MapKey {
             partition,
             chunk,
             delta,
+            directory,
         } = json::decode(Format::MapKey, bytes)?;
         let partition = TopicPartition::checked(Format::MapKey, topic, partition)?;
-        match (chunk, delta) {
-            (Some(chunk), None) => Ok(Self::Chunk { partition, chunk }),
-            (None, Some(delta)) => Ok(Self::Delta { partition, delta }),
-            (Some(_), Some(_)) | (None, None) => Err(DecodeError::malformed(
+        match (chunk, delta, directory) {
+            (Some(chunk), None, None) => Ok(Self::Chunk { partition, chunk }),
+            (None, Some(delta), None) => Ok(Self::Delta { partition, delta }),
+            (None, None, Some(page)) => Ok(Self::Directory { partition, page }),
+            _ => Err(DecodeError::malformed(
                 Format::MapKey,
-                "it must name either a chunk or a delta",
+                "it must name either a chunk, a delta or a page of the directory",
             )),
         }
     }
@@ -74,6 +87,8 @@ struct Written<'a> {
     chunk: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     delta: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -82,4 +97,5 @@ struct Read {
     partition: i32,
     chunk: Option<u64>,
     delta: Option<u32>,
+    directory: Option<u64>,
 }

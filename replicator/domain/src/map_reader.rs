@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{MapRecord, OffsetMap, OpenChunk, Origin, Position, Run, RunError};
+use crate::{MapRecord, OffsetMap, OpenChunk, Origin, Page, Position, Run, RunError};
 
 /// Collects the offset-map records of one partition, in log order.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct MapReader {
     delta_chunk: u64,
     /// Its deltas by sequence number.
     deltas: BTreeMap<u32, Vec<Run>>,
+    /// The newest page of the directory.
+    directory: Page,
 }
 
 /// Why records do not make up the map that a position speaks of.
@@ -78,6 +80,11 @@ impl MapReader {
                     self.deltas.insert(delta, runs);
                 }
             }
+            MapRecord::Directory(page) => {
+                if page.page >= self.directory.page {
+                    self.directory = page;
+                }
+            }
         }
     }
 
@@ -115,7 +122,17 @@ impl MapReader {
             });
         }
         let floor = (position.source_offset, position.target_offset);
-        Ok(OpenChunk::resumed(open, next, runs.runs().to_vec(), floor))
+        let directory = Some(self.directory.clone())
+            .filter(|page| page.next_chunk() == open)
+            .unwrap_or_default();
+        Ok(OpenChunk::resumed(
+            open,
+            next,
+            runs.runs().to_vec(),
+            floor,
+            directory,
+            position.map.from,
+        ))
     }
 
     /// The whole map. Needs the log from its beginning, read after the position.
@@ -146,6 +163,26 @@ impl MapReader {
         }
         map.extend(open.runs())?;
         Ok(map)
+    }
+
+    /// The sealed chunks read, oldest first.
+    pub(crate) fn sealed(&self) -> impl DoubleEndedIterator<Item = (u64, &[Run])> {
+        self.sealed
+            .iter()
+            .map(|(chunk, runs)| (*chunk, runs.as_slice()))
+    }
+
+    /// The newest page of the directory read.
+    pub(crate) const fn directory(&self) -> &Page {
+        &self.directory
+    }
+
+    /// Every run read of the chunks from `first` on, whether or not others are missing between them.
+    pub(crate) fn known_runs(&self, first: u64) -> impl Iterator<Item = &Run> {
+        let deltas = (self.delta_chunk >= first).then_some(&self.deltas);
+        let deltas = deltas.into_iter().flat_map(BTreeMap::values);
+        let sealed = self.sealed.range(first..).map(|(_, runs)| runs);
+        sealed.chain(deltas).flatten()
     }
 
     /// The newest chunk that position or log know of.

@@ -3,18 +3,21 @@
 //! ```text
 //! version kind chunk [delta] count | source target length | gap gap length | …
 //! 1 byte  byte varint varint varint   absolute varints       from the run before
+//!
+//! version kind page kept older-count entries first count entries           a page of the directory
 //! ```
 
 use crate::json::check_version;
 use crate::varint::{self, Reader};
 use crate::{
-    DELTA_RING, DecodeError, Format, MapKey, Run, SourceOffset, TargetOffset, TopicPartition,
+    DELTA_RING, DecodeError, Format, MapKey, Page, Run, SourceOffset, TargetOffset, TopicPartition,
 };
 
 /// The newest version of the value that this code reads and the one it writes.
 const VERSION: u8 = 1;
 const KIND_CHUNK: u8 = 0;
 const KIND_DELTA: u8 = 1;
+const KIND_DIRECTORY: u8 = 2;
 /// A run is three varints, each at least a byte.
 const RUN_BYTES_MIN: usize = 3;
 
@@ -37,20 +40,16 @@ pub enum MapRecord {
         /// The runs of that commit.
         runs: Vec<Run>,
     },
+    /// Where sealed chunks begin.
+    Directory(Page),
 }
 
 impl MapRecord {
-    /// The chunk that the record belongs to.
-    pub const fn chunk(&self) -> u64 {
-        match self {
-            Self::Chunk { chunk, .. } | Self::Delta { chunk, .. } => *chunk,
-        }
-    }
-
-    /// The runs it carries.
+    /// The runs it carries; a page of the directory carries none.
     pub fn runs(&self) -> &[Run] {
         match self {
             Self::Chunk { runs, .. } | Self::Delta { runs, .. } => runs,
+            Self::Directory(_) => &[],
         }
     }
 
@@ -65,6 +64,10 @@ impl MapRecord {
             Self::Delta { delta, .. } => MapKey::Delta {
                 partition,
                 delta: delta % DELTA_RING,
+            },
+            Self::Directory(page) => MapKey::Directory {
+                partition,
+                page: page.page,
             },
         }
     }
@@ -81,6 +84,11 @@ impl MapRecord {
                 bytes.push(KIND_DELTA);
                 varint::put(&mut bytes, *chunk);
                 varint::put(&mut bytes, u64::from(*delta));
+            }
+            Self::Directory(page) => {
+                bytes.push(KIND_DIRECTORY);
+                page.put(&mut bytes);
+                return bytes;
             }
         }
         put_runs(&mut bytes, self.runs());
@@ -106,7 +114,8 @@ impl MapRecord {
                 delta: read_delta(&mut reader)?,
                 runs: read_runs(&mut reader)?,
             },
-            _ => return Err(reader.malformed("its kind is neither chunk nor delta")),
+            KIND_DIRECTORY => Self::Directory(Page::read(&mut reader)?),
+            _ => return Err(reader.malformed("its kind is none of chunk, delta and directory")),
         };
         reader.finish()?;
         Ok(record)

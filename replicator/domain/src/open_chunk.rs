@@ -2,14 +2,18 @@
 //!
 //! Each commit adds a small delta record; when the chunk is full it is written
 //! once more, whole, and the next one opens. Deltas reuse a ring of keys, so
-//! compaction removes old ones without tombstones.
+//! compaction removes old ones without tombstones. With each sealed chunk the
+//! directory is written, which says where chunks begin.
 //!
 //! A write counts once its transaction has committed: [`OpenChunk::plan`] says
 //! what to write and changes nothing, [`OpenChunk::commit`] makes it so. To
 //! abort, drop the plan.
 
 use crate::run::{End, append, check_all_follow, end_of};
-use crate::{MapCursor, MapRecord, Position, Run, RunError};
+use crate::{
+    ChunkStart, MapCursor, MapKey, MapRecord, PAGE_CHUNKS, Page, Position, Run, RunError,
+    TopicPartition,
+};
 
 /// How many deltas a chunk may have; the size of the ring of keys.
 pub const DELTA_RING: u32 = 1024;
@@ -25,6 +29,10 @@ pub struct OpenChunk {
     runs: Vec<Run>,
     /// What the first run of the chunk must not lie before, as far as known.
     floor: Option<End>,
+    /// Where the chunks before this one begin; its newest page.
+    directory: Page,
+    /// Where that page was last written, or a little before.
+    directory_at: i64,
 }
 
 /// What to write for one commit, not yet part of the chunk.
@@ -34,6 +42,8 @@ pub struct Pending {
     planned_on: (u64, u32),
     writes: Vec<MapRecord>,
     next: (u64, u32),
+    moves_from: bool,
+    at: i64,
 }
 
 /// A plan was made on an earlier state of the chunk.
@@ -67,25 +77,112 @@ impl OpenChunk {
     }
 
     /// A chunk as the log holds it.
-    pub(crate) const fn resumed(chunk: u64, deltas: u32, runs: Vec<Run>, floor: End) -> Self {
+    pub(crate) const fn resumed(
+        chunk: u64,
+        deltas: u32,
+        runs: Vec<Run>,
+        floor: End,
+        directory: Page,
+        directory_at: i64,
+    ) -> Self {
         Self {
             chunk,
             deltas,
             runs,
             floor: Some(floor),
+            directory,
+            directory_at,
         }
     }
 
     /// Says which records to write for these runs. Without runs there are none.
-    pub fn plan(&self, runs: Vec<Run>) -> Result<Pending, RunError> {
+    ///
+    /// `at` is an offset in the slot's partition of the offset-map topic at or before which none of these writes will
+    /// stand; the closer, the less a reader has to look through.
+    pub fn plan(&self, runs: Vec<Run>, at: i64) -> Result<Pending, RunError> {
         check_all_follow(self.end(), &runs)?;
-        let writes = self.writes(runs);
-        let next = writes.iter().fold(self.cursor(), after);
-        Ok(Pending {
+        Ok(self.pending(self.writes(runs), at))
+    }
+
+    /// Says which records to write so that `from` of the cursor may move to `at`: the open chunk sealed early, or just
+    /// the directory. For a partition that copies little while its neighbours copy much; otherwise a reader would
+    /// have to look through all that they wrote.
+    pub fn renew(&self, at: i64) -> Pending {
+        let writes = match self.runs.is_empty() {
+            false => sealed(self.chunk, &self.runs),
+            true => Vec::new(),
+        };
+        let mut pending = self.pending(writes, at);
+        if pending.writes.is_empty() && !self.directory.is_empty() {
+            pending
+                .writes
+                .push(MapRecord::Directory(self.directory.clone()));
+        }
+        pending.moves_from = true;
+        pending
+    }
+
+    /// Says what to write so that the chunks before `until` are forgotten, as [`Page::forgettable`] allows: the
+    /// directory, and which keys of `partition` to tombstone in the same transaction, in this order.
+    pub fn forget(
+        &self,
+        partition: &TopicPartition,
+        until: u64,
+        at: i64,
+    ) -> (Pending, Vec<MapKey>) {
+        let before = self.directory.kept;
+        let mut directory = self.directory.clone();
+        directory.forget(until);
+        let kept = directory.kept;
+        let chunks = (before..kept).map(|chunk| MapKey::Chunk {
+            partition: partition.clone(),
+            chunk,
+        });
+        let pages = before / PAGE_CHUNKS..kept / PAGE_CHUNKS;
+        let pages = pages.map(|page| MapKey::Directory {
+            partition: partition.clone(),
+            page,
+        });
+        let tombstones = chunks.chain(pages).collect();
+        let mut pending = self.pending(Vec::new(), at);
+        pending.writes.push(MapRecord::Directory(directory));
+        (pending, tombstones)
+    }
+
+    /// Adds the pages of the directory that list what is sealed.
+    fn pending(&self, chunks: Vec<MapRecord>, at: i64) -> Pending {
+        let next = chunks.iter().fold(self.cursor(), after);
+        let (mut directory, mut last_at) = (self.directory.clone(), self.directory_at);
+        let (mut writes, mut changed) = (Vec::new(), false);
+        for record in chunks {
+            let MapRecord::Chunk { chunk, runs } = &record else {
+                writes.push(record);
+                continue;
+            };
+            let Some(first) = runs.first() else { continue };
+            let start = ChunkStart {
+                source: first.source,
+                target: first.target,
+                at,
+            };
+            let full = directory.list(*chunk, start, last_at);
+            // A full page that this plan did not touch stands where it was written before.
+            if let Some(full) = full.filter(|_| changed) {
+                writes.push(MapRecord::Directory(full));
+            }
+            writes.push(record);
+            (changed, last_at) = (true, at);
+        }
+        if changed {
+            writes.push(MapRecord::Directory(directory));
+        }
+        Pending {
             planned_on: self.cursor(),
             writes,
             next,
-        })
+            moves_from: changed,
+            at,
+        }
     }
 
     /// Makes a plan part of the chunk, once its transaction has committed.
@@ -100,8 +197,8 @@ impl OpenChunk {
                 delta,
             });
         }
-        for write in pending.writes {
-            self.apply(&write);
+        for write in &pending.writes {
+            self.apply(write, pending.at);
         }
         Ok(())
     }
@@ -119,6 +216,11 @@ impl OpenChunk {
     /// The runs of the open chunk.
     pub fn runs(&self) -> &[Run] {
         &self.runs
+    }
+
+    /// The newest page of the directory of sealed chunks.
+    pub const fn directory(&self) -> &Page {
+        &self.directory
     }
 
     const fn cursor(&self) -> (u64, u32) {
@@ -150,7 +252,7 @@ impl OpenChunk {
         sealed(self.chunk, &all)
     }
 
-    fn apply(&mut self, write: &MapRecord) {
+    fn apply(&mut self, write: &MapRecord, at: i64) {
         match write {
             MapRecord::Chunk { runs, .. } => {
                 self.floor = end_of(runs).or(self.floor);
@@ -160,6 +262,10 @@ impl OpenChunk {
                 for run in runs {
                     append(&mut self.runs, *run);
                 }
+            }
+            MapRecord::Directory(page) => {
+                self.directory = page.clone();
+                self.directory_at = at;
             }
         }
         (self.chunk, self.deltas) = after(self.cursor(), write);
@@ -172,10 +278,10 @@ impl Pending {
         &self.writes
     }
 
-    /// True if a chunk is sealed by this plan: deltas written before it are
-    /// no longer needed, so `from` may move to where these writes begin.
-    pub const fn seals(&self) -> bool {
-        self.next.0 != self.planned_on.0
+    /// True if nothing written before is needed to go on, so that `from` may
+    /// move to where these writes begin: a chunk is sealed, or all was renewed.
+    pub const fn moves_from(&self) -> bool {
+        self.moves_from
     }
 
     /// The cursor to store in the position of the same transaction, after `before`.
@@ -215,5 +321,6 @@ fn after((chunk, delta): (u64, u32), write: &MapRecord) -> (u64, u32) {
     match write {
         MapRecord::Chunk { .. } => (chunk.saturating_add(1), 0),
         MapRecord::Delta { .. } => (chunk, delta.saturating_add(1)),
+        MapRecord::Directory(_) => (chunk, delta),
     }
 }

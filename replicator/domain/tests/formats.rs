@@ -275,7 +275,10 @@ fn an_offset_map_record_that_is_wrong_is_refused() {
 
     let malformed: [(&[u8], &str); 8] = [
         (&[0, 0, 0, 0], "version 0 does not exist"),
-        (&[1, 2, 0, 0], "its kind is neither chunk nor delta"),
+        (
+            &[1, 3, 0, 0],
+            "its kind is none of chunk, delta and directory",
+        ),
         (&[1, 0, 0, 0, 0], "bytes follow its end"),
         (&[1, 0, 0, 1, 0, 0, 0], "a run is empty"),
         (

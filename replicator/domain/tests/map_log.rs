@@ -5,8 +5,9 @@ use std::error::Error;
 
 use proptest::prelude::*;
 use understudy_domain::{
-    CHUNK_RUNS, DELTA_RING, FoldError, MapCursor, MapKey, MapReader, MapRecord, OffsetMap,
-    OpenChunk, Origin, Position, Run, SourceOffset, TargetOffset, TopicPartition,
+    CHUNK_RUNS, DELTA_RING, FoldError, MapCursor, MapKey, MapReader, MapRecord, MapSearch,
+    OffsetMap, OpenChunk, Origin, PAGE_CHUNKS, Page, Pending, Position, Replicated, Run,
+    SourceOffset, Step, TargetOffset, TopicPartition, Translation,
 };
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -72,13 +73,26 @@ impl Log {
         });
     }
 
+    /// The first record at or after `at`, and close to it, with this key.
+    fn find(&self, at: i64, key: &MapKey) -> Result<Option<MapRecord>, Box<dyn Error>> {
+        let key = key.encode();
+        let near = self
+            .records
+            .iter()
+            .filter(|record| (at..at + 100).contains(&record.0));
+        let value = near
+            .filter(|record| record.1 == key)
+            .find_map(|record| record.2.as_ref());
+        Ok(value.map(|value| MapRecord::decode(value)).transpose()?)
+    }
+
     fn read(&self, from: i64) -> Result<MapReader, Box<dyn Error>> {
         let mut reader = MapReader::new();
         for (_, key, value) in self.records.iter().filter(|record| record.0 >= from) {
             match (MapKey::decode(key)?, value) {
                 (_, Some(value)) => reader.read(MapRecord::decode(value)?),
                 (MapKey::Chunk { chunk, .. }, None) => reader.forget(chunk),
-                (MapKey::Delta { .. }, None) => {}
+                (MapKey::Delta { .. } | MapKey::Directory { .. }, None) => {}
             }
         }
         Ok(reader)
@@ -140,22 +154,11 @@ impl Writer {
 
     fn run(&mut self, transaction: Transaction) -> TestResult {
         let runs = self.runs(transaction);
-        let pending = self.open.plan(runs.clone())?;
+        let pending = self.open.plan(runs.clone(), self.log.next)?;
         if !transaction.commits {
             return Ok(());
         }
-        let from = if pending.seals() {
-            self.log.next
-        } else {
-            self.position.map.from
-        };
-        for write in pending.writes() {
-            assert!(write.runs().len() <= CHUNK_RUNS, "a record is too large");
-            self.log
-                .append(&write.key(&self.partition), Some(write.encode()));
-        }
-        self.position.map = pending.cursor(self.position.map, from);
-        self.open.commit(pending)?;
+        self.write(pending)?;
         self.map.extend(&runs)?;
         if let Some(last) = runs.last() {
             self.position.source_offset = last.source_end();
@@ -164,6 +167,88 @@ impl Writer {
         self.position.records = self.map.copied();
         Ok(())
     }
+
+    fn write(&mut self, pending: Pending) -> TestResult {
+        let from = if pending.moves_from() {
+            self.log.next
+        } else {
+            self.position.map.from
+        };
+        // What an aborted transaction left, and a neighbour's records, come between.
+        self.log.next += 3;
+        for write in pending.writes() {
+            assert!(write.runs().len() <= CHUNK_RUNS, "a record is too large");
+            self.log
+                .append(&write.key(&self.partition), Some(write.encode()));
+        }
+        self.position.map = pending.cursor(self.position.map, from);
+        Ok(self.open.commit(pending)?)
+    }
+
+    /// What neighbours wrote made it far to the beginning of the open chunk.
+    fn renew(&mut self) -> TestResult {
+        self.log.next += 1000;
+        self.write(self.open.renew(self.log.next))
+    }
+
+    /// What a tool knows after its first look.
+    fn search(&self, position: &Position) -> Result<MapSearch, Box<dyn Error>> {
+        let reader = self.log.read(position.map.from)?;
+        Ok(MapSearch::new(position.clone(), &reader))
+    }
+
+    /// Asks until there is an answer; counts the records that had to be read for it.
+    fn ask<O>(
+        &self,
+        search: &mut MapSearch,
+        question: impl Fn(&MapSearch) -> Step<O>,
+    ) -> Result<(Translation<O>, Reads), Box<dyn Error>> {
+        let mut reads = Reads::default();
+        let partition = self.partition.clone();
+        for _ in 0..5 {
+            match question(search) {
+                Step::Known(answer) => return Ok((answer, reads)),
+                Step::Chunk { chunk, at } => {
+                    reads.records += 1;
+                    let found = self.log.find(
+                        at,
+                        &MapKey::Chunk {
+                            partition: partition.clone(),
+                            chunk,
+                        },
+                    )?;
+                    search.chunk_read(chunk, found.map(|record| record.runs().to_vec()));
+                }
+                Step::Page { page, at } => {
+                    reads.records += 1;
+                    let found = self.log.find(
+                        at,
+                        &MapKey::Directory {
+                            partition: partition.clone(),
+                            page,
+                        },
+                    )?;
+                    let page_found = match found {
+                        Some(MapRecord::Directory(page)) => Some(page),
+                        _ => None,
+                    };
+                    search.page_read(page, page_found);
+                }
+                Step::Everything => {
+                    reads.everything = true;
+                    *search = MapSearch::whole(self.position.clone(), &self.log.read(0)?);
+                }
+            }
+        }
+        Err("it asks and asks".into())
+    }
+}
+
+/// What an answer cost beyond the first look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Reads {
+    records: u32,
+    everything: bool,
 }
 
 fn fail(error: impl ToString) -> TestCaseError {
@@ -248,6 +333,104 @@ proptest! {
         writer.log.compact(writer.log.next, &[true, false]);
         let whole = writer.log.read(0).map_err(fail)?;
         prop_assert_eq!(&whole.offset_map(&writer.position)?, &writer.map);
+        let replicated = Replicated {
+            source: writer.position.source_offset,
+            target_end: writer.position.target_offset,
+        };
+        let mut search = writer.search(&writer.position).map_err(fail)?;
+        for place in 0..20 {
+            let source = SourceOffset::new((replicated.source.get() + 3) * place / 19);
+            let (answer, reads) = writer.ask(&mut search, |search| search.forward(source)).map_err(fail)?;
+            prop_assert_eq!(answer, writer.map.forward(source, replicated));
+            prop_assert!(!reads.everything, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_search_answers_as_the_whole_map_does(
+        transactions in transactions(),
+        renew_every in 1..400_usize,
+        dirty_percent in 0..=100_i64,
+        older_percent in 0..=100_usize,
+        places in prop::collection::vec(0..=1000_i64, 1..30),
+    ) {
+        let mut writer = Writer::new();
+        let older_at = transactions.len() * older_percent / 100;
+        let mut older = writer.position.clone();
+        for (number, transaction) in transactions.iter().enumerate() {
+            if number == older_at {
+                older = writer.position.clone();
+            }
+            writer.run(*transaction).map_err(fail)?;
+            if number % renew_every == 0 {
+                writer.renew().map_err(fail)?;
+            }
+        }
+        writer.log.compact(writer.log.next * dirty_percent / 100, &[false]);
+        for position in [&writer.position, &older] {
+            let replicated = Replicated {
+                source: position.source_offset,
+                target_end: position.target_offset,
+            };
+            let mut search = writer.search(position).map_err(fail)?;
+            for place in &places {
+                let source = SourceOffset::new((writer.position.source_offset.get() + 3) * place / 1000);
+                let (answer, reads) = writer.ask(&mut search, |search| search.forward(source)).map_err(fail)?;
+                prop_assert_eq!(answer, writer.map.forward(source, replicated));
+                prop_assert!(!reads.everything && reads.records <= 2, "{reads:?}");
+                let target = TargetOffset::new((writer.position.target_offset.get() + 3) * place / 1000);
+                let (answer, reads) = writer.ask(&mut search, |search| search.reverse(target)).map_err(fail)?;
+                prop_assert_eq!(answer, writer.map.reverse(target, replicated));
+                prop_assert!(!reads.everything && reads.records <= 2, "{reads:?}");
+            }
+            prop_assert!(!search.has_holes());
+        }
+    }
+
+    #[test]
+    fn what_is_lost_makes_an_answer_earlier_but_never_later(
+        small in 1..40_usize,
+        chunks in 2..30_usize,
+        lost in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..4),
+        places in prop::collection::vec(0..=1000_i64, 1..30),
+    ) {
+        let mut writer = Writer::new();
+        for _ in 0..chunks {
+            for _ in 0..small {
+                writer.run(Transaction { runs: 1, records_per_run: 2, commits: true }).map_err(fail)?;
+            }
+            writer.renew().map_err(fail)?;
+        }
+        writer.run(Transaction { runs: 2, records_per_run: 2, commits: true }).map_err(fail)?;
+        for (index, directory_too) in lost {
+            let partition = writer.partition.clone();
+            if directory_too {
+                writer.log.lose(&MapKey::Directory { partition: partition.clone(), page: 0 });
+            }
+            writer.log.lose(&MapKey::Chunk { partition, chunk: index.index(chunks) as u64 });
+        }
+        let replicated = Replicated {
+            source: writer.position.source_offset,
+            target_end: writer.position.target_offset,
+        };
+        let mut search = writer.search(&writer.position).map_err(fail)?;
+        for place in places {
+            let source = SourceOffset::new((replicated.source.get() + 3) * place / 1000);
+            let exact = writer.map.forward(source, replicated);
+            match writer.ask(&mut search, |search| search.forward(source)).map_err(fail)?.0 {
+                Translation::AtLeast(early) => prop_assert!(Some(early) <= exact.offset()),
+                // Without the oldest chunks nobody can tell that they were not tombstoned.
+                Translation::BeforeHistory => prop_assert!(search.forward(SourceOffset::ZERO) == Step::Known(Translation::BeforeHistory)),
+                answer => prop_assert_eq!(answer, exact),
+            }
+            let target = TargetOffset::new((replicated.target_end.get() + 3) * place / 1000);
+            let exact = writer.map.reverse(target, replicated);
+            match writer.ask(&mut search, |search| search.reverse(target)).map_err(fail)?.0 {
+                Translation::AtLeast(early) => prop_assert!(Some(early) <= exact.offset()),
+                Translation::BeforeHistory => prop_assert!(search.reverse(TargetOffset::ZERO) == Step::Known(Translation::BeforeHistory)),
+                answer => prop_assert_eq!(answer, exact),
+            }
+        }
     }
 
     #[test]
@@ -273,7 +456,185 @@ proptest! {
         position.map = MapCursor { first: 0, chunk, delta, from: 0 };
         let _ = reader.offset_map(&position);
         let _ = reader.open_chunk(&position);
+        for offset in 0..12 {
+            let _ = MapSearch::new(position.clone(), &reader).forward(SourceOffset::new(offset));
+            let _ = MapSearch::whole(position.clone(), &reader).reverse(TargetOffset::new(offset));
+        }
     }
+}
+
+/// As many small chunks as fill some pages of the directory, and the first record of each.
+fn pages(chunks: u64) -> Result<(Writer, Vec<SourceOffset>), Box<dyn Error>> {
+    let (mut writer, mut firsts) = (Writer::new(), Vec::new());
+    for _ in 0..chunks {
+        writer.run(Transaction {
+            runs: 2,
+            records_per_run: 1,
+            commits: true,
+        })?;
+        firsts.extend(writer.open.runs().first().map(|run| run.source));
+        writer.renew()?;
+    }
+    assert_eq!(writer.open.chunk(), chunks);
+    Ok((writer, firsts))
+}
+
+#[test]
+fn any_chunk_is_found_by_two_reads_however_old() -> TestResult {
+    let (mut writer, firsts) = pages(3 * PAGE_CHUNKS + 7)?;
+    writer.log.compact(writer.log.next, &[false]);
+    let replicated = Replicated {
+        source: writer.position.source_offset,
+        target_end: writer.position.target_offset,
+    };
+    for (chunk, expected) in [
+        (0, 2),
+        (PAGE_CHUNKS, 2),
+        (3 * PAGE_CHUNKS - 1, 2),
+        (3 * PAGE_CHUNKS, 1),
+    ] {
+        let source = *firsts.get(usize::try_from(chunk)?).ok_or("no such chunk")?;
+        let mut search = writer.search(&writer.position)?;
+        let (answer, reads) = writer.ask(&mut search, |search| search.forward(source))?;
+        assert_eq!(answer, writer.map.forward(source, replicated));
+        assert_eq!(
+            reads,
+            Reads {
+                records: expected,
+                everything: false
+            },
+            "chunk {chunk}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_directory_begun_late_lists_what_comes_and_reads_all_for_what_was_before() -> TestResult {
+    let (mut writer, _) = pages(20)?;
+    // A version without a directory wrote these chunks.
+    writer.log.lose(&MapKey::Directory {
+        partition: writer.partition.clone(),
+        page: 0,
+    });
+    writer
+        .log
+        .records
+        .retain(|record| !record.1.windows(9).any(|part| part == b"directory"));
+    writer.open = writer.log.read(0)?.open_chunk(&writer.position)?;
+    for _ in 0..5 {
+        writer.run(Transaction {
+            runs: 1,
+            records_per_run: 1,
+            commits: true,
+        })?;
+        writer.renew()?;
+    }
+    let page = writer.open.directory();
+    assert_eq!(
+        (page.first, page.next_chunk(), page.lists_all_from(0)),
+        (20, 25, false)
+    );
+    let replicated = Replicated {
+        source: writer.position.source_offset,
+        target_end: writer.position.target_offset,
+    };
+    for source in (0..replicated.source.get()).map(SourceOffset::new) {
+        let mut search = writer.search(&writer.position)?;
+        let (answer, reads) = writer.ask(&mut search, |search| search.forward(source))?;
+        assert_eq!(answer, writer.map.forward(source, replicated));
+        let listed = page
+            .chunks
+            .first()
+            .is_some_and(|first| first.source <= source);
+        assert_eq!(reads.everything, !listed);
+    }
+    Ok(())
+}
+
+#[test]
+fn only_chunks_below_both_log_starts_may_go() -> TestResult {
+    let (writer, _) = pages(2 * PAGE_CHUNKS + 9)?;
+    let page = writer.open.directory();
+    let zero = (SourceOffset::ZERO, TargetOffset::ZERO);
+    assert_eq!(page.forgettable(zero.0, zero.1, 100), 0..0);
+    let end = (SourceOffset::new(i64::MAX), TargetOffset::new(i64::MAX));
+    assert_eq!(page.forgettable(end.0, zero.1, 100), 0..0);
+    assert_eq!(page.forgettable(zero.0, end.1, 100), 0..0);
+    assert_eq!(page.forgettable(end.0, end.1, 100), 0..100);
+    // The newest one is kept: what comes after it is not in the directory.
+    assert_eq!(
+        page.forgettable(end.0, end.1, u64::MAX),
+        0..2 * PAGE_CHUNKS + 8
+    );
+    let second = page.older.get(1).ok_or("no second page")?;
+    assert_eq!(
+        page.forgettable(second.source, second.target, u64::MAX),
+        0..PAGE_CHUNKS
+    );
+    let third = page.chunks.get(3).ok_or("no such chunk")?;
+    let upto = 2 * PAGE_CHUNKS + 3;
+    assert_eq!(
+        page.forgettable(third.source, third.target, u64::MAX),
+        0..upto
+    );
+    let mut page: Page = page.clone();
+    page.forget(PAGE_CHUNKS + 3);
+    assert_eq!(
+        (page.kept, page.oldest_page(), page.lists_all_from(0)),
+        (PAGE_CHUNKS + 3, 1, true)
+    );
+    assert_eq!(
+        page.forgettable(third.source, third.target, u64::MAX),
+        PAGE_CHUNKS + 3..upto
+    );
+    page.forget(upto);
+    assert!(page.older.is_empty() && page.lists_all_from(0));
+    Ok(())
+}
+
+#[test]
+fn places_in_forgotten_chunks_are_before_history_without_reading() -> TestResult {
+    let (mut writer, firsts) = pages(PAGE_CHUNKS + 9)?;
+    let (pending, tombstones) =
+        writer
+            .open
+            .forget(&writer.partition, PAGE_CHUNKS + 2, writer.log.next);
+    assert_eq!(
+        tombstones.len() as u64,
+        PAGE_CHUNKS + 2 + 1,
+        "the chunks and their full page"
+    );
+    writer.write(pending)?;
+    for key in &tombstones {
+        writer.log.append(key, None);
+    }
+    writer.log.compact(writer.log.next, &[false]);
+    writer.log.records.retain(|record| record.2.is_some());
+    let first_kept = *firsts
+        .get(usize::try_from(PAGE_CHUNKS + 2)?)
+        .ok_or("no such chunk")?;
+    for source in (0..first_kept.get()).map(SourceOffset::new) {
+        let mut search = writer.search(&writer.position)?;
+        let (answer, reads) = writer.ask(&mut search, |search| search.forward(source))?;
+        assert_eq!(
+            (answer, reads),
+            (Translation::BeforeHistory, Reads::default()),
+            "{source}"
+        );
+    }
+    let replicated = Replicated {
+        source: writer.position.source_offset,
+        target_end: writer.position.target_offset,
+    };
+    let whole = writer.log.read(0)?.offset_map(&writer.position)?;
+    for source in (first_kept.get()..=replicated.source.get()).map(SourceOffset::new) {
+        let mut search = writer.search(&writer.position)?;
+        let (answer, _) = writer.ask(&mut search, |search| search.forward(source))?;
+        assert_eq!(answer, writer.map.forward(source, replicated), "{source}");
+        assert_eq!(answer, whole.forward(source, replicated), "{source}");
+    }
+    Ok(())
 }
 
 /// Two sealed chunks and some deltas.
@@ -448,12 +809,12 @@ fn a_plan_made_before_another_commit_is_refused() -> TestResult {
         target: TargetOffset::ZERO,
         length: 1,
     };
-    let first = open.plan(vec![run])?;
-    let second = open.plan(vec![run])?;
+    let first = open.plan(vec![run], 0)?;
+    let second = open.plan(vec![run], 0)?;
     open.commit(first)?;
     assert!(open.commit(second).is_err());
     assert!(
-        open.plan(vec![run]).is_err(),
+        open.plan(vec![run], 0).is_err(),
         "the run is already in the chunk"
     );
     Ok(())

@@ -14,6 +14,7 @@ use understudy_domain::TopicPartition;
 use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
 use crate::ffi::admin::{Edge, Edges, list_offsets};
+use crate::ffi::groups::{GroupPlaces, group_places};
 use crate::ffi::reader::{Fetched, OwnedRecord, Reader};
 use crate::ffi::topic_ids::topic_ids;
 use crate::watch::Watch;
@@ -166,6 +167,20 @@ impl Cluster {
             self.endpoint.watch.settled();
         }
         edges
+    }
+
+    /// The places that a group has committed, on all topics that the principal may see; empty for a group that the
+    /// cluster does not know.
+    ///
+    /// # Errors
+    /// As [`group_places`].
+    pub fn group_places(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
+        let places = group_places(&self.reader, group, within);
+        self.reader.serve();
+        if places.is_ok() {
+            self.endpoint.watch.settled();
+        }
+        places
     }
 
     /// Creates a topic with the cluster's default replication; a topic that exists already is left as it is.

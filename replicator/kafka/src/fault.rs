@@ -46,6 +46,8 @@ pub enum Operation {
     DescribeGroups,
     /// Listing ACLs.
     DescribeAcls,
+    /// Reading the places that a group has committed.
+    GroupOffsets,
 }
 
 impl fmt::Display for Operation {
@@ -70,6 +72,7 @@ impl fmt::Display for Operation {
             Self::DescribeTopics => "describe topics",
             Self::DescribeGroups => "describe groups",
             Self::DescribeAcls => "list ACLs",
+            Self::GroupOffsets => "read the group's committed offsets",
         })
     }
 }
@@ -94,6 +97,7 @@ impl Operation {
             }
             Self::DescribeTopics => "DESCRIBE on the topic",
             Self::DescribeGroups => "DESCRIBE on the group",
+            Self::GroupOffsets => "DESCRIBE on the group and on its topics",
         }
     }
 }

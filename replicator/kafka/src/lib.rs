@@ -4,6 +4,7 @@
 //! - [`cluster`]: metadata, offsets, topics, state read to its end.
 //! - [`describe`]: what a cluster tells of itself and of our permissions; [`probe`]: one look at one address.
 //! - [`plane`]: the data plane's trait, told in ranges; [`librdkafka`]: its first engine.
+//! - [`picking`]: single records out of a log, by offset.
 //! - [`ffi`]: the only unsafe code.
 
 pub mod cluster;
@@ -12,6 +13,7 @@ pub mod endpoint;
 pub mod fault;
 pub mod ffi;
 pub mod librdkafka;
+pub mod picking;
 pub mod plane;
 pub mod probe;
 pub mod watch;

@@ -19,6 +19,7 @@ use understudy_kafka::ffi::names::property_names;
 use understudy_kafka::ffi::writer::CodecOf;
 
 use crate::config_error::ConfigError;
+use crate::import_mm2;
 use crate::secrets::resolve;
 use crate::selection::Selection;
 
@@ -197,14 +198,31 @@ const JAVA_PROPERTIES: &[(&str, &str)] = &[
 ];
 
 impl Flow {
-    /// Reads a flow file; `environment` answers `${env:NAME}`.
+    /// Reads a flow file; `environment` answers `${env:NAME}`. A MirrorMaker 2 property file, or the JSON of its
+    /// connectors, may stand in its place: `mm2_flow` names the flow in it. Its secrets stay in memory.
     ///
     /// # Errors
     /// The first thing that is wrong with it, by key.
     pub fn read(
         path: &Path,
+        mm2_flow: Option<&str>,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
+        let kind = path.extension().and_then(|kind| kind.to_str());
+        if matches!(kind, Some("properties" | "json")) {
+            let imported = import_mm2::one(path, mm2_flow)?;
+            let secrets = |name: &str| {
+                let own = imported.secrets.get(name).cloned();
+                own.or_else(|| environment(name))
+            };
+            return Self::parse(&imported.toml, path, &secrets);
+        }
+        if let Some(flow) = mm2_flow {
+            return Err(ConfigError::NotMm2 {
+                path: path.to_owned(),
+                flow: flow.to_owned(),
+            });
+        }
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
             source,
@@ -212,7 +230,7 @@ impl Flow {
         Self::parse(&text, path, environment)
     }
 
-    fn parse(
+    pub(crate) fn parse(
         text: &str,
         path: &Path,
         environment: &dyn Fn(&str) -> Option<String>,

@@ -85,6 +85,17 @@ pub enum ConfigError {
     /// The flow's name.
     #[error(transparent)]
     Name(#[from] FlowNameError),
+    /// A flow of MirrorMaker 2's was named, and this is no such file.
+    #[error("--flow {flow} goes with a MirrorMaker 2 property file, and {path} is none")]
+    NotMm2 {
+        /// The file.
+        path: PathBuf,
+        /// As asked for.
+        flow: String,
+    },
+    /// A MirrorMaker 2 configuration.
+    #[error(transparent)]
+    Mm2(#[from] crate::import_mm2::ImportError),
     /// A pattern.
     #[error(transparent)]
     Selection(#[from] SelectionError),

@@ -17,6 +17,7 @@ mod gaps;
 mod growth;
 mod holding;
 mod http;
+mod import_mm2;
 mod logging;
 mod membership;
 mod metrics;
@@ -28,6 +29,7 @@ mod slot_state;
 mod status;
 mod stop;
 mod throttle;
+mod translate;
 mod verify;
 mod worker;
 
@@ -46,6 +48,9 @@ use crate::logging::LogFormat;
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
+    /// Which flow of a MirrorMaker 2 property file, such as 'a->b'; such a file may stand in place of FLOW.toml.
+    #[arg(long = "flow", id = "mm2_flow", value_name = "A->B", global = true)]
+    mm2_flow: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -86,6 +91,29 @@ enum Command {
         /// Only this topic of the source; may be given more than once.
         #[arg(long)]
         topic: Vec<String>,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say where a place on one side lies on the other, from the target's state alone.
+    Translate {
+        /// The flow.
+        flow: PathBuf,
+        /// What is asked about.
+        #[command(flatten)]
+        question: translate::Question,
+        /// One JSON object a partition, one a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make flow files of a MirrorMaker 2 configuration, and say what became of each property.
+    ImportMm2 {
+        /// One property file, or the JSON of connectors.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Write the flow files into this folder instead of to standard output.
+        #[arg(long)]
+        out: Option<PathBuf>,
         /// For machines.
         #[arg(long)]
         json: bool,
@@ -183,7 +211,7 @@ const DOES_NOT_HOLD: u8 = 1;
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let command = Arguments::parse().command;
+    let Arguments { mm2_flow, command } = Arguments::parse();
     let environment = |name: &str| std::env::var(name).ok();
     let path = match &command {
         Command::Replicate { flow, .. }
@@ -192,9 +220,13 @@ fn main() -> ExitCode {
         | Command::Pause { flow, .. }
         | Command::Resume { flow, .. }
         | Command::Gaps { flow, .. }
+        | Command::Translate { flow, .. }
         | Command::Verify { flow, .. } => flow,
+        Command::ImportMm2 { files, out, json } => {
+            return report(import_mm2::run(files, out.as_deref()), *json);
+        }
     };
-    let flow = match Flow::read(path, &environment) {
+    let flow = match Flow::read(path, mm2_flow.as_deref(), &environment) {
         Ok(flow) => flow,
         Err(error) => return failed(&error),
     };
@@ -242,6 +274,11 @@ fn main() -> ExitCode {
                 }
             }
         }
+        Command::ImportMm2 { .. } => ExitCode::SUCCESS,
+        Command::Translate { question, json, .. } => {
+            logging::start_quiet();
+            report(translate::run(&flow, &question), json)
+        }
         Command::Verify { deep, json, .. } => {
             logging::start_quiet();
             report(verify::run(&flow, deep), json)
@@ -253,6 +290,11 @@ fn main() -> ExitCode {
 trait Report: serde::Serialize + std::fmt::Display {
     /// Whether what was asked holds.
     fn holds(&self) -> bool;
+
+    /// The report for machines.
+    fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self)
+    }
 }
 
 fn report<R: Report, E: std::error::Error>(result: Result<R, E>, json: bool) -> ExitCode {
@@ -261,7 +303,8 @@ fn report<R: Report, E: std::error::Error>(result: Result<R, E>, json: bool) -> 
         Err(error) => return failed(&error),
     };
     if json {
-        match serde_json::to_string_pretty(&report) {
+        match report.json() {
+            Ok(text) if text.is_empty() => {}
             Ok(text) => println!("{text}"),
             Err(error) => return failed(&error),
         }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use understudy_domain::{
-    DecodeError, FoldError, MapCursor, MapKey, MapReader, MapRecord, OffsetMap, OpenChunk, Origin,
-    Pending, Position, RunError, Slot, StalePlan, StateTopics, TopicPartition,
+    DELTA_RING, DecodeError, FoldError, MapCursor, MapKey, MapReader, MapRecord, OffsetMap,
+    OpenChunk, Origin, Pending, Position, RunError, Slot, StalePlan, StateTopics, TopicPartition,
 };
 use understudy_kafka::cluster::StateRecord;
 use understudy_kafka::plane::{Copied, StateWrite};
@@ -211,23 +211,15 @@ impl SlotState {
             if !copied.runs.is_empty() {
                 let plan = entry
                     .chunk
-                    .plan(copied.runs)
+                    .plan(copied.runs, self.map_floor)
                     .map_err(|source| StateError::Run {
                         partition: partition.clone(),
                         source,
                     })?;
                 for record in plan.writes() {
-                    planned.writes.push(StateWrite {
-                        kind: OFFSET_MAP,
-                        place: TopicPartition::new(
-                            self.topics.offset_map(),
-                            partition_of(self.slot),
-                        ),
-                        key: record.key(&partition).encode(),
-                        value: record.encode(),
-                    });
+                    planned.writes.push(self.map_write(&partition, record));
                 }
-                let from = if plan.seals() {
+                let from = if plan.moves_from() {
                     self.map_floor
                 } else {
                     position.map.from
@@ -240,7 +232,44 @@ impl SlotState {
                 .push(self.position_write(&partition, &position));
             planned.changes.push((partition, position, pending));
         }
+        self.renew_one(&mut planned);
         Ok(planned)
+    }
+
+    /// Moves the beginning of the open chunk that lies furthest back, once far more was written since than it takes
+    /// to seal a chunk of every partition: a take-over and the tools read the map from there on. One a commit.
+    fn renew_one(&self, planned: &mut Planned) {
+        let Some((partition, entry)) = self
+            .entries
+            .iter()
+            .min_by_key(|(_, entry)| entry.position.map.from)
+        else {
+            return;
+        };
+        let behind = self.map_floor.saturating_sub(entry.position.map.from);
+        let partitions = i64::try_from(self.entries.len()).unwrap_or(i64::MAX);
+        let allowed = partitions
+            .saturating_add(16)
+            .saturating_mul(2 * i64::from(DELTA_RING));
+        let is_moving = planned
+            .changes
+            .iter()
+            .any(|(moving, ..)| moving == partition);
+        if behind <= allowed || is_moving {
+            return;
+        }
+        let plan = entry.chunk.renew(self.map_floor);
+        let mut position = entry.position.clone();
+        position.map = plan.cursor(position.map, self.map_floor);
+        for record in plan.writes() {
+            planned.writes.push(self.map_write(partition, record));
+        }
+        planned
+            .writes
+            .push(self.position_write(partition, &position));
+        planned
+            .changes
+            .push((partition.clone(), position, Some(plan)));
     }
 
     /// The transaction with `planned` was committed; `map_offset` is the last offset-map record's place.
@@ -271,6 +300,15 @@ impl SlotState {
         Ok(())
     }
 
+    fn map_write(&self, partition: &TopicPartition, record: &MapRecord) -> StateWrite {
+        StateWrite {
+            kind: OFFSET_MAP,
+            place: TopicPartition::new(self.topics.offset_map(), partition_of(self.slot)),
+            key: record.key(partition).encode(),
+            value: record.encode(),
+        }
+    }
+
     fn position_write(&self, partition: &TopicPartition, position: &Position) -> StateWrite {
         StateWrite {
             kind: POSITIONS,
@@ -281,7 +319,8 @@ impl SlotState {
     }
 }
 
-fn partition_of(slot: Slot) -> i32 {
+/// A slot's partition in the state topics.
+pub fn partition_of(slot: Slot) -> i32 {
     i32::try_from(slot.get()).unwrap_or(i32::MAX)
 }
 
@@ -321,7 +360,10 @@ pub fn read_positions(
 }
 
 /// Reads the slot's offset map from `from`; one past its last record.
-fn read_map(
+///
+/// # Errors
+/// The cluster's answer, or a record that this version cannot read.
+pub fn read_map(
     cluster: &Cluster,
     topics: &StateTopics,
     slot: Slot,
@@ -349,7 +391,7 @@ fn read_map(
                 (Ok(MapKey::Chunk { partition, chunk }), None) => {
                     readers.entry(partition).or_default().forget(chunk);
                 }
-                (Ok(MapKey::Delta { .. }), None) => {}
+                (Ok(MapKey::Delta { .. } | MapKey::Directory { .. }), None) => {}
                 (Err(source), _) => {
                     failed.get_or_insert((offset, source));
                 }
@@ -398,4 +440,76 @@ pub fn read_all(
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use understudy_domain::{FlowName, Run, SourceOffset, TargetOffset};
+
+    use super::*;
+
+    fn copied(partition: &TopicPartition, source: i64) -> Copied {
+        Copied {
+            partition: partition.clone(),
+            source_offset: SourceOffset::new(source + 1),
+            runs: vec![Run {
+                source: SourceOffset::new(source),
+                target: TargetOffset::new(source * 2),
+                length: 1,
+            }],
+            bytes: 1,
+            leader_epoch: None,
+            last_timestamp_ms: None,
+            at_end: false,
+            topic_id: None,
+        }
+    }
+
+    #[test]
+    fn a_quiet_partition_is_renewed_before_its_neighbours_have_left_it_far_behind()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let origin = Origin {
+            source: SourceOffset::ZERO,
+            target: TargetOffset::ZERO,
+        };
+        let mut state = SlotState {
+            topics: StateTopics::new(FlowName::new("a-b")?),
+            slot: Slot::new(0),
+            entries: BTreeMap::new(),
+            map_floor: 0,
+        };
+        let [busy, quiet] = ["busy", "quiet"].map(|topic| TopicPartition::new(topic, 0));
+        for partition in [&busy, &quiet] {
+            let planned = state.enrol(partition, origin, None, 0);
+            state.committed(planned, None)?;
+        }
+        let planned = state.plan(vec![copied(&quiet, 0)], &|_| None, &|_| None)?;
+        state.committed(planned, Some(0))?;
+        let (mut map_offset, mut furthest) = (0, 0);
+        for source in 0..100_000 {
+            let planned = state.plan(vec![copied(&busy, source)], &|_| None, &|_| None)?;
+            let records = planned
+                .writes
+                .iter()
+                .filter(|write| write.kind == OFFSET_MAP)
+                .count();
+            // One more for the commit marker.
+            map_offset += i64::try_from(records)? + 1;
+            state.committed(planned, Some(map_offset - 1))?;
+            let from = state.get(&quiet).map_or(0, |entry| entry.position.map.from);
+            furthest = furthest.max(map_offset - from);
+        }
+        let entry = state.get(&quiet).ok_or("it is gone")?;
+        assert!(furthest < 50_000, "{furthest}");
+        assert_eq!(
+            entry.chunk.directory().next_chunk(),
+            entry.position.map.chunk
+        );
+        assert_eq!(
+            entry.position.map.chunk, 1,
+            "an empty chunk is not sealed again"
+        );
+        assert_eq!(entry.position.source_offset, SourceOffset::new(1));
+        Ok(())
+    }
 }

@@ -32,6 +32,9 @@ pub enum ToolError {
     /// The flow's state.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The question itself.
+    #[error("{0}")]
+    Usage(&'static str),
     /// There is no such flow.
     #[error("the target has no flow {0}; it is made when `understudy replicate` first runs")]
     NoFlow(String),

@@ -76,6 +76,7 @@ pub(crate) fn pump(
                 Ok(0) | Err(_) => break,
                 Ok(length) => length,
             };
+            shared.count(direction as usize, length);
             let due = throttle(shared, direction, length);
             let mut waiting =
                 queue.wait_until(|waiting| waiting.bytes < QUEUE_BYTES || waiting.broken);

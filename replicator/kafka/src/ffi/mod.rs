@@ -7,6 +7,7 @@
 //! - [`topic_ids`]: what tells a topic from a later one of the same name.
 //! - [`describe`]: descriptions with what the principal may do, and ACLs.
 //! - [`certificates`]: what a server shows in a TLS handshake.
+//! - [`groups`]: the places that a consumer group has committed.
 //! - [`names`]: the property names that librdkafka knows.
 //!
 //! Invariants, each kept by a type:
@@ -22,6 +23,7 @@ mod acks;
 pub mod admin;
 pub mod certificates;
 pub mod describe;
+pub mod groups;
 pub mod names;
 pub mod reader;
 mod topic;
