@@ -14,7 +14,7 @@ use understudy_domain::TopicPartition;
 use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
 use crate::ffi::admin::{Edge, Edges, list_offsets};
-use crate::ffi::groups::{GroupPlaces, group_places};
+use crate::ffi::groups::{GroupPlaces, GroupState, group_places, list_groups, many_group_places};
 use crate::ffi::reader::{Fetched, OwnedRecord, Reader};
 use crate::ffi::topic_ids::topic_ids;
 use crate::watch::Watch;
@@ -217,6 +217,28 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// The cluster's groups, and whether anybody is in them.
+    ///
+    /// # Errors
+    /// As [`list_groups`].
+    pub fn group_states(&self, within: Duration) -> Result<BTreeMap<String, GroupState>, Fault> {
+        let groups = list_groups(&self.reader, within);
+        self.reader.serve();
+        groups
+    }
+
+    /// The places of many groups.
+    ///
+    /// # Errors
+    /// As [`many_group_places`].
+    pub fn many_group_places(
+        &self,
+        groups: &[String],
+        within: Duration,
+    ) -> Result<BTreeMap<String, Result<GroupPlaces, Fault>>, Fault> {
+        many_group_places(&self.reader, groups, within)
     }
 
     /// Raises a topic's number of partitions to `partitions`.

@@ -48,6 +48,10 @@ pub enum Operation {
     DescribeAcls,
     /// Reading the places that a group has committed.
     GroupOffsets,
+    /// Listing consumer groups.
+    ListGroups,
+    /// Committing a group's places in a transaction.
+    SendOffsets,
 }
 
 impl fmt::Display for Operation {
@@ -73,6 +77,8 @@ impl fmt::Display for Operation {
             Self::DescribeGroups => "describe groups",
             Self::DescribeAcls => "list ACLs",
             Self::GroupOffsets => "read the group's committed offsets",
+            Self::ListGroups => "list consumer groups",
+            Self::SendOffsets => "commit a group's places",
         })
     }
 }
@@ -98,6 +104,8 @@ impl Operation {
             Self::DescribeTopics => "DESCRIBE on the topic",
             Self::DescribeGroups => "DESCRIBE on the group",
             Self::GroupOffsets => "DESCRIBE on the group and on its topics",
+            Self::ListGroups => "DESCRIBE on the group",
+            Self::SendOffsets => "READ on the group and on its topics",
         }
     }
 }

@@ -372,6 +372,11 @@ impl DataPlane for Librdkafka {
         self.writer.park(parked)
     }
 
+    fn send_places(&mut self, group: &str, places: &[(TopicPartition, i64)]) -> Result<(), Fault> {
+        self.writer.begin()?;
+        self.writer.send_places(group, places, COMMIT_WITHIN)
+    }
+
     fn commit(&mut self) -> Result<(), Fault> {
         self.writer.commit(COMMIT_WITHIN)
     }

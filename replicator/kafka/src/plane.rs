@@ -157,6 +157,12 @@ pub trait DataPlane {
     /// The transaction cannot go on.
     fn park(&mut self, parked: &Parked) -> Result<(), Fault>;
 
+    /// Adds a consumer group's places on the target to the transaction, opening one if none is.
+    ///
+    /// # Errors
+    /// The brokers refuse: the transaction cannot be committed.
+    fn send_places(&mut self, group: &str, places: &[(TopicPartition, i64)]) -> Result<(), Fault>;
+
     /// Commits the open transaction.
     ///
     /// # Errors

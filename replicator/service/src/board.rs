@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::places::{Place, PlaceKey};
 use serde::Serialize;
 use understudy_domain::{GapKey, GapRecord, Slot, SourceOffset, TargetOffset, TopicPartition};
 
@@ -23,6 +24,8 @@ pub enum Part {
     Membership,
     /// One slot.
     Slot(Slot),
+    /// Places of consumer groups; they wait while records go on.
+    Groups,
     /// The flow as a whole.
     Flow,
     /// One topic that cannot be mirrored as it is.
@@ -38,6 +41,7 @@ impl Part {
             Self::Membership => "membership".to_owned(),
             Self::Slot(slot) => format!("slot {slot}"),
             Self::Flow => "flow".to_owned(),
+            Self::Groups => "groups".to_owned(),
             Self::Topic(topic) => format!("topic {topic}"),
         }
     }
@@ -146,11 +150,14 @@ pub struct Inner {
     pub slots: BTreeMap<Slot, SlotEntry>,
     /// Open gaps, and the last settled ones, each with the slot that keeps it.
     pub gaps: BTreeMap<GapKey, (Slot, GapRecord)>,
+    /// Places of consumer groups, by the slot that keeps them.
+    pub places: BTreeMap<Slot, BTreeMap<PlaceKey, Place>>,
     /// Cluster ids, once known.
     pub source_cluster_id: Option<String>,
     /// Cluster ids, once known.
     pub target_cluster_id: Option<String>,
     reasons: BTreeMap<Part, String>,
+    warnings: BTreeMap<Part, String>,
 }
 
 impl Board {
@@ -168,9 +175,25 @@ impl Board {
         }
     }
 
+    /// Says what is not as it should be, although records flow. Logged when it is news.
+    pub fn warn(&self, part: Part, reason: &str) {
+        let mut inner = self.hold();
+        if inner
+            .warnings
+            .get(&part)
+            .is_none_or(|known| known != reason)
+        {
+            tracing::warn!(part = %part.name(), reason, "warning");
+            inner.warnings.insert(part, reason.to_owned());
+        }
+    }
+
     /// `part` no longer keeps the worker from being ready.
     pub fn ready(&self, part: &Part) {
-        if self.hold().reasons.remove(part).is_some() {
+        let mut inner = self.hold();
+        let warned = inner.warnings.remove(part).is_some();
+        if inner.reasons.remove(part).is_some() || warned {
+            drop(inner);
             tracing::info!(part = %part.name(), "ready again");
         }
     }

@@ -21,7 +21,7 @@ use understudy_kafka::ffi::writer::CodecOf;
 use crate::config_error::ConfigError;
 use crate::import_mm2;
 use crate::secrets::resolve;
-use crate::selection::Selection;
+use crate::selection::{GroupSelection, Selection};
 
 /// A flow: from where, to where, what, how.
 #[derive(Clone)]
@@ -36,6 +36,10 @@ pub struct Flow {
     pub target: Endpoint,
     /// Which topics are mirrored.
     pub selection: Selection,
+    /// Which consumer groups are mirrored.
+    pub groups: GroupSelection,
+    /// How often places of groups are read on the source.
+    pub group_sync_interval: Duration,
     /// What topics are called on the target.
     pub policy: ReplicationPolicy,
     /// Where partitions begin that were never mirrored before.
@@ -85,6 +89,7 @@ struct Mirror {
     topics: Vec<String>,
     topics_exclude: Vec<String>,
     groups: Vec<String>,
+    groups_exclude: Vec<String>,
     policy: String,
     separator: String,
     start: Start,
@@ -130,6 +135,7 @@ const MIRROR_KEYS: &[&str] = &[
     "gaps",
     "group_sync_interval",
     "groups",
+    "groups_exclude",
     "max_bytes_per_second",
     "parking_topic",
     "policy",
@@ -148,6 +154,7 @@ impl Default for Mirror {
             topics: vec![".*".to_owned()],
             topics_exclude: Vec::new(),
             groups: vec![".*".to_owned()],
+            groups_exclude: Vec::new(),
             policy: "identity".to_owned(),
             separator: ".".to_owned(),
             start: Start::Earliest,
@@ -281,6 +288,11 @@ impl Flow {
             source,
             target,
             selection,
+            groups: GroupSelection::new(&mirror.groups, &mirror.groups_exclude)?,
+            group_sync_interval: duration(
+                "mirror.group_sync_interval",
+                &mirror.group_sync_interval,
+            )?,
             policy,
             start: mirror.start,
             slots: mirror.slots,
@@ -365,7 +377,6 @@ fn mirror(table: &toml::Table) -> Result<Mirror, ConfigError> {
             "must be at most 1000; more slots than partitions do nothing",
         ));
     }
-    duration("mirror.group_sync_interval", &mirror.group_sync_interval)?;
     let unsupported = |key, value: &str, advice| ConfigError::Unsupported {
         key,
         value: value.to_owned(),
@@ -382,14 +393,6 @@ fn mirror(table: &toml::Table) -> Result<Mirror, ConfigError> {
         return Err(bad(
             "mirror.gaps",
             "\"park\" needs mirror.parking_topic, a topic of the target that takes refused records",
-        ));
-    }
-    if mirror.groups.iter().any(|group| group != ".*") {
-        let value = mirror.groups.join(",");
-        return Err(unsupported(
-            "mirror.groups",
-            &value,
-            "places of consumer groups are not mirrored yet; remove it",
         ));
     }
     Ok(mirror)

@@ -14,6 +14,7 @@ use crate::catalog::Listing;
 use crate::flow_record::FlowError;
 use crate::gap_book::GapBook;
 use crate::pacing::Pacing;
+use crate::place_hold::PlaceBook;
 use crate::slot::Context;
 use crate::slot_state::{OFFSET_MAP, Planned, SlotState, StateError};
 use crate::stop::Stop;
@@ -89,6 +90,7 @@ pub struct Holding {
     pub(crate) plane: Librdkafka,
     pub(crate) state: SlotState,
     pub(crate) gaps: GapBook,
+    pub(crate) places: PlaceBook,
     /// Open during a take-over only: its clients cost threads.
     pub(crate) target: Option<Cluster>,
     /// What this slot's partitions are doing.
@@ -123,6 +125,7 @@ impl Holding {
             let wait = if !self.plane.in_transaction() {
                 self.enrol()?;
                 self.look_at_gaps()?;
+                self.bring_groups()?;
                 if let Some(rest) = self.rest() {
                     stop.wait(rest);
                     continue;

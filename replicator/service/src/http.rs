@@ -47,7 +47,7 @@ struct Status {
     reasons: Vec<String>,
     slots: Vec<SlotLine>,
     partitions: Vec<PartitionLine>,
-    groups: [(); 0],
+    groups: Vec<PlaceLine>,
     gaps: Vec<GapLine>,
 }
 
@@ -76,6 +76,17 @@ struct PartitionLine {
     lag_records: u64,
     lag_seconds: f64,
     state: PartitionState,
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PlaceLine {
+    group: String,
+    topic: String,
+    partition: i32,
+    source_offset: i64,
+    target_offset: Option<i64>,
+    state: &'static str,
     reason: Option<String>,
 }
 
@@ -122,7 +133,20 @@ impl Page {
                     reason: partition.reason.clone(),
                 })
                 .collect(),
-            groups: [],
+            groups: board
+                .places
+                .values()
+                .flatten()
+                .map(|((group, partition), place)| PlaceLine {
+                    group: group.to_string(),
+                    topic: partition.topic.to_string(),
+                    partition: partition.partition,
+                    source_offset: place.source_offset.get(),
+                    target_offset: place.target_offset.map(|offset| offset.get()),
+                    state: place.state,
+                    reason: place.reason.clone(),
+                })
+                .collect(),
             gaps: board
                 .gaps
                 .iter()

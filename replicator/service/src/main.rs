@@ -22,6 +22,8 @@ mod logging;
 mod membership;
 mod metrics;
 mod pacing;
+mod place_hold;
+mod places;
 mod secrets;
 mod selection;
 mod slot;

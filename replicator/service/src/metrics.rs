@@ -28,6 +28,8 @@ pub struct Metrics {
     pub fenced: Counter,
     /// Gaps found.
     pub gaps: Counter,
+    /// Places of groups committed.
+    pub places: Counter,
     /// From the first wait for acknowledgement to the commit's answer.
     pub commit_seconds: Histogram,
     /// From losing nothing to copying again: one take-over.
@@ -45,6 +47,7 @@ impl Metrics {
             take_overs: Counter::default(),
             fenced: Counter::default(),
             gaps: Counter::default(),
+            places: Counter::default(),
             commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             take_over_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 12)),
         };
@@ -83,6 +86,11 @@ impl Metrics {
             "understudy_gaps_found",
             "Ranges found that cannot be copied, each recorded in the gaps topic",
             metrics.gaps.clone(),
+        );
+        registry.register(
+            "understudy_places_committed",
+            "Places of consumer groups committed on the target",
+            metrics.places.clone(),
         );
         registry.register_with_unit(
             "understudy_commit",

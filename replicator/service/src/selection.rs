@@ -52,6 +52,39 @@ impl Selection {
     }
 }
 
+/// Groups that no flow mirrors: MirrorMaker 2's default `groups.exclude`, and the groups of flows themselves.
+const GROUPS_EXCLUDED: &[&str] = &["console-consumer-.*", "connect-.*", "__.*", "understudy-.*"];
+
+/// Which consumer groups a flow mirrors: patterns, each matching whole names.
+#[derive(Clone, Debug)]
+pub struct GroupSelection {
+    include: RegexSet,
+    exclude: RegexSet,
+}
+
+impl GroupSelection {
+    /// Groups that match one of `include` and none of `exclude` or MirrorMaker 2's default.
+    ///
+    /// # Errors
+    /// The first pattern that is not a regular expression.
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Self, SelectionError> {
+        let mut all: Vec<String> = GROUPS_EXCLUDED
+            .iter()
+            .map(|pattern| (*pattern).to_owned())
+            .collect();
+        all.extend(exclude.iter().cloned());
+        Ok(Self {
+            include: set("mirror.groups", include)?,
+            exclude: set("mirror.groups_exclude", &all)?,
+        })
+    }
+
+    /// Whether the places of `group` are mirrored.
+    pub fn selects(&self, group: &str) -> bool {
+        self.include.is_match(group) && !self.exclude.is_match(group)
+    }
+}
+
 fn set(key: &'static str, patterns: &[String]) -> Result<RegexSet, SelectionError> {
     let refused = |pattern: &str, error: &regex::Error| SelectionError {
         key,

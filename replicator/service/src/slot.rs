@@ -34,6 +34,8 @@ use crate::gap_book::GapBook;
 use crate::holding::{HoldError, Holding, IDLE_WAIT, Refused};
 use crate::metrics::Metrics;
 use crate::pacing::Pacing;
+use crate::place_hold::PlaceBook;
+use crate::places::Places;
 use crate::slot_state::SlotState;
 use crate::stop::Stop;
 use crate::throttle::Throttle;
@@ -59,6 +61,8 @@ pub struct Context {
     pub catalog: Catalog,
     /// What operators answered about gaps.
     pub answers: Answers,
+    /// Where groups stand.
+    pub places: Places,
     /// The bandwidth limit.
     pub throttle: Throttle,
     /// Where to say how it goes.
@@ -120,6 +124,7 @@ impl SlotTask {
             .partitions
             .retain(|_, partition| partition.slot != slot);
         board.gaps.retain(|_, (owner, _)| *owner != slot);
+        board.places.remove(&slot);
         drop(board);
         self.context.answers.forget_slot(slot);
         self.context.board.ready(&Part::Slot(slot));
@@ -226,6 +231,7 @@ impl SlotTask {
             plane,
             state,
             gaps,
+            places: PlaceBook::default(),
             target: Some(target),
             active: BTreeMap::new(),
             refused: std::mem::take(&mut self.refused),

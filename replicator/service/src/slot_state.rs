@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use understudy_domain::{
     DELTA_RING, DecodeError, FoldError, MapCursor, MapKey, MapReader, MapRecord, OffsetMap,
-    OpenChunk, Origin, Pending, Position, RunError, Slot, StalePlan, StateTopics, TopicPartition,
+    OpenChunk, Origin, Pending, Position, Run, RunError, Slot, StalePlan, StateTopics,
+    TopicPartition,
 };
 use understudy_kafka::cluster::StateRecord;
 use understudy_kafka::plane::{Copied, StateWrite};
@@ -70,6 +71,18 @@ pub struct Entry {
     /// As last committed.
     pub position: Position,
     chunk: OpenChunk,
+}
+
+impl Entry {
+    /// The runs of the map's open chunk.
+    pub fn runs(&self) -> &[Run] {
+        self.chunk.runs()
+    }
+
+    /// Whether the open chunk is the first one: its runs are the whole map.
+    pub fn is_first_chunk(&self) -> bool {
+        self.chunk.chunk() == self.position.map.first
+    }
 }
 
 /// The state of one slot.

@@ -16,6 +16,7 @@ use crate::flow_record::{self, FlowError};
 use crate::http::{Page, router};
 use crate::membership;
 use crate::metrics::Metrics;
+use crate::places::{Looker, Places};
 use crate::slot::Context;
 use crate::stop::Stop;
 use crate::throttle::Throttle;
@@ -159,16 +160,26 @@ fn mirror(
             slots: record.slots,
             catalog,
             answers,
+            places: Places::default(),
             throttle: throttle.clone(),
             board: board.clone(),
             metrics: metrics.clone(),
             lost: Arc::default(),
         };
+        let looker = Looker::new(context.clone())?;
+        let placing = std::thread::Builder::new()
+            .name("places".to_owned())
+            .spawn({
+                let stop = generation_stop.clone();
+                move || looker.run(&stop)
+            })
+            .map_err(WorkerError::Start)?;
         let held = membership::run(context, &generation_stop);
         if held.is_err() {
             stop.set();
         }
         // The thread ends within its calls' time limits; a panic in it was already reported.
+        drop(placing.join());
         let ended = looking.join().unwrap_or(Ended::Stopped);
         held?;
         match ended {

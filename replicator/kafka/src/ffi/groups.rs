@@ -1,8 +1,8 @@
 //! The places that a consumer group has committed.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
-use std::time::Duration;
+use std::ffi::{CStr, CString, c_void};
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
@@ -16,24 +16,127 @@ use crate::fault::{Fault, Operation};
 /// error. Partitions without a committed place are absent.
 pub type GroupPlaces = BTreeMap<TopicPartition, Result<i64, RDKafkaErrorCode>>;
 
+/// How many calls are under way at once.
+const AT_ONCE: usize = 64;
 /// What is waited beyond the request's own time limit, so that librdkafka's answer is told rather than ours.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Asks for every place of one group (`ListConsumerGroupOffsets`); librdkafka takes one group a call.
+/// Asks for every place of one group (`ListConsumerGroupOffsets`).
 ///
 /// # Errors
 /// The call as a whole failed or got no answer within `within`.
 pub fn group_places(reader: &Reader, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
-    let name = CString::new(group).map_err(|_nul| Fault::name(group))?;
+    let mut all = many_group_places(reader, &[group.to_owned()], within)?;
+    all.remove(group).unwrap_or_else(|| {
+        Err(Fault::TimedOut {
+            operation: Operation::GroupOffsets,
+            subject: group.to_owned(),
+            within,
+        })
+    })
+}
+
+/// Asks for every place of many groups; librdkafka takes one group a call, so many calls are under way at once.
+/// Groups that were not answered within `within` are left out.
+///
+/// # Errors
+/// A name that cannot be one.
+pub fn many_group_places(
+    reader: &Reader,
+    groups: &[String],
+    within: Duration,
+) -> Result<BTreeMap<String, Result<GroupPlaces, Fault>>, Fault> {
+    let names: Vec<CString> = groups
+        .iter()
+        .map(|group| CString::new(group.as_str()).map_err(|_nul| Fault::name(group)))
+        .collect::<Result<_, _>>()?;
     let native = reader.client().client().native_ptr();
     let millis = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+    let deadline = Instant::now() + within + GRACE;
+    let mut found = BTreeMap::new();
+    // SAFETY: every object made here is destroyed here, events after the last look at their contents; the client
+    // outlives the block, and a call copies what it is asked about. The opaque is a number, never followed.
+    unsafe {
+        let queue = rdsys::rd_kafka_queue_new(native);
+        let (mut next, mut under_way) = (0, 0);
+        while found.len() < names.len() && Instant::now() < deadline {
+            while under_way < AT_ONCE
+                && let Some(name) = names.get(next)
+            {
+                let options = rdsys::rd_kafka_AdminOptions_new(
+                    native,
+                    rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
+                );
+                let mut text = [0_i8; 256];
+                rdsys::rd_kafka_AdminOptions_set_request_timeout(
+                    options,
+                    millis(within),
+                    text.as_mut_ptr().cast(),
+                    text.len(),
+                );
+                rdsys::rd_kafka_AdminOptions_set_opaque(options, next as *mut c_void);
+                // No list of partitions means all.
+                let mut asked =
+                    rdsys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), std::ptr::null());
+                rdsys::rd_kafka_ListConsumerGroupOffsets(native, &raw mut asked, 1, options, queue);
+                rdsys::rd_kafka_ListConsumerGroupOffsets_destroy(asked);
+                rdsys::rd_kafka_AdminOptions_destroy(options);
+                next += 1;
+                under_way += 1;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = rdsys::rd_kafka_queue_poll(queue, millis(left));
+            if event.is_null() {
+                break;
+            }
+            under_way -= 1;
+            if let Some(group) = groups.get(rdsys::rd_kafka_event_opaque(event) as usize) {
+                let code = rdsys::rd_kafka_event_error(event);
+                let answer = if code == rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    places_of(event, group)
+                } else {
+                    let reason = CStr::from_ptr(rdsys::rd_kafka_event_error_string(event))
+                        .to_string_lossy()
+                        .into_owned();
+                    let code = RDKafkaErrorCode::from(code);
+                    Err(Fault::code(Operation::GroupOffsets, group, code, reason))
+                };
+                found.insert(group.clone(), answer);
+            }
+            rdsys::rd_kafka_event_destroy(event);
+        }
+        rdsys::rd_kafka_queue_destroy(queue);
+    }
+    Ok(found)
+}
+
+/// Whether anybody is in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupState {
+    /// Nobody: its places may be set.
+    Empty,
+    /// Somebody is, or may be.
+    Live,
+}
+
+/// Asks for the groups of a cluster and whether anybody is in them (`ListGroups`).
+///
+/// # Errors
+/// The call as a whole failed or got no answer within `within`, or a broker did not tell its groups.
+pub fn list_groups(
+    reader: &Reader,
+    within: Duration,
+) -> Result<BTreeMap<String, GroupState>, Fault> {
+    let native = reader.client().client().native_ptr();
+    let millis = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+    let alias = reader.client_alias();
     // SAFETY: every object made here is destroyed here, the event after the last look at its contents; the client
-    // outlives the block, and the call copies what it is asked about.
+    // outlives the block.
     unsafe {
         let queue = rdsys::rd_kafka_queue_new(native);
         let options = rdsys::rd_kafka_AdminOptions_new(
             native,
-            rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
+            rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS,
         );
         let mut text = [0_i8; 256];
         rdsys::rd_kafka_AdminOptions_set_request_timeout(
@@ -42,37 +145,67 @@ pub fn group_places(reader: &Reader, group: &str, within: Duration) -> Result<Gr
             text.as_mut_ptr().cast(),
             text.len(),
         );
-        // No list of partitions means all.
-        let mut asked =
-            rdsys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), std::ptr::null());
-        rdsys::rd_kafka_ListConsumerGroupOffsets(native, &raw mut asked, 1, options, queue);
+        rdsys::rd_kafka_ListConsumerGroups(native, options, queue);
         let event = rdsys::rd_kafka_queue_poll(queue, millis(within + GRACE));
         let answer = if event.is_null() {
             Err(Fault::TimedOut {
-                operation: Operation::GroupOffsets,
-                subject: group.to_owned(),
+                operation: Operation::ListGroups,
+                subject: alias,
                 within,
             })
         } else {
             let code = rdsys::rd_kafka_event_error(event);
             if code == rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                places_of(event, group)
+                groups_of(event, &alias)
             } else {
-                let reason = CStr::from_ptr(rdsys::rd_kafka_event_error_string(event))
-                    .to_string_lossy()
-                    .into_owned();
                 let code = RDKafkaErrorCode::from(code);
-                Err(Fault::code(Operation::GroupOffsets, group, code, reason))
+                Err(Fault::kafka_code(Operation::ListGroups, &alias, code))
             }
         };
         if !event.is_null() {
             rdsys::rd_kafka_event_destroy(event);
         }
-        rdsys::rd_kafka_ListConsumerGroupOffsets_destroy(asked);
         rdsys::rd_kafka_AdminOptions_destroy(options);
         rdsys::rd_kafka_queue_destroy(queue);
         answer
     }
+}
+
+/// # Safety
+/// `event` is a live result event of `ListConsumerGroups` without an error.
+unsafe fn groups_of(
+    event: *mut rdsys::rd_kafka_event_t,
+    alias: &str,
+) -> Result<BTreeMap<String, GroupState>, Fault> {
+    use rdsys::rd_kafka_consumer_group_state_t as State;
+    let mut groups = BTreeMap::new();
+    // SAFETY: the result, its listings and errors live as long as the event.
+    unsafe {
+        let result = rdsys::rd_kafka_event_ListConsumerGroups_result(event);
+        let mut count = 0_usize;
+        let errors = rdsys::rd_kafka_ListConsumerGroups_result_errors(result, &raw mut count);
+        if count > 0 {
+            let code = RDKafkaErrorCode::from(rdsys::rd_kafka_error_code(*errors));
+            return Err(Fault::kafka_code(Operation::ListGroups, alias, code));
+        }
+        let listed = rdsys::rd_kafka_ListConsumerGroups_result_valid(result, &raw mut count);
+        for at in 0..count {
+            let listing = *listed.add(at);
+            let name = CStr::from_ptr(rdsys::rd_kafka_ConsumerGroupListing_group_id(listing));
+            let Ok(name) = name.to_str() else { continue };
+            let state = match rdsys::rd_kafka_ConsumerGroupListing_state(listing) {
+                State::RD_KAFKA_CONSUMER_GROUP_STATE_EMPTY
+                | State::RD_KAFKA_CONSUMER_GROUP_STATE_DEAD => GroupState::Empty,
+                State::RD_KAFKA_CONSUMER_GROUP_STATE_UNKNOWN
+                | State::RD_KAFKA_CONSUMER_GROUP_STATE_PREPARING_REBALANCE
+                | State::RD_KAFKA_CONSUMER_GROUP_STATE_COMPLETING_REBALANCE
+                | State::RD_KAFKA_CONSUMER_GROUP_STATE_STABLE
+                | State::RD_KAFKA_CONSUMER_GROUP_STATE__CNT => GroupState::Live,
+            };
+            groups.insert(name.to_owned(), state);
+        }
+    }
+    Ok(groups)
 }
 
 /// # Safety

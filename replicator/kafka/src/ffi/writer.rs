@@ -8,7 +8,7 @@
 //! the safe crate serves them itself, in steps of 100 ms.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::ptr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::Client;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaType;
 use rdkafka_sys as rdsys;
 use understudy_domain::{Run, Runs, SourceOffset, TopicPartition};
@@ -487,6 +488,63 @@ impl Writer {
             }
         }
         Ok(copied)
+    }
+
+    /// Adds a group's places to the open transaction (KIP-98). The brokers take them for groups with members too: look
+    /// before.
+    ///
+    /// # Errors
+    /// The brokers refuse, or do not answer within `within`: the transaction cannot be committed.
+    pub fn send_places(
+        &mut self,
+        group: &str,
+        places: &[(TopicPartition, i64)],
+        within: Duration,
+    ) -> Result<(), Fault> {
+        let name = CString::new(group).map_err(|_nul| Fault::name(group))?;
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for (place, offset) in places {
+            list.add_partition_offset(&place.topic, place.partition, Offset::Offset(*offset))
+                .map_err(|error| Fault::kafka(Operation::SendOffsets, group, error))?;
+        }
+        // SAFETY: the client and the list are live; the metadata is made and destroyed here.
+        let answer = unsafe {
+            let metadata = rdsys::rd_kafka_consumer_group_metadata_new(name.as_ptr());
+            let answer = rdsys::rd_kafka_send_offsets_to_transaction(
+                self.native(),
+                list.ptr(),
+                metadata,
+                millis(within),
+            );
+            rdsys::rd_kafka_consumer_group_metadata_destroy(metadata);
+            answer
+        };
+        if answer.is_null() {
+            return Ok(());
+        }
+        // SAFETY: not null, destroyed once.
+        let (code, reason) = unsafe { take_error(answer) };
+        match self.fault(Operation::SendOffsets, code, &reason) {
+            Fault::Kafka {
+                operation,
+                code,
+                reason,
+                ..
+            } => Err(Fault::Kafka {
+                operation,
+                subject: group.to_owned(),
+                code,
+                reason,
+            }),
+            Fault::Denied {
+                operation, code, ..
+            } => Err(Fault::Denied {
+                operation,
+                subject: group.to_owned(),
+                code,
+            }),
+            other => Err(other),
+        }
     }
 
     /// Commits the open transaction.

@@ -5,7 +5,7 @@
 
 mod answers;
 mod asked;
-mod map_state;
+pub mod map_state;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
