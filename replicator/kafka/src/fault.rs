@@ -48,6 +48,14 @@ pub enum Operation {
     DescribeAcls,
     /// Reading the places that a group has committed.
     GroupOffsets,
+    /// Reading a broker's configuration.
+    DescribeBrokerConfigs,
+    /// Changing single keys of a topic's configuration.
+    AlterConfigs,
+    /// Adding ACLs.
+    CreateAcls,
+    /// Removing ACLs.
+    DeleteAcls,
 }
 
 impl fmt::Display for Operation {
@@ -73,6 +81,10 @@ impl fmt::Display for Operation {
             Self::DescribeGroups => "describe groups",
             Self::DescribeAcls => "list ACLs",
             Self::GroupOffsets => "read the group's committed offsets",
+            Self::DescribeBrokerConfigs => "read broker configs",
+            Self::AlterConfigs => "change topic configs",
+            Self::CreateAcls => "add ACLs",
+            Self::DeleteAcls => "remove ACLs",
         })
     }
 }
@@ -98,6 +110,9 @@ impl Operation {
             Self::DescribeTopics => "DESCRIBE on the topic",
             Self::DescribeGroups => "DESCRIBE on the group",
             Self::GroupOffsets => "DESCRIBE on the group and on its topics",
+            Self::DescribeBrokerConfigs => "DESCRIBE_CONFIGS on the cluster",
+            Self::AlterConfigs => "ALTER_CONFIGS on the topic",
+            Self::CreateAcls | Self::DeleteAcls => "ALTER on the cluster",
         }
     }
 }

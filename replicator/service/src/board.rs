@@ -151,6 +151,21 @@ pub struct Inner {
     /// Cluster ids, once known.
     pub target_cluster_id: Option<String>,
     reasons: BTreeMap<Part, String>,
+    /// What somebody should look at although records flow, by what it is about.
+    warnings: BTreeMap<&'static str, Vec<String>>,
+    /// What the keeper of settings counts.
+    pub settings: SettingsCounts,
+}
+
+/// What the keeper of settings counts at each look; zero on workers that do not keep them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettingsCounts {
+    /// Config keys that the target refuses or does not know.
+    pub configs_refused: usize,
+    /// ACLs about writing that stay away until the target is opened.
+    pub acls_withheld: usize,
+    /// ACLs that are not added or removed because of what that would do to a resource.
+    pub acls_refused: usize,
 }
 
 impl Board {
@@ -173,6 +188,38 @@ impl Board {
         if self.hold().reasons.remove(part).is_some() {
             tracing::info!(part = %part.name(), "ready again");
         }
+    }
+
+    /// Says what somebody should look at about `about`, although records flow; nothing takes back what was said before.
+    /// Logged when it is news.
+    pub fn warn(&self, about: &'static str, warnings: Vec<String>) {
+        let mut inner = self.hold();
+        let known = inner.warnings.get(about);
+        for reason in &warnings {
+            if known.is_none_or(|known| !known.contains(reason)) {
+                tracing::warn!(about, reason, "needs a look");
+            }
+        }
+        if warnings.is_empty() {
+            if inner.warnings.remove(about).is_some() {
+                tracing::info!(about, "settled");
+            }
+        } else {
+            inner.warnings.insert(about, warnings);
+        }
+    }
+
+    /// What somebody should look at although records flow.
+    pub fn warnings(&self) -> Vec<String> {
+        self.hold()
+            .warnings
+            .iter()
+            .flat_map(|(about, warnings)| {
+                warnings
+                    .iter()
+                    .map(move |warning| format!("{about}: {warning}"))
+            })
+            .collect()
     }
 
     /// Why the worker is not ready; empty when it is.

@@ -45,6 +45,7 @@ struct Status {
     target: End,
     ready: bool,
     reasons: Vec<String>,
+    warnings: Vec<String>,
     slots: Vec<SlotLine>,
     partitions: Vec<PartitionLine>,
     groups: [(); 0],
@@ -82,6 +83,7 @@ struct PartitionLine {
 impl Page {
     fn status(&self) -> Status {
         let reasons = self.board.reasons();
+        let warnings = self.board.warnings();
         let board = self.board.hold();
         let now = Instant::now();
         Status {
@@ -96,6 +98,7 @@ impl Page {
             },
             ready: reasons.is_empty(),
             reasons,
+            warnings,
             slots: board
                 .slots
                 .iter()
@@ -150,6 +153,9 @@ async fn index(State(page): State<Page>) -> String {
     );
     for reason in &status.reasons {
         text.push_str(&format!("  {reason}\n"));
+    }
+    for warning in &status.warnings {
+        text.push_str(&format!("  needs a look: {warning}\n"));
     }
     text.push_str("\n/status.json  /metrics  /readyz  /healthz\n");
     text
