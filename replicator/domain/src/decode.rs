@@ -33,6 +33,10 @@ pub enum Format {
     OffsetSyncKey,
     /// One of MirrorMaker 2's offset syncs.
     OffsetSync,
+    /// The key of a record of the settings topic.
+    SettingKey,
+    /// A record of the settings topic.
+    Setting,
 }
 
 impl fmt::Display for Format {
@@ -52,6 +56,8 @@ impl fmt::Display for Format {
             Self::Checkpoint => "checkpoint",
             Self::OffsetSyncKey => "offset-sync key",
             Self::OffsetSync => "offset sync",
+            Self::SettingKey => "setting key",
+            Self::Setting => "setting",
         })
     }
 }

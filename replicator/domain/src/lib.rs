@@ -6,14 +6,18 @@
 //! - Places: [`SourceOffset`], [`TargetOffset`], [`TopicPartition`], [`Slot`].
 //! - Names: [`ReplicationPolicy`], [`FlowName`].
 //! - The offset map: [`Run`], [`Runs`], [`OffsetMap`], [`Translation`].
-//! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`], [`GapRecord`]
-//!   and the names in [`StateTopics`]. `docs/formats.md` describes them for people.
+//! - Settings that follow the source's: [`plan_configs`], [`plan_acls`].
+//! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`], [`GapRecord`],
+//!   [`SettingsMade`] and the names in [`StateTopics`]. `docs/formats.md` describes them for people.
 //! - Permissions: [`permissions::needs`], how they are granted ([`grants`]), what ACLs say ([`acl`]).
 //! - Clusters seen from outside: [`ApiVersions`], [`not_after`].
 //! - MirrorMaker 2's own records: [`mm2`].
 
 pub mod acl;
+mod acl_sync;
+mod binding;
 mod certificate;
+mod config_sync;
 mod decode;
 mod directory;
 mod features;
@@ -35,12 +39,19 @@ pub mod permissions;
 mod policy;
 mod position;
 mod run;
+mod settings;
 mod slot;
 mod topics;
 mod translation;
 mod varint;
 
+pub use acl_sync::{AclPlan, AclRules, AclWrite, FirstAcl, plan_acls};
+pub use binding::{Acl, AclOperation, AclPattern, AclPermission, AclResource};
 pub use certificate::{NotACertificate, not_after};
+pub use config_sync::{
+    CLEANUP_POLICY, ConfigEntries, ConfigEntry, ConfigOrigin, ConfigPlan, ConfigRules,
+    DefaultsFrom, creation_configs, plan_configs,
+};
 pub use decode::{DecodeError, Format};
 pub use directory::{ChunkStart, PAGE_CHUNKS, Page};
 pub use features::{ApiVersions, Metadata};
@@ -60,6 +71,7 @@ pub use partition::TopicPartition;
 pub use policy::ReplicationPolicy;
 pub use position::{MapCursor, Position};
 pub use run::{Run, RunError, Runs};
+pub use settings::{AclAdded, ConfigsSet, SettingKey, SettingsMade};
 pub use slot::{Slot, slot_of};
 pub use topics::{StateTopics, is_internal};
 pub use translation::Translation;

@@ -44,6 +44,16 @@ impl StateTopics {
         self.topic("gaps")
     }
 
+    /// The topic of what was set beside records: configs and ACLs; one partition.
+    pub fn settings(&self) -> String {
+        self.topic("settings")
+    }
+
+    /// The transactional id under which the settings topic is written.
+    pub fn settings_transactional_id(&self) -> String {
+        format!("understudy-{}-settings", self.flow)
+    }
+
     /// The transactional id of a slot's producer.
     pub fn transactional_id(&self, generation: u64, slot: Slot) -> String {
         format!("understudy-{}-{generation}-{slot}", self.flow)

@@ -67,6 +67,19 @@ impl Cluster {
         Ok(self.admin.get_or_init(|| admin))
     }
 
+    /// An admin call on the reader's client, with its events served after it.
+    pub(crate) fn asked<T>(
+        &self,
+        call: impl FnOnce(&Reader) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let answer = call(&self.reader);
+        self.reader.serve();
+        if answer.is_ok() {
+            self.endpoint.watch.settled();
+        }
+        answer
+    }
+
     /// The cluster that this is.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint

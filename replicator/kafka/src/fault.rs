@@ -52,6 +52,14 @@ pub enum Operation {
     ListGroups,
     /// Committing a group's places in a transaction.
     SendOffsets,
+    /// Reading a broker's configuration.
+    DescribeBrokerConfigs,
+    /// Changing single keys of a topic's configuration.
+    AlterConfigs,
+    /// Adding ACLs.
+    CreateAcls,
+    /// Removing ACLs.
+    DeleteAcls,
 }
 
 impl fmt::Display for Operation {
@@ -79,6 +87,10 @@ impl fmt::Display for Operation {
             Self::GroupOffsets => "read the group's committed offsets",
             Self::ListGroups => "list consumer groups",
             Self::SendOffsets => "commit a group's places",
+            Self::DescribeBrokerConfigs => "read broker configs",
+            Self::AlterConfigs => "change topic configs",
+            Self::CreateAcls => "add ACLs",
+            Self::DeleteAcls => "remove ACLs",
         })
     }
 }
@@ -106,6 +118,9 @@ impl Operation {
             Self::GroupOffsets => "DESCRIBE on the group and on its topics",
             Self::ListGroups => "DESCRIBE on the group",
             Self::SendOffsets => "READ on the group and on its topics",
+            Self::DescribeBrokerConfigs => "DESCRIBE_CONFIGS on the cluster",
+            Self::AlterConfigs => "ALTER_CONFIGS on the topic",
+            Self::CreateAcls | Self::DeleteAcls => "ALTER on the cluster",
         }
     }
 }

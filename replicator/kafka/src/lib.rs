@@ -3,6 +3,7 @@
 //! - [`endpoint`]: how a cluster is reached; the client properties of each role.
 //! - [`cluster`]: metadata, offsets, topics, state read to its end.
 //! - [`describe`]: what a cluster tells of itself and of our permissions; [`probe`]: one look at one address.
+//! - [`settings`]: configs and ACLs.
 //! - [`plane`]: the data plane's trait, told in ranges; [`librdkafka`]: its first engine.
 //! - [`picking`]: single records out of a log, by offset.
 //! - [`ffi`]: the only unsafe code.
@@ -16,6 +17,7 @@ pub mod librdkafka;
 pub mod picking;
 pub mod plane;
 pub mod probe;
+pub mod settings;
 pub mod watch;
 
 pub use cluster::Cluster;

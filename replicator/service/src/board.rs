@@ -24,8 +24,6 @@ pub enum Part {
     Membership,
     /// One slot.
     Slot(Slot),
-    /// Places of consumer groups; they wait while records go on.
-    Groups,
     /// The flow as a whole.
     Flow,
     /// One topic that cannot be mirrored as it is.
@@ -41,7 +39,6 @@ impl Part {
             Self::Membership => "membership".to_owned(),
             Self::Slot(slot) => format!("slot {slot}"),
             Self::Flow => "flow".to_owned(),
-            Self::Groups => "groups".to_owned(),
             Self::Topic(topic) => format!("topic {topic}"),
         }
     }
@@ -157,7 +154,21 @@ pub struct Inner {
     /// Cluster ids, once known.
     pub target_cluster_id: Option<String>,
     reasons: BTreeMap<Part, String>,
-    warnings: BTreeMap<Part, String>,
+    /// What somebody should look at although records flow, by what it is about.
+    warnings: BTreeMap<&'static str, Vec<String>>,
+    /// What the keeper of settings counts.
+    pub settings: SettingsCounts,
+}
+
+/// What the keeper of settings counts at each look; zero on workers that do not keep them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettingsCounts {
+    /// Config keys that the target refuses or does not know.
+    pub configs_refused: usize,
+    /// ACLs about writing that stay away until the target is opened.
+    pub acls_withheld: usize,
+    /// ACLs that are not added or removed because of what that would do to a resource.
+    pub acls_refused: usize,
 }
 
 impl Board {
@@ -175,27 +186,43 @@ impl Board {
         }
     }
 
-    /// Says what is not as it should be, although records flow. Logged when it is news.
-    pub fn warn(&self, part: Part, reason: &str) {
-        let mut inner = self.hold();
-        if inner
-            .warnings
-            .get(&part)
-            .is_none_or(|known| known != reason)
-        {
-            tracing::warn!(part = %part.name(), reason, "warning");
-            inner.warnings.insert(part, reason.to_owned());
+    /// `part` no longer keeps the worker from being ready.
+    pub fn ready(&self, part: &Part) {
+        if self.hold().reasons.remove(part).is_some() {
+            tracing::info!(part = %part.name(), "ready again");
         }
     }
 
-    /// `part` no longer keeps the worker from being ready.
-    pub fn ready(&self, part: &Part) {
+    /// Says what somebody should look at about `about`, although records flow; nothing takes back what was said before.
+    /// Logged when it is news.
+    pub fn warn(&self, about: &'static str, warnings: Vec<String>) {
         let mut inner = self.hold();
-        let warned = inner.warnings.remove(part).is_some();
-        if inner.reasons.remove(part).is_some() || warned {
-            drop(inner);
-            tracing::info!(part = %part.name(), "ready again");
+        let known = inner.warnings.get(about);
+        for reason in &warnings {
+            if known.is_none_or(|known| !known.contains(reason)) {
+                tracing::warn!(about, reason, "needs a look");
+            }
         }
+        if warnings.is_empty() {
+            if inner.warnings.remove(about).is_some() {
+                tracing::info!(about, "settled");
+            }
+        } else {
+            inner.warnings.insert(about, warnings);
+        }
+    }
+
+    /// What somebody should look at although records flow.
+    pub fn warnings(&self) -> Vec<String> {
+        self.hold()
+            .warnings
+            .iter()
+            .flat_map(|(about, warnings)| {
+                warnings
+                    .iter()
+                    .map(move |warning| format!("{about}: {warning}"))
+            })
+            .collect()
     }
 
     /// Why the worker is not ready; empty when it is.

@@ -22,6 +22,7 @@ use crate::config_error::ConfigError;
 use crate::import_mm2;
 use crate::secrets::resolve;
 use crate::selection::{GroupSelection, Selection};
+use crate::settings::{self, Settings};
 
 /// A flow: from where, to where, what, how.
 #[derive(Clone)]
@@ -58,6 +59,8 @@ pub struct Flow {
     pub codec_of: Option<CodecOf>,
     /// Key and value bytes a second that all workers together may copy; 0: no limit.
     pub max_bytes_per_second: u64,
+    /// Which configs and ACLs are mirrored, and how.
+    pub settings: Settings,
     /// Where the page and the metrics are served.
     pub listen: SocketAddr,
 }
@@ -103,6 +106,8 @@ struct Mirror {
     recreated: RecreatedPolicy,
     parking_topic: String,
     compression: BTreeMap<String, Codec>,
+    #[serde(flatten)]
+    settings: settings::Written,
 }
 
 /// A codec, as `compression.type` spells it.
@@ -168,6 +173,7 @@ impl Default for Mirror {
             recreated: RecreatedPolicy::default(),
             parking_topic: String::new(),
             compression: BTreeMap::new(),
+            settings: settings::Written::default(),
         }
     }
 }
@@ -308,6 +314,7 @@ impl Flow {
             parking_topic: Some(mirror.parking_topic.clone()).filter(|topic| !topic.is_empty()),
             codec_of: codec_of(&mirror.compression)?,
             max_bytes_per_second: mirror.max_bytes_per_second,
+            settings: Settings::new(&mirror.settings)?,
             listen: listen(&table)?,
         })
     }
@@ -346,11 +353,11 @@ fn mirror(table: &toml::Table) -> Result<Mirror, ConfigError> {
         return Err(bad("mirror", "must be a section"));
     };
     for key in section.keys() {
-        if !MIRROR_KEYS.contains(&key.as_str()) {
+        let mut known = MIRROR_KEYS.iter().chain(settings::KEYS).copied();
+        if !known.clone().any(|known| known == key) {
             return Err(ConfigError::UnknownKey {
                 key: format!("mirror.{key}"),
-                like: closest(key, MIRROR_KEYS.iter().copied())
-                    .map(|like| format!("mirror.{like}")),
+                like: closest(key, &mut known).map(|like| format!("mirror.{like}")),
             });
         }
         // One key at a time, so that a wrong value is named by its key.
@@ -651,6 +658,23 @@ mod tests {
             (
                 "[mirror]\ntopics = [\"orders[\"]",
                 "mirror.topics: \"orders[\" is not a valid pattern",
+            ),
+            (
+                "[mirror]\nsync_acl = true",
+                "mirror.sync_acl is not a known key; did you mean \"mirror.sync_acls\"?",
+            ),
+            (
+                "[mirror]\nconfig_exclude = [\"x(\"]",
+                "mirror.config_exclude: \"x(\" is not a valid pattern",
+            ),
+            ("[mirror]\nacl_write = \"yes\"", "mirror.acl_write: "),
+            (
+                "[mirror]\nconfig_sync_interval = \"1ms\"",
+                "mirror.config_sync_interval: must be a time with a unit between",
+            ),
+            (
+                "[mirror.principals]\n\"a\" = \"User:b\"",
+                "mirror.principals: \"a\" has no type; write \"User:a\"",
             ),
             (
                 "[http]\nlisten = \"8080\"",

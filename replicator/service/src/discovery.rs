@@ -12,6 +12,7 @@ use crate::answers::Answers;
 use crate::board::{Board, Part};
 use crate::catalog::{Catalog, Listed, Listing, explain};
 use crate::config::Flow;
+use crate::creation::create;
 use crate::flow_record::FlowWatch;
 use crate::growth::Growth;
 use crate::stop::Stop;
@@ -215,7 +216,14 @@ impl Discovery {
         let made = match self.on_target.get(&copy) {
             Some(have) if *have >= partitions => Ok(()),
             Some(have) => self.grow(&copy, *have, partitions),
-            None => self.create(topic, &copy, partitions),
+            None => create(
+                &self.flow,
+                &self.source,
+                &self.target,
+                topic,
+                &copy,
+                partitions,
+            ),
         };
         match made {
             Ok(()) => {
@@ -249,24 +257,6 @@ impl Discovery {
             to = partitions,
             "topic grown on the target"
         );
-        Ok(())
-    }
-
-    /// A new topic has the source's cleanup policy from its first record on. What keeps it from being made is said in
-    /// an operator's words.
-    fn create(&self, topic: &str, copy: &str, partitions: i32) -> Result<(), String> {
-        let policy = self
-            .source
-            .topic_config(topic, "cleanup.policy", WITHIN)
-            .map_err(|fault| explain(&self.flow.source, &fault))?;
-        let configs: Vec<(&str, &str)> = policy
-            .iter()
-            .map(|policy| ("cleanup.policy", policy.as_str()))
-            .collect();
-        self.target
-            .create_topic(copy, partitions, &configs, WITHIN)
-            .map_err(|fault| explain(&self.flow.target, &fault))?;
-        tracing::info!(topic = copy, partitions, "topic created on the target");
         Ok(())
     }
 

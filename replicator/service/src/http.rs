@@ -45,6 +45,7 @@ struct Status {
     target: End,
     ready: bool,
     reasons: Vec<String>,
+    warnings: Vec<String>,
     slots: Vec<SlotLine>,
     partitions: Vec<PartitionLine>,
     groups: Vec<PlaceLine>,
@@ -93,6 +94,7 @@ struct PlaceLine {
 impl Page {
     fn status(&self) -> Status {
         let reasons = self.board.reasons();
+        let warnings = self.board.warnings();
         let board = self.board.hold();
         let now = Instant::now();
         Status {
@@ -107,6 +109,7 @@ impl Page {
             },
             ready: reasons.is_empty(),
             reasons,
+            warnings,
             slots: board
                 .slots
                 .iter()
@@ -174,6 +177,9 @@ async fn index(State(page): State<Page>) -> String {
     );
     for reason in &status.reasons {
         text.push_str(&format!("  {reason}\n"));
+    }
+    for warning in &status.warnings {
+        text.push_str(&format!("  needs a look: {warning}\n"));
     }
     text.push_str("\n/status.json  /metrics  /readyz  /healthz\n");
     text

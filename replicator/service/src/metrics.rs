@@ -30,6 +30,10 @@ pub struct Metrics {
     pub gaps: Counter,
     /// Places of groups committed.
     pub places: Counter,
+    /// Config keys set or deleted on the target.
+    pub config_changes: Counter,
+    /// ACLs added to or removed from the target.
+    pub acl_changes: Counter,
     /// From the first wait for acknowledgement to the commit's answer.
     pub commit_seconds: Histogram,
     /// From losing nothing to copying again: one take-over.
@@ -48,6 +52,8 @@ impl Metrics {
             fenced: Counter::default(),
             gaps: Counter::default(),
             places: Counter::default(),
+            config_changes: Counter::default(),
+            acl_changes: Counter::default(),
             commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             take_over_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 12)),
         };
@@ -92,6 +98,16 @@ impl Metrics {
             "Places of consumer groups committed on the target",
             metrics.places.clone(),
         );
+        registry.register(
+            "understudy_config_changes",
+            "Config keys set or deleted on the target's topics",
+            metrics.config_changes.clone(),
+        );
+        registry.register(
+            "understudy_acl_changes",
+            "ACLs added to or removed from the target",
+            metrics.acl_changes.clone(),
+        );
         registry.register_with_unit(
             "understudy_commit",
             "From the wait for acknowledgements to the commit's answer",
@@ -123,6 +139,7 @@ impl Collector for Gauges {
             None,
             ready,
         )?;
+        let warnings = self.0.warnings().len();
         let board = self.0.hold();
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         one(
@@ -132,6 +149,30 @@ impl Collector for Gauges {
             None,
             count(board.slots.len()),
         )?;
+        for (name, help, number) in [
+            (
+                "understudy_warnings",
+                "What somebody should look at although records flow; /status.json names each",
+                warnings,
+            ),
+            (
+                "understudy_configs_refused",
+                "Config keys of source topics that the target refuses or does not know",
+                board.settings.configs_refused,
+            ),
+            (
+                "understudy_acls_withheld",
+                "ACLs about writing to topics that stay away until the target is opened",
+                board.settings.acls_withheld,
+            ),
+            (
+                "understudy_acls_refused",
+                "ACLs not mirrored because of what that would do to a resource; /status.json names them",
+                board.settings.acls_refused,
+            ),
+        ] {
+            one(&mut encoder, name, help, None, count(number))?;
+        }
         let halted = board
             .partitions
             .values()

@@ -16,7 +16,6 @@ use understudy_domain::{Slot, SourceOffset, TargetOffset, TopicPartition, Transl
 use understudy_kafka::ffi::groups::GroupState;
 use understudy_kafka::{Cluster, Fault};
 
-use crate::board::{Board, Part};
 use crate::catalog::explain;
 use crate::slot::Context;
 use crate::stop::Stop;
@@ -26,6 +25,9 @@ use crate::translate::map_state::{Known, Question, answer_all};
 const WITHIN: Duration = Duration::from_secs(20);
 /// How many places of history are looked up in a round.
 const QUESTIONS_MAX: usize = 10_000;
+
+/// What warnings of this part are about.
+const ABOUT: &str = "groups";
 
 /// A group's place on one partition.
 pub type PlaceKey = (Arc<str>, TopicPartition);
@@ -126,13 +128,12 @@ impl Looker {
     /// Looks until `stop`.
     pub fn run(mut self, stop: &Stop) {
         let interval = self.context.flow.group_sync_interval;
-        let part = Part::Groups;
         while !stop.is_set() {
             let next = Instant::now() + interval;
             // Also without groups: what slots asked is answered first.
             self.answer();
             match self.look() {
-                Ok(()) => self.context.board.ready(&part),
+                Ok(()) => self.context.board.warn(ABOUT, Vec::new()),
                 Err((on_source, fault)) => {
                     let end = if on_source {
                         &self.context.flow.source
@@ -142,7 +143,7 @@ impl Looker {
                     // Places wait; records go on.
                     let reason =
                         format!("places of groups are not current: {}", explain(end, &fault));
-                    warn_once(&self.context.board, &reason);
+                    self.context.board.warn(ABOUT, vec![reason]);
                 }
             }
             stop.wait(next.saturating_duration_since(Instant::now()));
@@ -249,8 +250,4 @@ impl Looker {
             }
         }
     }
-}
-
-fn warn_once(board: &Board, reason: &str) {
-    board.warn(Part::Groups, reason);
 }

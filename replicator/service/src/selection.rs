@@ -85,7 +85,11 @@ impl GroupSelection {
     }
 }
 
-fn set(key: &'static str, patterns: &[String]) -> Result<RegexSet, SelectionError> {
+/// Patterns that each match whole names; `key` is where they stand.
+///
+/// # Errors
+/// The first one that is not a regular expression.
+pub fn set(key: &'static str, patterns: &[String]) -> Result<RegexSet, SelectionError> {
     let refused = |pattern: &str, error: &regex::Error| SelectionError {
         key,
         pattern: pattern.to_owned(),

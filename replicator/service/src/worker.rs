@@ -14,6 +14,7 @@ use crate::config::Flow;
 use crate::discovery::{Discovery, Ended};
 use crate::flow_record::{self, FlowError};
 use crate::http::{Page, router};
+use crate::keeper::Keeper;
 use crate::membership;
 use crate::metrics::Metrics;
 use crate::places::{Looker, Places};
@@ -154,6 +155,21 @@ fn mirror(
                 }
             })
             .map_err(WorkerError::Start)?;
+        let lost = Arc::default();
+        let keeper = Keeper::new(
+            flow.clone(),
+            catalog.clone(),
+            board.clone(),
+            metrics.clone(),
+            Arc::clone(&lost),
+        )?;
+        let keeping = std::thread::Builder::new()
+            .name("settings".to_owned())
+            .spawn({
+                let stop = generation_stop.clone();
+                move || keeper.run(&stop)
+            })
+            .map_err(WorkerError::Start)?;
         let context = Context {
             flow: flow.clone(),
             generation: record.generation,
@@ -164,7 +180,7 @@ fn mirror(
             throttle: throttle.clone(),
             board: board.clone(),
             metrics: metrics.clone(),
-            lost: Arc::default(),
+            lost,
         };
         let looker = Looker::new(context.clone())?;
         let placing = std::thread::Builder::new()
@@ -178,9 +194,11 @@ fn mirror(
         if held.is_err() {
             stop.set();
         }
-        // The thread ends within its calls' time limits; a panic in it was already reported.
+        generation_stop.set();
+        // The threads end within their calls' time limits; a panic in one was already reported.
         drop(placing.join());
         let ended = looking.join().unwrap_or(Ended::Stopped);
+        drop(keeping.join());
         held?;
         match ended {
             Ended::Stopped => return Ok(()),
@@ -255,6 +273,7 @@ fn make_state_topics(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
     let compacted: &[(&str, &str)] = &[("cleanup.policy", "compact")];
     let topics = [
         (flow.state.flow(), 1, compacted),
+        (flow.state.settings(), 1, compacted),
         (flow.state.positions(), slots, compacted),
         (flow.state.offset_map(), slots, compacted),
         (flow.state.gaps(), slots, compacted),
@@ -269,6 +288,7 @@ fn make_state_topics(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
     let limit = Instant::now() + WITHIN;
     for name in [
         flow.state.flow(),
+        flow.state.settings(),
         flow.state.positions(),
         flow.state.offset_map(),
         flow.state.gaps(),

@@ -8,6 +8,7 @@
 //! - [`describe`]: descriptions with what the principal may do, and ACLs.
 //! - [`certificates`]: what a server shows in a TLS handshake.
 //! - [`groups`]: the places that a consumer group has committed.
+//! - [`configs`], [`acls`]: what a cluster holds beside records.
 //! - [`names`]: the property names that librdkafka knows.
 //!
 //! Invariants, each kept by a type:
@@ -20,8 +21,11 @@
 )]
 
 mod acks;
+pub mod acls;
 pub mod admin;
+mod call;
 pub mod certificates;
+pub mod configs;
 pub mod describe;
 pub mod groups;
 pub mod names;

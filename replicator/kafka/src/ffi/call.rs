@@ -1,0 +1,124 @@
+//! One admin call: asked on a queue of its own, answered by one event, within a time limit.
+
+use std::ffi::{CStr, CString, c_char};
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka_sys as rdsys;
+
+use super::reader::Reader;
+use crate::fault::{Fault, Operation};
+
+/// How much longer than the request we wait for its event: librdkafka answers with the time limit itself.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What a call works with: the client, the call's options and the queue that its event comes to.
+pub(super) struct Call {
+    pub(super) native: *mut rdsys::rd_kafka_t,
+    pub(super) options: *mut rdsys::rd_kafka_AdminOptions_t,
+    pub(super) queue: *mut rdsys::rd_kafka_queue_t,
+}
+
+/// Makes a call on the reader's client: `start` sends it, `take` reads its event, which lives only as long.
+///
+/// # Errors
+/// The call as a whole failed or got no answer within `within`; or what `take` found.
+///
+/// # Safety
+/// `start` makes exactly one admin call of the kind `kind` with what it is given, and keeps none of it. `take` keeps
+/// nothing of the event.
+pub(super) unsafe fn ask<T>(
+    reader: &Reader,
+    operation: Operation,
+    kind: rdsys::rd_kafka_admin_op_t,
+    within: Duration,
+    start: impl FnOnce(&Call),
+    take: impl FnOnce(*mut rdsys::rd_kafka_event_t) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let native = reader.client().client().native_ptr();
+    // SAFETY: queue, options and event are made here and destroyed here, the event after the last look at its
+    // contents; the client outlives the block. An event that comes after the time limit dies with the queue.
+    unsafe {
+        let call = Call {
+            native,
+            options: rdsys::rd_kafka_AdminOptions_new(native, kind),
+            queue: rdsys::rd_kafka_queue_new(native),
+        };
+        let mut text = [0 as c_char; 256];
+        rdsys::rd_kafka_AdminOptions_set_request_timeout(
+            call.options,
+            millis(within),
+            text.as_mut_ptr(),
+            text.len(),
+        );
+        start(&call);
+        let event = rdsys::rd_kafka_queue_poll(call.queue, millis(within + GRACE));
+        let answer = if event.is_null() {
+            Err(Fault::TimedOut {
+                operation,
+                subject: reader.client_alias(),
+                within,
+            })
+        } else {
+            match rdsys::rd_kafka_event_error(event) {
+                rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => take(event),
+                rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT => Err(Fault::TimedOut {
+                    operation,
+                    subject: reader.client_alias(),
+                    within,
+                }),
+                code => Err(Fault::code(
+                    operation,
+                    &reader.client_alias(),
+                    RDKafkaErrorCode::from(code),
+                    text_of(rdsys::rd_kafka_event_error_string(event)),
+                )),
+            }
+        };
+        if !event.is_null() {
+            rdsys::rd_kafka_event_destroy(event);
+        }
+        rdsys::rd_kafka_AdminOptions_destroy(call.options);
+        rdsys::rd_kafka_queue_destroy(call.queue);
+        answer
+    }
+}
+
+/// A C string's text; empty for none.
+///
+/// # Safety
+/// `text` is null or a live C string.
+pub(super) unsafe fn text_of(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: not null, so live, as the caller promises.
+    unsafe { CStr::from_ptr(text) }
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// A C string of a name or value.
+///
+/// # Errors
+/// It holds a zero byte.
+pub(super) fn c_string(text: &str) -> Result<CString, Fault> {
+    CString::new(text).map_err(|_nul| Fault::name(text))
+}
+
+/// An array that librdkafka lent us; empty for null.
+///
+/// # Safety
+/// `first` is null or points to `count` live elements.
+pub(super) unsafe fn lent<'a, T>(first: *const T, count: usize) -> &'a [T] {
+    if first.is_null() {
+        return &[];
+    }
+    // SAFETY: as the caller promises.
+    unsafe { std::slice::from_raw_parts(first, count) }
+}
+
+fn millis(time: Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
+}
