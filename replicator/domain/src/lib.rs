@@ -6,6 +6,7 @@
 //! - Places: [`SourceOffset`], [`TargetOffset`], [`TopicPartition`], [`Slot`].
 //! - Names: [`ReplicationPolicy`], [`FlowName`].
 //! - The offset map: [`Run`], [`Runs`], [`OffsetMap`], [`Translation`].
+//! - [`Readiness`]: could we fail over now, and what would it cost.
 //! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`], [`GapRecord`]
 //!   and the names in [`StateTopics`]. `docs/formats.md` describes them for people.
 //! - Permissions: [`permissions::needs`], how they are granted ([`grants`]), what ACLs say ([`acl`]).
@@ -34,6 +35,7 @@ mod partition;
 pub mod permissions;
 mod policy;
 mod position;
+mod readiness;
 mod run;
 mod slot;
 mod topics;
@@ -59,6 +61,10 @@ pub use open_chunk::{CHUNK_RUNS, DELTA_RING, OpenChunk, Pending, StalePlan};
 pub use partition::TopicPartition;
 pub use policy::ReplicationPolicy;
 pub use position::{MapCursor, Position};
+pub use readiness::{
+    Condition, GapLook, GroupLook, Look, Objectives, Obstacle, PartitionLook, PlaceState,
+    Readiness, Reason, Reread, Verdict,
+};
 pub use run::{Run, RunError, Runs};
 pub use slot::{Slot, slot_of};
 pub use topics::{StateTopics, is_internal};
