@@ -9,6 +9,7 @@
 //! - Settings that follow the source's: [`plan_configs`], [`plan_acls`].
 //! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`], [`GapRecord`],
 //!   [`SettingsMade`] and the names in [`StateTopics`]. `docs/formats.md` describes them for people.
+//! - [`Readiness`]: could we fail over now, and what would it cost.
 //! - Permissions: [`permissions::needs`], how they are granted ([`grants`]), what ACLs say ([`acl`]).
 //! - Clusters seen from outside: [`ApiVersions`], [`not_after`].
 //! - MirrorMaker 2's own records: [`mm2`].
@@ -38,6 +39,7 @@ mod partition;
 pub mod permissions;
 mod policy;
 mod position;
+mod readiness;
 mod run;
 mod settings;
 mod slot;
@@ -70,6 +72,10 @@ pub use open_chunk::{CHUNK_RUNS, DELTA_RING, OpenChunk, Pending, StalePlan};
 pub use partition::TopicPartition;
 pub use policy::ReplicationPolicy;
 pub use position::{MapCursor, Position};
+pub use readiness::{
+    Condition, GapLook, GroupLook, Look, Objectives, Obstacle, PartitionLook, PlaceState,
+    Readiness, Reason, Reread, Verdict,
+};
 pub use run::{Run, RunError, Runs};
 pub use settings::{AclAdded, ConfigsSet, SettingKey, SettingsMade};
 pub use slot::{Slot, slot_of};

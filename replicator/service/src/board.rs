@@ -6,7 +6,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::places::{Place, PlaceKey};
 use serde::Serialize;
-use understudy_domain::{GapKey, GapRecord, Slot, SourceOffset, TargetOffset, TopicPartition};
+use understudy_domain::{
+    FlowState, GapKey, GapRecord, PlaceState, Reason, Slot, SourceOffset, TargetOffset,
+    TopicPartition, Verdict,
+};
+
+use crate::stable_end::StableEnd;
 
 /// How many partitions are named one by one.
 const NAMED: usize = 20;
@@ -42,6 +47,20 @@ impl Part {
             Self::Topic(topic) => format!("topic {topic}"),
         }
     }
+
+    /// What it makes of a failover's readiness while it holds.
+    fn verdict(&self) -> Verdict {
+        match self {
+            // Without the target there is nothing to fail over to; a topic that is not mirrored would be lost whole.
+            Self::Target | Self::Topic(_) => Verdict::NotReady,
+            // Nothing can be seen from here.
+            Self::Start | Self::Source => Verdict::Unknown,
+            // What was copied stays; lag tells the rest.
+            Self::Membership | Self::Slot(_) => Verdict::Degraded,
+            // The flow's own state says it already.
+            Self::Flow => Verdict::Ready,
+        }
+    }
 }
 
 /// What a partition is doing.
@@ -59,7 +78,11 @@ pub enum PartitionState {
 }
 
 impl PartitionState {
-    fn name(self) -> &'static str {
+    /// Every state, from best to worst.
+    pub const ALL: [Self; 4] = [Self::Copying, Self::Waiting, Self::Paused, Self::Halted];
+
+    /// Its name, as machines read it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Copying => "copying",
             Self::Waiting => "waiting",
@@ -80,6 +103,8 @@ pub struct Partition {
     pub target_offset: TargetOffset,
     /// The source's end for `read_committed` readers, when last seen.
     pub source_end_offset: Option<SourceOffset>,
+    /// When the source last showed its end.
+    pub end_seen_at: Option<Instant>,
     /// When the partition was last seen without lag.
     pub caught_up_at: Option<Instant>,
     /// The timestamp of the last copied record, ms since 1970.
@@ -97,10 +122,15 @@ impl Partition {
         u64::try_from(end.get().saturating_sub(self.source_offset.get())).unwrap_or(0)
     }
 
-    /// An upper bound for the age of the oldest record not yet copied, in seconds.
+    /// An upper bound for the age of the oldest record not yet copied, in seconds; 0 when nothing bounds it.
     pub fn lag_seconds(&self, now: Instant) -> f64 {
+        self.lag_age_seconds(now).unwrap_or_default()
+    }
+
+    /// An upper bound for the age of the oldest record not yet copied, in seconds; `None` when nothing bounds it.
+    pub fn lag_age_seconds(&self, now: Instant) -> Option<f64> {
         if self.lag_records() == 0 {
-            return 0.0;
+            return Some(0.0);
         }
         let since_caught_up = self
             .caught_up_at
@@ -113,9 +143,9 @@ impl Partition {
             .last_timestamp_ms
             .map(|at| ((now_ms() - at) as f64 / 1000.0).max(0.0));
         match (since_caught_up, since_last) {
-            (Some(a), Some(b)) => a.min(b),
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => 0.0,
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (Some(only), None) | (None, Some(only)) => Some(only),
+            (None, None) => None,
         }
     }
 }
@@ -131,6 +161,56 @@ pub struct SlotEntry {
     pub take_over_seconds: Option<f64>,
 }
 
+/// A consumer group's place in one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupLine {
+    /// The group.
+    pub group: String,
+    /// The topic on the source.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Where the group would read next on the source.
+    pub source_offset: Option<i64>,
+    /// Where it would read next on the target; `None` when there is no answer.
+    pub target_offset: Option<i64>,
+    /// How good that answer is.
+    pub state: PlaceState,
+    /// Why it is not exact, or not used.
+    pub reason: Option<String>,
+}
+
+impl Inner {
+    /// What somebody should look at although records flow.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings
+            .iter()
+            .flat_map(|(about, warnings)| {
+                warnings
+                    .iter()
+                    .map(move |warning| format!("{about}: {warning}"))
+            })
+            .collect()
+    }
+
+    /// Places of consumer groups, as lines.
+    pub fn groups(&self) -> Vec<GroupLine> {
+        self.places
+            .values()
+            .flatten()
+            .map(|((group, partition), place)| GroupLine {
+                group: group.to_string(),
+                topic: partition.topic.to_string(),
+                partition: partition.partition,
+                source_offset: Some(place.source_offset.get()),
+                target_offset: place.target_offset.map(TargetOffset::get),
+                state: place.state,
+                reason: place.reason.clone(),
+            })
+            .collect()
+    }
+}
+
 /// Everything a worker says about itself.
 ///
 /// Written by the slots' threads, the catalog's and the membership's, each its own entries; read by the page's server.
@@ -139,7 +219,7 @@ pub struct SlotEntry {
 pub struct Board(Arc<Mutex<Inner>>);
 
 /// The board's contents, while it is held.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Inner {
     /// By partition.
     pub partitions: BTreeMap<TopicPartition, Partition>,
@@ -153,6 +233,10 @@ pub struct Inner {
     pub source_cluster_id: Option<String>,
     /// Cluster ids, once known.
     pub target_cluster_id: Option<String>,
+    /// Whether the flow may write, when its record was last read. Written at the start and by slots' take-overs.
+    pub flow_state: Option<FlowState>,
+    /// Where readers of committed records are held back on the source. Written by discovery.
+    pub stable_ends: BTreeMap<TopicPartition, StableEnd>,
     reasons: BTreeMap<Part, String>,
     /// What somebody should look at although records flow, by what it is about.
     warnings: BTreeMap<&'static str, Vec<String>>,
@@ -171,6 +255,67 @@ pub struct SettingsCounts {
     pub acls_refused: usize,
 }
 
+impl Inner {
+    /// Notes what the source just showed of a partition: its end for readers of committed records, and its high
+    /// watermark.
+    pub fn saw_end(
+        &mut self,
+        name: &TopicPartition,
+        last_stable: i64,
+        high_watermark: Option<i64>,
+        now: Instant,
+    ) {
+        let Some(partition) = self.partitions.get_mut(name) else {
+            self.stable_ends.remove(name);
+            return;
+        };
+        partition.end_seen_at = Some(now);
+        if let Some(high_watermark) = high_watermark {
+            self.stable_ends
+                .entry(name.clone())
+                .or_default()
+                .see(last_stable, high_watermark, now);
+        }
+    }
+
+    /// What the parts have to say, with what each makes of a failover's readiness.
+    pub fn part_reasons(&self) -> Vec<Reason> {
+        let reason = |(part, text): (&Part, &String)| Reason {
+            verdict: part.verdict(),
+            text: format!("{}: {text}", part.name()),
+        };
+        self.reasons.iter().map(reason).collect()
+    }
+
+    /// Why the worker is not ready; empty when it is.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut reasons: Vec<String> = self
+            .part_reasons()
+            .into_iter()
+            .map(|reason| reason.text)
+            .collect();
+        let not_copying =
+            |(_, partition): &(&TopicPartition, &Partition)| partition.reason.is_some();
+        for (name, partition) in self.partitions.iter().filter(not_copying).take(NAMED) {
+            let reason = partition.reason.as_deref().unwrap_or_default();
+            reasons.push(format!(
+                "partition {name} {}: {reason}",
+                partition.state.name()
+            ));
+        }
+        let more = self
+            .partitions
+            .iter()
+            .filter(not_copying)
+            .count()
+            .saturating_sub(NAMED);
+        if more > 0 {
+            reasons.push(format!("and {more} more partitions; see /status.json"));
+        }
+        reasons
+    }
+}
+
 impl Board {
     /// Holds the board.
     pub fn hold(&self) -> MutexGuard<'_, Inner> {
@@ -184,6 +329,12 @@ impl Board {
             tracing::warn!(part = %part.name(), reason, "not ready");
             inner.reasons.insert(part, reason.to_owned());
         }
+    }
+
+    /// Says that `part` has yet to begin, which is as it should be while a worker starts.
+    pub fn not_ready_yet(&self, part: Part, reason: &str) {
+        tracing::info!(part = %part.name(), reason, "not ready yet");
+        self.hold().reasons.insert(part, reason.to_owned());
     }
 
     /// `part` no longer keeps the worker from being ready.
@@ -212,46 +363,14 @@ impl Board {
         }
     }
 
-    /// What somebody should look at although records flow.
-    pub fn warnings(&self) -> Vec<String> {
-        self.hold()
-            .warnings
-            .iter()
-            .flat_map(|(about, warnings)| {
-                warnings
-                    .iter()
-                    .map(move |warning| format!("{about}: {warning}"))
-            })
-            .collect()
-    }
-
     /// Why the worker is not ready; empty when it is.
     pub fn reasons(&self) -> Vec<String> {
-        let inner = self.hold();
-        let mut reasons: Vec<String> = inner
-            .reasons
-            .iter()
-            .map(|(part, reason)| format!("{}: {reason}", part.name()))
-            .collect();
-        let not_copying =
-            |(_, partition): &(&TopicPartition, &Partition)| partition.reason.is_some();
-        for (name, partition) in inner.partitions.iter().filter(not_copying).take(NAMED) {
-            let reason = partition.reason.as_deref().unwrap_or_default();
-            reasons.push(format!(
-                "partition {name} {}: {reason}",
-                partition.state.name()
-            ));
-        }
-        let more = inner
-            .partitions
-            .iter()
-            .filter(not_copying)
-            .count()
-            .saturating_sub(NAMED);
-        if more > 0 {
-            reasons.push(format!("and {more} more partitions; see /status.json"));
-        }
-        reasons
+        self.hold().reasons()
+    }
+
+    /// A copy of everything, so that whoever renders or encodes it does not hold up those who write.
+    pub fn snapshot(&self) -> Inner {
+        self.hold().clone()
     }
 }
 

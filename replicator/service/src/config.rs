@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use understudy_kafka::ffi::names::property_names;
 use understudy_kafka::ffi::writer::CodecOf;
 
 use crate::config_error::ConfigError;
+use crate::http_config::HttpConfig;
 use crate::import_mm2;
 use crate::secrets::resolve;
 use crate::selection::{GroupSelection, Selection};
@@ -61,8 +61,8 @@ pub struct Flow {
     pub max_bytes_per_second: u64,
     /// Which configs and ACLs are mirrored, and how.
     pub settings: Settings,
-    /// Where the page and the metrics are served.
-    pub listen: SocketAddr,
+    /// Where the worker is observed, and by whom.
+    pub http: HttpConfig,
 }
 
 impl fmt::Debug for Flow {
@@ -265,7 +265,7 @@ impl Flow {
                         None => error.message().to_owned(),
                     },
                 })?;
-        let known = ["source", "target", "mirror", "http", "name"];
+        let known = ["source", "target", "mirror", "http", "metrics", "name"];
         for key in table.keys() {
             if !known.contains(&key.as_str()) {
                 return Err(ConfigError::UnknownKey {
@@ -315,7 +315,7 @@ impl Flow {
             codec_of: codec_of(&mirror.compression)?,
             max_bytes_per_second: mirror.max_bytes_per_second,
             settings: Settings::new(&mirror.settings)?,
-            listen: listen(&table)?,
+            http: HttpConfig::parse(&table, environment)?,
         })
     }
 }
@@ -448,42 +448,6 @@ fn policy(mirror: &Mirror, alias: &str) -> Result<ReplicationPolicy, ConfigError
     }
 }
 
-fn listen(table: &toml::Table) -> Result<SocketAddr, ConfigError> {
-    let default = SocketAddr::from(([127, 0, 0, 1], 8080));
-    let Some(section) = table.get("http") else {
-        return Ok(default);
-    };
-    let toml::Value::Table(section) = section else {
-        return Err(bad("http", "must be a section"));
-    };
-    for key in section.keys() {
-        if key != "listen" {
-            return Err(ConfigError::UnknownKey {
-                key: format!("http.{key}"),
-                like: closest(key, ["listen"]).map(|like| format!("http.{like}")),
-            });
-        }
-    }
-    let address: SocketAddr = match section.get("listen") {
-        None => default,
-        Some(toml::Value::String(text)) => text.parse().map_err(|_error| {
-            bad(
-                "http.listen",
-                "must be an address and a port, like 127.0.0.1:8080",
-            )
-        })?,
-        Some(_) => return Err(bad("http.listen", "must be a string")),
-    };
-    if !address.ip().is_loopback() {
-        return Err(ConfigError::Unsupported {
-            key: "http.listen",
-            value: address.to_string(),
-            advice: "listen on loopback; the page has no authentication yet",
-        });
-    }
-    Ok(address)
-}
-
 fn endpoint(
     table: &toml::Table,
     section: &'static str,
@@ -583,7 +547,7 @@ fn duration(key: &str, text: &str) -> Result<Duration, ConfigError> {
     Ok(duration)
 }
 
-fn closest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn closest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     known
         .into_iter()
         .map(|name| (strsim::jaro_winkler(key, name), name))

@@ -1,5 +1,6 @@
 //! Why a flow file cannot be used.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use understudy_domain::FlowNameError;
@@ -70,6 +71,12 @@ pub enum ConfigError {
         /// What to do.
         advice: &'static str,
     },
+    /// The page beyond loopback, and nobody asked who is there.
+    #[error(
+        "http.listen = {0} is beyond loopback: set http.token to \"${{file:PATH}}\" or \"${{env:NAME}}\" for a bearer token, \
+         or http.tls_certificate, http.tls_key and http.tls_client_ca for client certificates"
+    )]
+    Exposed(SocketAddr),
     /// Both ends are called the same.
     #[error("source and target have the same alias {0:?}; give each cluster its own")]
     SameAlias(String),

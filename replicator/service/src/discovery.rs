@@ -111,6 +111,7 @@ impl Discovery {
             }
         };
         let record = self.watch.record();
+        self.board.hold().flow_state = Some(record.state);
         let part = Part::Flow;
         match record.state {
             FlowState::Running => self.board.ready(&part),
@@ -262,10 +263,16 @@ impl Discovery {
 
     fn look_at_ends(&self) -> Result<(), Fault> {
         let held: Vec<TopicPartition> = self.board.hold().partitions.keys().cloned().collect();
+        // The high watermark first: without open transactions it is then never beyond the stable end.
+        let tops = self.source.edges(&held, Edge::HighWatermark, WITHIN)?;
         let ends = self.source.edges(&held, Edge::LastStable, WITHIN)?;
         let now = Instant::now();
         let mut board = self.board.hold();
         for (name, end) in ends {
+            if let Ok(end) = &end {
+                let top = tops.get(&name).and_then(|top| top.as_ref().ok());
+                board.saw_end(&name, *end, top.copied(), now);
+            }
             let (Ok(end), Some(partition)) = (end, board.partitions.get_mut(&name)) else {
                 continue;
             };

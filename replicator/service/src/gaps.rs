@@ -23,20 +23,26 @@ const WITHIN: Duration = Duration::from_secs(20);
 /// One gap, for people and for machines.
 #[derive(Clone, Debug, Serialize)]
 pub struct GapLine {
-    topic: String,
-    partition: i32,
+    /// The topic on the source.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
     /// Which life of the partition.
-    incarnation: u32,
+    pub incarnation: u32,
     /// The first source offset without a copy.
-    start: i64,
+    pub start: i64,
     /// The first one behind the gap, where that is known.
-    end: Option<i64>,
-    cause: &'static str,
-    state: &'static str,
-    reason: String,
-    found_at_ms: i64,
+    pub end: Option<i64>,
+    /// Why there is no copy.
+    pub cause: &'static str,
+    /// What was done about it.
+    pub state: &'static str,
+    /// The cause in words.
+    pub reason: String,
+    /// When it was found, in milliseconds since 1970.
+    pub found_at_ms: i64,
     /// What can be done, while nothing was.
-    resolutions: Vec<&'static str>,
+    pub resolutions: Vec<&'static str>,
 }
 
 impl GapLine {

@@ -322,6 +322,9 @@ impl Holding {
             if copied.at_end || partition.lag_records() == 0 {
                 partition.caught_up_at = Some(now);
             }
+            if copied.at_end {
+                partition.end_seen_at = Some(now);
+            }
             if partition.state == PartitionState::Waiting {
                 partition.state = PartitionState::Copying;
                 partition.reason = None;
@@ -383,6 +386,7 @@ impl Holding {
             source_offset: position.source_offset,
             target_offset: position.target_offset,
             source_end_offset: position.source_end_offset,
+            end_seen_at: None,
             caught_up_at: None,
             last_timestamp_ms: None,
             state: PartitionState::Copying,

@@ -1,200 +1,167 @@
 //! The worker's page and probes.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
 use prometheus_client::registry::Registry;
-use serde::Serialize;
 
-use crate::board::{Board, PartitionState};
-use crate::config::Flow;
-use crate::gaps::GapLine;
+use crate::access::Access;
+use crate::door::Caller;
+use crate::observer::Observer;
+use crate::page;
+
+/// The longest login.
+const LOGIN_BYTES: usize = 4096;
 
 /// What the server answers from.
 #[derive(Clone)]
 pub struct Page {
-    /// The configuration.
-    pub flow: Arc<Flow>,
     /// What the worker knows.
-    pub board: Board,
+    pub observer: Observer,
     /// Every metric.
     pub registry: Arc<Registry>,
+    /// Who may see it.
+    pub access: Access,
 }
+
+/// Whether the caller may see everything.
+#[derive(Clone, Copy)]
+struct Allowed(bool);
 
 /// The answers, by path.
 pub fn router(page: Page) -> Router {
-    Router::new()
+    let guarded = Router::new()
         .route("/", get(index))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/status.json", get(status))
+        .layer(from_fn_with_state(page.clone(), guard));
+    let css = async || {
+        (
+            [(header::CONTENT_TYPE, "text/css; charset=utf-8")],
+            page::CSS,
+        )
+    };
+    let script = async || {
+        let kind = "text/javascript; charset=utf-8";
+        ([(header::CONTENT_TYPE, kind)], page::SCRIPT)
+    };
+    // Open to everybody: what it looks like, and whether it runs. /readyz says why not to those who may know.
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/page.css", get(css))
+        .route("/page.js", get(script))
+        .route("/login", post(login))
+        .layer(DefaultBodyLimit::max(LOGIN_BYTES))
+        .merge(guarded)
+        .layer(from_fn_with_state(page.clone(), recognise))
+        .layer(from_fn(harden))
         .with_state(page)
 }
 
-/// `/status.json`.
-#[derive(Serialize)]
-struct Status {
-    flow: String,
-    source: End,
-    target: End,
-    ready: bool,
-    reasons: Vec<String>,
-    warnings: Vec<String>,
-    slots: Vec<SlotLine>,
-    partitions: Vec<PartitionLine>,
-    groups: Vec<PlaceLine>,
-    gaps: Vec<GapLine>,
+/// Looks at what the caller shows.
+async fn recognise(
+    State(page): State<Page>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let allowed = page.access.allows(request.headers(), caller.certified);
+    request.extensions_mut().insert(Allowed(allowed));
+    next.run(request).await
 }
 
-#[derive(Serialize)]
-struct End {
-    alias: String,
-    cluster_id: Option<String>,
+/// Sends away whoever may not see it.
+async fn guard(
+    State(page): State<Page>,
+    Extension(Allowed(allowed)): Extension<Allowed>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if allowed {
+        return next.run(request).await;
+    }
+    let asks = page.access.asks_for_token();
+    let body = if asks && request.uri().path() == "/" {
+        html(page::login(false))
+    } else if asks {
+        "send the token: Authorization: Bearer …\n".into_response()
+    } else {
+        "show a client certificate that http.tls_client_ca signed\n".into_response()
+    };
+    let scheme = [(header::WWW_AUTHENTICATE, "Bearer realm=\"understudy\"")];
+    (StatusCode::UNAUTHORIZED, scheme, body).into_response()
 }
 
-#[derive(Serialize)]
-struct SlotLine {
-    slot: u32,
-    state: &'static str,
-    since_seconds: f64,
-    take_over_seconds: Option<f64>,
+/// What every answer tells a browser not to do.
+async fn harden(request: Request, next: Next) -> Response {
+    const HEADERS: [(HeaderName, HeaderValue); 6] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(
+                "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
+                 form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+            ),
+        ),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+        (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("same-origin"),
+        ),
+    ];
+    let mut response = next.run(request).await;
+    response.headers_mut().extend(HEADERS);
+    response
 }
 
-#[derive(Serialize)]
-struct PartitionLine {
-    topic: String,
-    partition: i32,
-    slot: u32,
-    source_offset: i64,
-    target_offset: i64,
-    source_end_offset: Option<i64>,
-    lag_records: u64,
-    lag_seconds: f64,
-    state: PartitionState,
-    reason: Option<String>,
+async fn index(State(page): State<Page>) -> Response {
+    html(page::render(&page.observer.view()))
 }
 
-#[derive(Serialize)]
-struct PlaceLine {
-    group: String,
-    topic: String,
-    partition: i32,
-    source_offset: i64,
-    target_offset: Option<i64>,
-    state: &'static str,
-    reason: Option<String>,
-}
-
-impl Page {
-    fn status(&self) -> Status {
-        let reasons = self.board.reasons();
-        let warnings = self.board.warnings();
-        let board = self.board.hold();
-        let now = Instant::now();
-        Status {
-            flow: self.flow.name.to_string(),
-            source: End {
-                alias: self.flow.source.alias.clone(),
-                cluster_id: board.source_cluster_id.clone(),
-            },
-            target: End {
-                alias: self.flow.target.alias.clone(),
-                cluster_id: board.target_cluster_id.clone(),
-            },
-            ready: reasons.is_empty(),
-            reasons,
-            warnings,
-            slots: board
-                .slots
-                .iter()
-                .map(|(slot, entry)| SlotLine {
-                    slot: slot.get(),
-                    state: entry.state,
-                    since_seconds: now.saturating_duration_since(entry.since).as_secs_f64(),
-                    take_over_seconds: entry.take_over_seconds,
-                })
-                .collect(),
-            partitions: board
-                .partitions
-                .iter()
-                .map(|(name, partition)| PartitionLine {
-                    topic: name.topic.to_string(),
-                    partition: name.partition,
-                    slot: partition.slot.get(),
-                    source_offset: partition.source_offset.get(),
-                    target_offset: partition.target_offset.get(),
-                    source_end_offset: partition.source_end_offset.map(|end| end.get()),
-                    lag_records: partition.lag_records(),
-                    lag_seconds: partition.lag_seconds(now),
-                    state: partition.state,
-                    reason: partition.reason.clone(),
-                })
-                .collect(),
-            groups: board
-                .places
-                .values()
-                .flatten()
-                .map(|((group, partition), place)| PlaceLine {
-                    group: group.to_string(),
-                    topic: partition.topic.to_string(),
-                    partition: partition.partition,
-                    source_offset: place.source_offset.get(),
-                    target_offset: place.target_offset.map(|offset| offset.get()),
-                    state: place.state,
-                    reason: place.reason.clone(),
-                })
-                .collect(),
-            gaps: board
-                .gaps
-                .iter()
-                .map(|(key, (_, record))| GapLine::new(key, record))
-                .collect(),
-        }
+/// The form sends `token=…` as plain text; the answer is a cookie.
+async fn login(State(page): State<Page>, body: String) -> Response {
+    let shown = body.trim().strip_prefix("token=").unwrap_or_default();
+    match page.access.log_in(shown) {
+        Some(cookie) => (
+            StatusCode::SEE_OTHER,
+            [
+                (header::SET_COOKIE, cookie),
+                (header::LOCATION, "/".to_owned()),
+            ],
+        )
+            .into_response(),
+        None => (StatusCode::UNAUTHORIZED, html(page::login(true))).into_response(),
     }
 }
 
-async fn index(State(page): State<Page>) -> String {
-    let status = page.status();
-    let lag: u64 = status
-        .partitions
-        .iter()
-        .map(|partition| partition.lag_records)
-        .sum();
-    let mut text = format!(
-        "understudy {}: {} -> {}\n{}\nslots held: {}\npartitions: {}\nlag: {lag} records\n",
-        status.flow,
-        status.source.alias,
-        status.target.alias,
-        if status.ready { "ready" } else { "NOT READY" },
-        status.slots.len(),
-        status.partitions.len(),
-    );
-    for reason in &status.reasons {
-        text.push_str(&format!("  {reason}\n"));
-    }
-    for warning in &status.warnings {
-        text.push_str(&format!("  needs a look: {warning}\n"));
-    }
-    text.push_str("\n/status.json  /metrics  /readyz  /healthz\n");
-    text
-}
-
-async fn readyz(State(page): State<Page>) -> Response {
-    let reasons = page.board.reasons();
+async fn readyz(
+    State(page): State<Page>,
+    Extension(Allowed(allowed)): Extension<Allowed>,
+) -> Response {
+    let reasons = page.observer.reasons();
     if reasons.is_empty() {
         return "ready\n".into_response();
     }
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        format!("not ready\n{}\n", reasons.join("\n")),
-    )
-        .into_response()
+    let text = if allowed {
+        format!("not ready\n{}\n", reasons.join("\n"))
+    } else {
+        "not ready\n".to_owned()
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 async fn metrics(State(page): State<Page>) -> Response {
@@ -209,8 +176,12 @@ async fn metrics(State(page): State<Page>) -> Response {
 }
 
 async fn status(State(page): State<Page>) -> Response {
-    match serde_json::to_string_pretty(&page.status()) {
+    match serde_json::to_string_pretty(&page.observer.view()) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+fn html(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response()
 }

@@ -1,5 +1,6 @@
 //! `understudy`: the mirroring process and its tools.
 
+mod access;
 mod answers;
 mod board;
 mod catalog;
@@ -10,20 +11,30 @@ mod config_error;
 mod control;
 mod creation;
 mod discovery;
+mod door;
+mod emf;
 mod enrolment;
+mod events;
 mod flow_record;
 mod gap_book;
 mod gap_hold;
 mod gaps;
+mod gauges;
 mod growth;
+mod history;
 mod holding;
+mod html;
 mod http;
+mod http_config;
 mod import_mm2;
 mod keeper;
 mod logging;
 mod membership;
+mod metric_table;
 mod metrics;
+mod observer;
 mod pacing;
+mod page;
 mod place_hold;
 mod places;
 mod secrets;
@@ -31,11 +42,16 @@ mod selection;
 mod settings;
 mod slot;
 mod slot_state;
+mod spark;
+mod stable_end;
 mod status;
+mod status_follow;
 mod stop;
 mod throttle;
 mod translate;
 mod verify;
+mod view;
+mod words;
 mod worker;
 
 use std::path::PathBuf;
@@ -81,10 +97,13 @@ enum Command {
         #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
         timeout: Duration,
     },
-    /// Show where the flow stands, from the clusters themselves.
+    /// Show where the flow stands and whether a failover could start, from the clusters themselves.
     Status {
         /// The flow.
         flow: PathBuf,
+        /// Look again every second, until interrupted: in place on a terminal, a line each time elsewhere.
+        #[arg(long)]
+        follow: bool,
         /// For machines.
         #[arg(long)]
         json: bool,
@@ -237,8 +256,9 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Replicate { log, .. } => {
-            logging::start(log);
-            match worker::replicate(flow) {
+            let events = events::Events::default();
+            logging::start(log, &events);
+            match worker::replicate(flow, events) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failed(&error),
             }
@@ -247,8 +267,11 @@ fn main() -> ExitCode {
             logging::start_quiet();
             report(check::run(&flow, timeout), json)
         }
-        Command::Status { json, .. } => {
+        Command::Status { json, follow, .. } => {
             logging::start_quiet();
+            if follow {
+                return status_follow::run(&flow, json);
+            }
             report(status::read(&flow), json)
         }
         Command::Pause { topic, json, .. } => {
@@ -323,14 +346,19 @@ fn report<R: Report, E: std::error::Error>(result: Result<R, E>, json: bool) -> 
     }
 }
 
-/// Prints the whole chain once.
-fn failed(error: &dyn std::error::Error) -> ExitCode {
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    eprintln!("understudy: {text}");
+    text
+}
+
+/// Prints the whole chain once.
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("understudy: {}", chain(error));
     ExitCode::from(UNUSABLE)
 }

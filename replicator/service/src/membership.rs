@@ -172,7 +172,7 @@ pub fn run(context: Context, stop: &Arc<Stop>) -> Result<(), Fault> {
         watch: flow.target.watch.clone(),
         held: Mutex::default(),
     };
-    board.not_ready(Part::Membership, "joining the group that shares out slots");
+    board.not_ready_yet(Part::Membership, "joining the group that shares out slots");
     let consumer: BaseConsumer<Slots> = flow
         .target
         .member(&group)

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{OffsetMap, Origin, Replicated, TargetOffset, TopicPartition, Translation};
+use understudy_domain::{
+    OffsetMap, Origin, PlaceState, Replicated, TargetOffset, TopicPartition, Translation,
+};
 use understudy_kafka::plane::DataPlane;
 
 use crate::holding::{HoldError, Holding};
@@ -59,7 +61,7 @@ impl Holding {
         let mut left = false;
         for (key, wanted) in wanted.iter() {
             let place = self.place_of(&key.1, wanted);
-            left |= matches!(place.state, "ahead") || place.target_offset.is_none();
+            left |= place.target_offset.is_none();
             if let Some(target) = place.target_offset.filter(|_| !wanted.live) {
                 let stands = self.places.committed.get(key).is_some_and(|(at, when)| {
                     *at == target && now.duration_since(*when) < AGAIN_AFTER
@@ -114,11 +116,11 @@ impl Holding {
     fn place_of(&self, partition: &TopicPartition, wanted: &Wanted) -> Place {
         let (translation, reason) = self.translate(partition, wanted);
         let (target_offset, state) = match translation {
-            Translation::Exact(target) => (Some(target), "exact"),
-            Translation::AtLeast(target) => (Some(target), "at-least"),
-            Translation::Ahead => (None, "ahead"),
+            Translation::Exact(target) => (Some(target), PlaceState::Exact),
+            Translation::AtLeast(target) => (Some(target), PlaceState::AtLeast),
+            Translation::Ahead => (None, PlaceState::Ahead),
             Translation::BeforeHistory | Translation::NoSync | Translation::NotReady => {
-                (None, "unknown")
+                (None, PlaceState::Unknown)
             }
         };
         let reason = if wanted.live {

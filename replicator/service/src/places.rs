@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use understudy_domain::{Slot, SourceOffset, TargetOffset, TopicPartition, Translation, slot_of};
+use understudy_domain::{
+    PlaceState, Slot, SourceOffset, TargetOffset, TopicPartition, Translation, slot_of,
+};
 use understudy_kafka::ffi::groups::GroupState;
 use understudy_kafka::{Cluster, Fault};
 
@@ -48,8 +50,8 @@ pub struct Place {
     pub source_offset: SourceOffset,
     /// Where it stands on the target; none while that is not known.
     pub target_offset: Option<TargetOffset>,
-    /// `exact`, `at-least`, `ahead`, `unknown`.
-    pub state: &'static str,
+    /// How good that is.
+    pub state: PlaceState,
     /// Why it is not exact.
     pub reason: Option<String>,
 }

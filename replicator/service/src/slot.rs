@@ -216,6 +216,7 @@ impl SlotTask {
         let record = flow_record::read(&target, &flow)?;
         let epoch = record.as_ref().map_or(0, |record| record.epoch);
         if let Some(record) = &record {
+            self.context.board.hold().flow_state = Some(record.state);
             flow_record::must_run(&flow, record)?;
         }
         // c

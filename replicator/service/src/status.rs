@@ -4,15 +4,19 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use understudy_domain::{FlowState, SourceOffset};
+use understudy_domain::{
+    Condition, FlowState, Look, Objectives, PartitionLook, Position, Readiness, SourceOffset,
+};
 use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::{Cluster, Fault};
 
 use crate::Report;
+use crate::board::now_ms;
 use crate::catalog::explain;
 use crate::config::Flow;
 use crate::flow_record::{self, FlowError};
 use crate::slot_state::{StateError, read_positions};
+use crate::words;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -52,6 +56,8 @@ pub struct Status {
     /// Why the source's ends are not known, if they are not.
     source_unreachable: Option<String>,
     lag_records: Option<u64>,
+    /// Could we fail over now. Workers know more: how old what lags is, what halted, and why.
+    readiness: Readiness,
     partitions: Vec<Line>,
     #[serde(skip)]
     running: bool,
@@ -112,7 +118,21 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
             }
         })
         .collect();
+    let looks = all.iter().zip(&partitions).map(|((_, position), line)| {
+        let lag = line.lag_records;
+        look(position, lag, now_ms())
+    });
+    let readiness = Readiness::of(
+        &Look {
+            slots: record.slots.get(),
+            flow: Some(record.state),
+            partitions: looks.collect(),
+            ..Look::default()
+        },
+        &Objectives::default(),
+    );
     Ok(Status {
+        readiness,
         flow: flow.name.to_string(),
         source: flow.source.alias.clone(),
         target: flow.target.alias.clone(),
@@ -126,6 +146,35 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
         partitions,
         running: record.state == FlowState::Running,
     })
+}
+
+/// One partition, from its position and, if the source answered, its lag; `now` in milliseconds since 1970.
+fn look(position: &Position, lag: Option<u64>, now: i64) -> PartitionLook {
+    let stored = position
+        .source_end_offset
+        .map(|end| u64::try_from(end.get() - position.source_offset.get()).unwrap_or_default());
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds since 1970 fit a double's 53 bits"
+    )]
+    let stored_seconds = position
+        .source_end_seen_at_ms
+        .map(|at| ((now - at) as f64 / 1000.0).max(0.0));
+    let lag_records = lag.or(stored).unwrap_or_default();
+    PartitionLook {
+        lag_records,
+        lag_seconds: match (lag_records, stored) {
+            (0, _) => Some(0.0),
+            // Everything was copied when the end was last stored.
+            (_, Some(0)) => stored_seconds,
+            (_, Some(_) | None) => None,
+        },
+        seen_seconds: match lag {
+            Some(_) => Some(0.0),
+            None => stored_seconds,
+        },
+        condition: Condition::Copying,
+    }
 }
 
 /// The target, once it has answered.
@@ -151,17 +200,95 @@ impl Report for Status {
     }
 }
 
+impl Status {
+    /// Everything in one line.
+    pub fn line(&self) -> String {
+        format!(
+            "{} {} {}, {}: lost now {}, recovery point {}, {} slots",
+            words::moment(now_ms()),
+            self.flow,
+            self.state,
+            words::verdict(self.readiness.verdict),
+            words::lost(&self.readiness),
+            words::recovery_point(&self.readiness),
+            self.slots,
+        )
+    }
+
+    /// What the page shows first, in words.
+    pub fn head(&self) -> String {
+        let readiness = &self.readiness;
+        let mut text = format!(
+            "flow {}: {} -> {}, {}, epoch {}, {} slots\n{}: {}\n\n",
+            self.flow,
+            self.source,
+            self.target,
+            self.state,
+            self.epoch,
+            self.slots,
+            words::verdict(readiness.verdict),
+            words::answer(readiness),
+        );
+        for (what, value) in [
+            (
+                "would be lost now",
+                format!(
+                    "{} ({})",
+                    words::lost(readiness),
+                    words::lost_detail(readiness)
+                ),
+            ),
+            ("recovery point", words::recovery_point(readiness)),
+            ("groups re-read", words::reread(readiness, 0)),
+            (
+                "lag",
+                match (&self.source_unreachable, self.lag_records) {
+                    (Some(reason), _) => format!("lag unknown: {reason}"),
+                    (None, lag) => words::counted(lag.unwrap_or_default(), "record"),
+                },
+            ),
+        ] {
+            text.push_str(&format!("  {what:<18} {value}\n"));
+        }
+        for obstacle in &readiness.in_the_way {
+            text.push_str(&format!(
+                "  in the way         {}: {}\n",
+                obstacle.verdict.name(),
+                obstacle.reason
+            ));
+        }
+        text
+    }
+
+    /// Topics, those that lag most first, at most `rows` of them.
+    pub fn topics(&self, rows: usize) -> String {
+        let mut topics = std::collections::BTreeMap::<&str, (usize, Option<u64>)>::new();
+        for line in &self.partitions {
+            let topic = topics.entry(&line.topic).or_insert((0, Some(0)));
+            topic.0 += 1;
+            topic.1 = topic.1.zip(line.lag_records).map(|(sum, lag)| sum + lag);
+        }
+        let mut topics: Vec<_> = topics.into_iter().collect();
+        topics.sort_by_key(|(_, (_, lag))| std::cmp::Reverse(lag.unwrap_or(u64::MAX)));
+        let mut text = format!("\n{:>16}  {:>10}  topic\n", "records behind", "partitions");
+        for (topic, (partitions, lag)) in topics.iter().take(rows) {
+            let lag = lag.map_or_else(|| "?".to_owned(), words::count);
+            text.push_str(&format!("{lag:>16}  {partitions:>10}  {topic}\n"));
+        }
+        match topics.len().saturating_sub(rows) {
+            0 => {}
+            more => text.push_str(&format!(
+                "and {}\n",
+                words::counted(more as u64, "more topic")
+            )),
+        }
+        text
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "flow {}: {} -> {}, {}, epoch {}, {} slots",
-            self.flow, self.source, self.target, self.state, self.epoch, self.slots
-        )?;
-        match (&self.source_unreachable, self.lag_records) {
-            (Some(reason), _) => writeln!(f, "lag unknown: {reason}")?,
-            (None, lag) => writeln!(f, "lag: {} records", lag.unwrap_or_default())?,
-        }
+        f.write_str(&self.head())?;
         let width = self
             .partitions
             .iter()

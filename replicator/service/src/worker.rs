@@ -7,16 +7,23 @@ use prometheus_client::registry::Registry;
 use understudy_domain::FlowRecord;
 use understudy_kafka::{Cluster, Fault, Operation};
 
+use crate::access::Access;
 use crate::answers::Answers;
 use crate::board::{Board, Part};
 use crate::catalog::{Catalog, explain};
 use crate::config::Flow;
 use crate::discovery::{Discovery, Ended};
+use crate::door::{self, Caller, Door, TlsError};
+use crate::emf;
+use crate::events::Events;
 use crate::flow_record::{self, FlowError};
+use crate::gauges::Gauges;
+use crate::history;
 use crate::http::{Page, router};
 use crate::keeper::Keeper;
 use crate::membership;
 use crate::metrics::Metrics;
+use crate::observer::Observer;
 use crate::places::{Looker, Places};
 use crate::slot::Context;
 use crate::stop::Stop;
@@ -39,6 +46,9 @@ pub enum WorkerError {
         #[source]
         source: std::io::Error,
     },
+    /// The page's certificate or key.
+    #[error("the page cannot be served over TLS")]
+    Tls(#[from] TlsError),
     /// The machine refuses a thread or a signal handler.
     #[error("cannot start")]
     Start(#[source] std::io::Error),
@@ -50,33 +60,39 @@ pub enum WorkerError {
     Fault(#[from] Fault),
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT. `events` holds the log's last warnings and errors, for the page.
 ///
 /// # Errors
 /// What no waiting will heal: the page's port is taken, or the flow does not fit the clusters.
-pub fn replicate(flow: Flow) -> Result<(), WorkerError> {
+pub fn replicate(flow: Flow, events: Events) -> Result<(), WorkerError> {
     let flow = Arc::new(flow);
     let board = Board::default();
     let stop = Arc::new(Stop::default());
     let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry, board.clone());
-    board.not_ready(Part::Start, "connecting");
+    let metrics = Metrics::register(&mut registry);
+    board.not_ready_yet(Part::Start, "connecting");
+    let observer = Observer::new(flow.clone(), board.clone(), metrics.clone(), events);
+    registry.register_collector(Box::new(Gauges {
+        observer: observer.clone(),
+        by_partition: flow.http.partition_metrics,
+    }));
     let page = Page {
-        flow: flow.clone(),
-        board: board.clone(),
+        observer: observer.clone(),
         registry: Arc::new(registry),
+        access: Access::new(&flow.http),
     };
+    let tls = flow.http.tls.as_ref().map(door::acceptor).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(WorkerError::Start)?;
     let listener = runtime
-        .block_on(tokio::net::TcpListener::bind(flow.listen))
+        .block_on(tokio::net::TcpListener::bind(flow.http.listen))
         .map_err(|source| WorkerError::Listen {
-            address: flow.listen,
+            address: flow.http.listen,
             source,
         })?;
-    tracing::info!(flow = %flow.name, source = %flow.source.alias, target = %flow.target.alias, listen = %flow.listen, "worker started");
+    tracing::info!(flow = %flow.name, source = %flow.source.alias, target = %flow.target.alias, listen = %flow.http.listen, "worker started");
     let (done, finished) = tokio::sync::oneshot::channel();
     let mirror = std::thread::Builder::new()
         .name("mirror".to_owned())
@@ -90,7 +106,18 @@ pub fn replicate(flow: Flow) -> Result<(), WorkerError> {
             }
         })
         .map_err(WorkerError::Start)?;
-    let served = runtime.block_on(serve(listener, page, finished));
+    if flow.http.emf {
+        let (observer, stop) = (observer, stop.clone());
+        // Not joined: whoever reads standard output may have stopped doing so.
+        std::thread::Builder::new()
+            .name("emf".to_owned())
+            .spawn(move || emf::run(&observer, &stop))
+            .map_err(WorkerError::Start)?;
+    }
+    let served = runtime.block_on(async {
+        let door = Door::open(listener, tls)?;
+        serve(door, page, finished).await
+    });
     stop.set();
     let result = mirror.join().unwrap_or(Ok(()));
     tracing::info!(flow = %flow.name, "worker stopped");
@@ -100,7 +127,7 @@ pub fn replicate(flow: Flow) -> Result<(), WorkerError> {
 
 /// Serves the page until a signal comes or the mirror has ended.
 async fn serve(
-    listener: tokio::net::TcpListener,
+    door: Door,
     page: Page,
     finished: tokio::sync::oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
@@ -109,9 +136,12 @@ async fn serve(
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
     );
-    let server = axum::serve(listener, router(page));
+    let observer = page.observer.clone();
+    let callers = router(page).into_make_service_with_connect_info::<Caller>();
+    let server = axum::serve(door, callers);
     tokio::select! {
         served = async { server.await } => served,
+        () = remember(&observer) => Ok(()),
         _ = terminate.recv() => {
             tracing::info!(signal = "SIGTERM", "stopping");
             Ok(())
@@ -121,6 +151,16 @@ async fn serve(
             Ok(())
         }
         _ = finished => Ok(()),
+    }
+}
+
+/// Takes samples for the page's history; never ends.
+async fn remember(observer: &Observer) {
+    let mut ticks = tokio::time::interval(history::EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        observer.sample();
     }
 }
 
@@ -264,6 +304,7 @@ fn attempt(
     make_state_topics(flow, target).map_err(|fault| at_target(fault.into()))?;
     let record =
         flow_record::read_or_create(target, flow, &source_id, &target_id).map_err(at_target)?;
+    board.hold().flow_state = Some(record.state);
     board.ready(&Part::Target);
     Ok(record)
 }
