@@ -1,0 +1,220 @@
+//! Consumer groups stand on the target at the copy of the very record that they would read next.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, wait_for};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn groups_near_and_far_stand_exactly_and_follow_in_both_directions() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    source.create_topic("places", 2, &[])?;
+    // Every third transaction is aborted: offsets without records on the source, markers on both sides.
+    Workload::orders(source.client(), "places")
+        .value_bytes(50)
+        .records(6_000)
+        .transactional(100, 3)
+        .run()?;
+    let worker = start("places", |file| file.topics(["places"]).groups(["team-.*"]))?;
+    worker.wait_copied(source, "places", LIMIT)?;
+    let ends = source.ends("places")?;
+    let mut groups = BTreeMap::new();
+    for (group, behind) in [
+        ("team-at-end", 0),
+        ("team-close", 1),
+        ("team-later", 700),
+        ("team-far", 2_500),
+    ] {
+        let places: Vec<_> = ends
+            .iter()
+            .map(|(partition, end)| ("places", *partition, (end.last_stable - behind).max(0)))
+            .collect();
+        source.commit_group(group, &places)?;
+        groups.insert(group, places);
+    }
+    source.commit_group("other", &[("places", 0, 5)])?;
+    for (group, places) in &groups {
+        expect_exact(source, target, group, places)?;
+    }
+    assert!(target.group_places("other", "places")?.is_empty());
+    // A group that goes back is followed, and one that goes on.
+    for offset in [3, 1_500] {
+        let place = [("places", 0, offset)];
+        source.commit_group("team-far", &place)?;
+        expect_exact(source, target, "team-far", &place)?;
+    }
+    // What the worker says of them is what holds.
+    let status = worker.wait_status("every place to be exact", LIMIT, |status| {
+        let lines = status.get("groups").and_then(|lines| lines.as_array());
+        lines.is_some_and(|lines| {
+            lines.len() == 8 && lines.iter().all(|line| line["state"] == "exact")
+        })
+    })?;
+    assert!(status.to_string().contains("team-at-end"), "{status}");
+    Ok(())
+}
+
+#[test]
+fn a_group_consumes_part_here_and_part_there_and_nothing_twice() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    source.create_topic("split", 1, &[])?;
+    Workload::orders(source.client(), "split")
+        .value_bytes(50)
+        .records(2_000)
+        .run()?;
+    let worker = start("split", |file| file.topics(["split"]).groups(["split-.*"]))?;
+    worker.wait_copied(source, "split", LIMIT)?;
+    let here = read(source, "split-group", 800)?;
+    let at = source
+        .group_places("split-group", "split")?
+        .get(&0)
+        .copied()
+        .ok_or("the group committed nothing")?;
+    expect_exact(source, target, "split-group", &[("split", 0, at)])?;
+    let there = read(target, "split-group", 2_000 - here.len())?;
+    let all: Vec<_> = here.into_iter().chain(there).collect();
+    assert_eq!(all, read(source, "split-all", 2_000)?);
+    Ok(())
+}
+
+#[test]
+fn a_group_that_is_live_on_the_target_is_left_alone() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    source.create_topic("lively", 1, &[])?;
+    Workload::orders(source.client(), "lively")
+        .value_bytes(50)
+        .records(500)
+        .run()?;
+    let worker = start("lively", |file| {
+        file.topics(["lively"]).groups(["lively-.*"])
+    })?;
+    worker.wait_copied(source, "lively", LIMIT)?;
+    // Somebody reads on the target, under the same name.
+    let mut config = target.client();
+    config
+        .set("group.id", "lively-group")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = config.create()?;
+    consumer.subscribe(&["lively"])?;
+    wait_for("the group to be live", LIMIT, || {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })?;
+    source.commit_group("lively-group", &[("lively", 0, 250)])?;
+    worker.wait_status("the group to be seen as live", LIMIT, |status| {
+        // It goes on being a member meanwhile.
+        drop(consumer.poll(Duration::ZERO));
+        let lines = status.get("groups").and_then(|lines| lines.as_array());
+        lines.is_some_and(|lines| {
+            lines
+                .iter()
+                .any(|line| line["group"] == "lively-group" && line["reason"].is_string())
+        })
+    })?;
+    assert!(target.group_places("lively-group", "lively")?.is_empty());
+    // Once it has left, it is brought to its place.
+    drop(consumer);
+    expect_exact(source, target, "lively-group", &[("lively", 0, 250)])
+}
+
+fn start(name: &str, how: impl FnOnce(FlowFile) -> FlowFile) -> Result<Worker, Box<dyn Error>> {
+    let Pair { source, target } = Pair::shared()?;
+    let file = FlowFile::new(source, target)
+        .named(name)
+        .slots(2)
+        .mirror("group_sync_interval", "300ms");
+    Ok(Worker::start(&how(file), &format!("{name}-worker"))?)
+}
+
+/// Waits until a group stands where the judge, by comparing contents, says that it must.
+fn expect_exact(
+    source: &Cluster,
+    target: &Cluster,
+    group: &str,
+    places: &[(&str, i32, i64)],
+) -> Outcome {
+    let topic = places.first().ok_or("no places")?.0;
+    let mut judge = Judge::new(source, target, topic);
+    assert!(judge.compare()?.is_exact());
+    wait_for(&format!("{group} to stand exactly"), LIMIT, || {
+        let found = target
+            .group_places(group, topic)
+            .map_err(|error| error.to_string())?;
+        for (_, partition, offset) in places {
+            let stands = found.get(partition).copied();
+            let right = match judge.place_on_target(*partition, *offset) {
+                Some(place) => stands == Some(place),
+                // Nothing is left to read: behind the last copy, before or after its marker.
+                None => {
+                    stands.is_some_and(|stands| nothing_after(target, topic, *partition, stands))
+                }
+            };
+            if !right {
+                return Err(format!("{found:?} for {places:?}"));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn nothing_after(cluster: &Cluster, topic: &str, partition: i32, offset: i64) -> bool {
+    let ends = cluster.ends(topic).unwrap_or_default();
+    let Some(end) = ends.get(&partition) else {
+        return false;
+    };
+    // At most the commit marker lies between.
+    end.last_stable - offset <= 1
+}
+
+/// Reads as a group from its place on, in order, and commits behind the last record read.
+fn read(cluster: &Cluster, group: &str, records: usize) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
+    let mut config = cluster.client();
+    config
+        .set("group.id", group)
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false");
+    let consumer: BaseConsumer = config.create()?;
+    let topic = "split";
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, 0);
+    let committed = consumer.committed_offsets(list, LIMIT)?;
+    let from = match committed
+        .find_partition(topic, 0)
+        .map(|place| place.offset())
+    {
+        Some(Offset::Offset(at)) => Offset::Offset(at),
+        _ => Offset::Beginning,
+    };
+    let mut start = TopicPartitionList::new();
+    start.add_partition_offset(topic, 0, from)?;
+    consumer.assign(&start)?;
+    let (mut values, mut next) = (Vec::new(), 0);
+    wait_for("records", LIMIT, || {
+        while values.len() < records {
+            let Some(message) = consumer.poll(Duration::from_millis(100)) else {
+                return Err(format!("{} of {records}", values.len()));
+            };
+            let message = message.map_err(|error| error.to_string())?;
+            values.push(message.payload().unwrap_or_default().to_vec());
+            next = message.offset() + 1;
+        }
+        Ok(())
+    })?;
+    let mut place = TopicPartitionList::new();
+    place.add_partition_offset(topic, 0, Offset::Offset(next))?;
+    consumer.commit(&place, rdkafka::consumer::CommitMode::Sync)?;
+    Ok(values)
+}
