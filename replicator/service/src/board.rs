@@ -20,6 +20,8 @@ pub enum Part {
     Source,
     /// Reaching the target.
     Target,
+    /// Reading what the clients of the cluster with this alias log in with.
+    Credentials(String),
     /// Being a member of the group that shares out slots.
     Membership,
     /// One slot.
@@ -36,6 +38,7 @@ impl Part {
             Self::Start => "start".to_owned(),
             Self::Source => "source".to_owned(),
             Self::Target => "target".to_owned(),
+            Self::Credentials(alias) => format!("credentials of {alias}"),
             Self::Membership => "membership".to_owned(),
             Self::Slot(slot) => format!("slot {slot}"),
             Self::Flow => "flow".to_owned(),

@@ -1,8 +1,11 @@
 //! `understudy`: the mirroring process and its tools.
 
+mod access;
 mod answers;
+mod aws;
 mod board;
 mod catalog;
+mod chain;
 mod check;
 mod compare;
 mod config;
@@ -23,9 +26,11 @@ mod keeper;
 mod logging;
 mod membership;
 mod metrics;
+mod msk_iam;
 mod pacing;
 mod place_hold;
 mod places;
+mod rotation;
 mod secrets;
 mod selection;
 mod settings;
@@ -40,14 +45,17 @@ mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use understudy_domain::Resolution;
 
+use crate::board::Board;
 use crate::config::Flow;
 use crate::gaps::Which;
 use crate::logging::LogFormat;
+use crate::rotation::Rotation;
 
 /// Keeps a second Kafka cluster exactly ready, and shows that it is.
 #[derive(Parser)]
@@ -235,6 +243,12 @@ fn main() -> ExitCode {
         Ok(flow) => flow,
         Err(error) => return failed(&error),
     };
+    // A worker does it itself, and says how it goes on its page.
+    if !matches!(command, Command::Replicate { .. })
+        && let Err(error) = log_in(&flow)
+    {
+        return failed(&error);
+    }
     match command {
         Command::Replicate { log, .. } => {
             logging::start(log);
@@ -289,6 +303,11 @@ fn main() -> ExitCode {
             report(verify::run(&flow, deep), json)
         }
     }
+}
+
+/// Gives a tool's clients what they log in with, until the process ends.
+fn log_in(flow: &Flow) -> std::io::Result<()> {
+    Rotation::new(flow, Board::default()).start(Arc::default())
 }
 
 /// What a tool found, for people and for machines.
