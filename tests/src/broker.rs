@@ -70,6 +70,11 @@ impl Broker {
         self.addresses.of(listener)
     }
 
+    /// Where it listens for TLS without and with client certificates, if it was built so.
+    pub(crate) fn tls(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.addresses.tls
+    }
+
     /// What it printed, over all its starts.
     pub fn log(&self) -> PathBuf {
         self.dir.join("server.log")

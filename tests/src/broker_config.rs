@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::certs::Certificates;
 use crate::listener::Listener;
+use crate::login::{PLAIN_PASSWORD, PLAIN_USER};
 
 /// Where one broker listens.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +18,8 @@ pub(crate) struct Addresses {
     pub(crate) link: SocketAddr,
     /// Where clients of the other Region connect to: the link's own port.
     pub(crate) link_advertised: SocketAddr,
+    /// TLS without and with client certificates, on clusters built for every way to log in.
+    pub(crate) tls: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl Addresses {
@@ -62,6 +65,7 @@ impl BrokerConfig<'_> {
             controller,
             link,
             link_advertised,
+            tls,
         } = self.own;
         let voters: Vec<String> = self
             .all
@@ -76,7 +80,10 @@ impl BrokerConfig<'_> {
         };
         // A killed broker is let in again only when its old session has ended.
         let session_ms = if self.all.len() >= 3 { "6000" } else { "3000" };
-        vec![
+        let more = tls.map_or_else(String::new, |(ssl, mtls)| {
+            format!(",SSL://{ssl},MTLS://{mtls}")
+        });
+        let mut properties = vec![
             ("process.roles", "broker,controller".to_owned()),
             ("node.id", self.node.to_string()),
             ("controller.quorum.voters", voters.join(",")),
@@ -85,16 +92,18 @@ impl BrokerConfig<'_> {
             (
                 "listeners",
                 format!(
-                    "PLAINTEXT://{plaintext},SASL_SSL://{sasl_ssl},LINK://{link},CONTROLLER://{controller}"
+                    "PLAINTEXT://{plaintext},SASL_SSL://{sasl_ssl},LINK://{link},CONTROLLER://{controller}{more}"
                 ),
             ),
             (
                 "advertised.listeners",
-                format!("PLAINTEXT://{plaintext},SASL_SSL://{sasl_ssl},LINK://{link_advertised}"),
+                format!(
+                    "PLAINTEXT://{plaintext},SASL_SSL://{sasl_ssl},LINK://{link_advertised}{more}"
+                ),
             ),
             (
                 "listener.security.protocol.map",
-                "PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL"
+                "PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,MTLS:SSL"
                     .to_owned(),
             ),
             ("sasl.enabled.mechanisms", "SCRAM-SHA-512".to_owned()),
@@ -143,6 +152,46 @@ impl BrokerConfig<'_> {
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
             // The cleaner's buffer is taken at start; a lab's compacted topics are small.
             ("log.cleaner.dedupe.buffer.size", (16 << 20).to_string()),
+        ];
+        if tls.is_some() {
+            properties.extend(self.every_login());
+        }
+        properties
+    }
+
+    /// What the further ways to log in need. Later properties win.
+    fn every_login(&self) -> Vec<(&'static str, String)> {
+        const MODULES: &str = "org.apache.kafka.common.security";
+        let broker = self.certificates.broker.display().to_string();
+        vec![
+            (
+                "sasl.enabled.mechanisms",
+                "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN,OAUTHBEARER".to_owned(),
+            ),
+            (
+                "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config",
+                format!("{MODULES}.scram.ScramLoginModule required;"),
+            ),
+            (
+                "listener.name.sasl_ssl.plain.sasl.jaas.config",
+                format!(
+                    "{MODULES}.plain.PlainLoginModule required user_{PLAIN_USER}=\"{PLAIN_PASSWORD}\";"
+                ),
+            ),
+            (
+                "listener.name.sasl_ssl.oauthbearer.sasl.jaas.config",
+                format!("{MODULES}.oauthbearer.OAuthBearerLoginModule required;"),
+            ),
+            ("listener.name.ssl.ssl.keystore.type", "PEM".to_owned()),
+            ("listener.name.ssl.ssl.keystore.location", broker.clone()),
+            ("listener.name.mtls.ssl.keystore.type", "PEM".to_owned()),
+            ("listener.name.mtls.ssl.keystore.location", broker),
+            ("listener.name.mtls.ssl.truststore.type", "PEM".to_owned()),
+            (
+                "listener.name.mtls.ssl.truststore.location",
+                self.certificates.ca.display().to_string(),
+            ),
+            ("listener.name.mtls.ssl.client.auth", "required".to_owned()),
         ]
     }
 }

@@ -1,19 +1,35 @@
 //! A certificate authority per cluster, and its brokers' certificate.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
 
 use crate::error::{Doing, Result};
+use crate::login::ClientCertificate;
 
 /// Where a cluster's PEM files lie.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Certificates {
     /// The authority's certificate, for clients.
     pub(crate) ca: PathBuf,
     /// The brokers' key and certificate chain, for `ssl.keystore.location`.
     pub(crate) broker: PathBuf,
+    /// Signs certificates of clients.
+    issuer: Arc<Issuer<'static, KeyPair>>,
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates")
+            .field("ca", &self.ca)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Certificates {
@@ -41,6 +57,7 @@ impl Certificates {
         let files = Self {
             ca: folder.join("ca.pem"),
             broker: folder.join("broker.pem"),
+            issuer: Arc::new(issuer),
         };
         let chain = format!(
             "{}{}{}",
@@ -51,6 +68,36 @@ impl Certificates {
         fs::write(&files.ca, ca_certificate.pem())
             .doing(format!("write {}", files.ca.display()))?;
         fs::write(&files.broker, chain).doing(format!("write {}", files.broker.display()))?;
+        Ok(files)
+    }
+
+    /// A client's certificate, signed by the cluster's authority; replaces the files of an earlier one of that name.
+    pub(crate) fn client(
+        &self,
+        folder: &Path,
+        name: &str,
+        expired: bool,
+    ) -> Result<ClientCertificate> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        if expired {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2020, 2, 1);
+        }
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &*self.issuer)?;
+        let files = ClientCertificate {
+            certificate: folder.join(format!("{name}.pem")),
+            key: folder.join(format!("{name}.key")),
+        };
+        for (path, text) in [
+            (&files.key, key.serialize_pem()),
+            (&files.certificate, certificate.pem()),
+        ] {
+            let aside = path.with_extension("new");
+            fs::write(&aside, text).doing(format!("write {}", aside.display()))?;
+            fs::rename(&aside, path).doing(format!("write {}", path.display()))?;
+        }
         Ok(files)
     }
 }

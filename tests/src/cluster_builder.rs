@@ -33,6 +33,7 @@ pub struct ClusterBuilder {
     jvm: Option<Vec<String>>,
     quick_jit: bool,
     share_classes: bool,
+    every_login: bool,
 }
 
 impl ClusterBuilder {
@@ -48,6 +49,7 @@ impl ClusterBuilder {
             jvm: None,
             quick_jit: true,
             share_classes: true,
+            every_login: false,
         }
     }
 
@@ -83,6 +85,14 @@ impl ClusterBuilder {
     #[must_use]
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.users.push((name.into(), password.into()));
+        self
+    }
+
+    /// Whether clients can also log in with SCRAM-SHA-256, PLAIN, OAUTHBEARER (tokens that nobody signed), plain TLS and
+    /// client certificates; see [`crate::Login`]. Costs two ports a broker.
+    #[must_use]
+    pub fn every_login(mut self) -> Self {
+        self.every_login = true;
         self
     }
 
@@ -156,7 +166,7 @@ impl ClusterBuilder {
         let link = Link::new();
         let cluster_id = random_id();
         let places = (0..self.brokers)
-            .map(|_| place(&link))
+            .map(|_| place(&link, self.every_login))
             .collect::<Result<Vec<_>>>()?;
         let all: Vec<Addresses> = places.iter().map(|(addresses, _)| *addresses).collect();
         let mut brokers = Vec::new();
@@ -216,8 +226,8 @@ impl ClusterBuilder {
 }
 
 /// Reserves a broker's ports and opens its way through the link.
-fn place(link: &Link) -> Result<(Addresses, Vec<Port>)> {
-    let ports = (0..4)
+fn place(link: &Link, every_login: bool) -> Result<(Addresses, Vec<Port>)> {
+    let ports = (0..if every_login { 6 } else { 4 })
         .map(|_| Port::reserve())
         .collect::<Result<Vec<_>>>()?;
     let mut addresses = ports
@@ -226,9 +236,14 @@ fn place(link: &Link) -> Result<(Addresses, Vec<Port>)> {
     let mut next = || {
         addresses
             .next()
-            .ok_or(LabError::Usage("a broker has four ports".to_owned()))
+            .ok_or(LabError::Usage("a broker has too few ports".to_owned()))
     };
     let (plaintext, sasl_ssl, controller, link_to) = (next()?, next()?, next()?, next()?);
+    let tls = if every_login {
+        Some((next()?, next()?))
+    } else {
+        None
+    };
     let link_advertised = link.route(link_to)?;
     Ok((
         Addresses {
@@ -237,6 +252,7 @@ fn place(link: &Link) -> Result<(Addresses, Vec<Port>)> {
             controller,
             link: link_to,
             link_advertised,
+            tls,
         },
         ports,
     ))

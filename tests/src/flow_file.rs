@@ -18,6 +18,7 @@ pub struct FlowFile {
     source: Table,
     target: Table,
     mirror: Table,
+    sections: Table,
     pub(crate) environment: Vec<(String, String)>,
 }
 
@@ -47,6 +48,7 @@ impl FlowFile {
             source,
             target,
             mirror: Table::new(),
+            sections: Table::new(),
             environment: Vec::new(),
         }
     }
@@ -82,6 +84,19 @@ impl FlowFile {
     #[must_use]
     pub fn mirror(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.mirror.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Sets a key of another section.
+    #[must_use]
+    pub fn section(mut self, section: &str, key: &str, value: impl Into<Value>) -> Self {
+        let entry = self
+            .sections
+            .entry(section)
+            .or_insert_with(|| Value::Table(Table::new()));
+        if let Value::Table(table) = entry {
+            table.insert(key.to_owned(), value.into());
+        }
         self
     }
 
@@ -127,6 +142,7 @@ impl FlowFile {
         file.insert("source".to_owned(), Value::Table(self.source.clone()));
         file.insert("target".to_owned(), Value::Table(self.target.clone()));
         file.insert("mirror".to_owned(), Value::Table(self.mirror.clone()));
+        file.extend(self.sections.clone());
         let listen = Value::String(http.to_string());
         file.insert(
             "http".to_owned(),

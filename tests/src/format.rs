@@ -15,6 +15,8 @@ use crate::jars::{Kafka, lock};
 use crate::listener::{ADMIN, ADMIN_PASSWORD};
 
 const CHECKPOINT: &str = "bootstrap.checkpoint";
+/// How users' passwords are kept.
+const HASHES: [&str; 2] = ["SCRAM-SHA-512", "SCRAM-SHA-256"];
 
 /// A user and its password.
 pub(crate) type User = (String, String);
@@ -56,7 +58,7 @@ pub(crate) fn format_log_dir(
 
 fn template(kafka: &Kafka, users: &[User]) -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
-    users.hash(&mut hasher);
+    (users, HASHES).hash(&mut hasher);
     let dir = kafka
         .dir()
         .join(format!("formatted-{:016x}", hasher.finish()));
@@ -92,10 +94,12 @@ fn template(kafka: &Kafka, users: &[User]) -> Result<PathBuf> {
     .to_vec();
     let admin = (ADMIN.to_owned(), ADMIN_PASSWORD.to_owned());
     for (name, password) in std::iter::once(&admin).chain(users) {
-        arguments.extend([
-            "--add-scram".to_owned(),
-            format!("SCRAM-SHA-512=[name={name},password={password}]"),
-        ]);
+        for hash in HASHES {
+            arguments.extend([
+                "--add-scram".to_owned(),
+                format!("{hash}=[name={name},password={password}]"),
+            ]);
+        }
     }
     kafka.run_tool("kafka.tools.StorageTool", &arguments)?;
     // Copied aside and renamed: a reader never sees half a file.

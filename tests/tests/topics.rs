@@ -124,6 +124,9 @@ fn a_paused_topic_waits_and_others_go_on_until_it_is_resumed() -> Outcome {
     })?;
     tool(&worker, "pause", &["--json"])?;
     worker.wait_reason(&["the flow is paused"], LIMIT)?;
+    worker.wait_status("pause-b to wait", LIMIT, |status| {
+        (0..2).all(|partition| is(status, "pause-b", partition, "paused"))
+    })?;
     let stood = target.ends("pause-b")?;
     write(source, "pause-b", "third", 200)?;
     tool(&worker, "resume", &["--topic", "pause-a", "--json"])?;

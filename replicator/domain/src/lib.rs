@@ -5,6 +5,7 @@
 //!
 //! - Places: [`SourceOffset`], [`TargetOffset`], [`TopicPartition`], [`Slot`].
 //! - Names: [`ReplicationPolicy`], [`FlowName`].
+//! - Credentials: [`Mechanism`], [`SecretRef`], [`AccessToken`], [`CertificateEnd`].
 //! - The offset map: [`Run`], [`Runs`], [`OffsetMap`], [`Translation`].
 //! - Settings that follow the source's: [`plan_configs`], [`plan_acls`].
 //! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`], [`GapRecord`],
@@ -14,10 +15,12 @@
 //! - Clusters seen from outside: [`ApiVersions`], [`not_after`].
 //! - MirrorMaker 2's own records: [`mm2`].
 
+mod access_token;
 pub mod acl;
 mod acl_sync;
 mod binding;
 mod certificate;
+mod certificate_end;
 mod config_sync;
 mod decode;
 mod directory;
@@ -31,6 +34,7 @@ mod map_key;
 mod map_reader;
 mod map_record;
 mod map_search;
+mod mechanism;
 pub mod mm2;
 mod offset_map;
 mod offsets;
@@ -41,15 +45,18 @@ mod policy;
 mod position;
 mod readiness;
 mod run;
+mod secret_ref;
 mod settings;
 mod slot;
 mod topics;
 mod translation;
 mod varint;
 
+pub use access_token::{AccessToken, AccessTokenError};
 pub use acl_sync::{AclPlan, AclRules, AclWrite, FirstAcl, plan_acls};
 pub use binding::{Acl, AclOperation, AclPattern, AclPermission, AclResource};
 pub use certificate::{NotACertificate, not_after};
+pub use certificate_end::CertificateEnd;
 pub use config_sync::{
     CLEANUP_POLICY, ConfigEntries, ConfigEntry, ConfigOrigin, ConfigPlan, ConfigRules,
     DefaultsFrom, creation_configs, plan_configs,
@@ -66,6 +73,7 @@ pub use map_key::MapKey;
 pub use map_reader::{FoldError, MapReader};
 pub use map_record::MapRecord;
 pub use map_search::{MapSearch, Step};
+pub use mechanism::{Mechanism, msk_region};
 pub use offset_map::{OffsetMap, Origin, Replicated};
 pub use offsets::{SourceOffset, TargetOffset};
 pub use open_chunk::{CHUNK_RUNS, DELTA_RING, OpenChunk, Pending, StalePlan};
@@ -77,6 +85,7 @@ pub use readiness::{
     Readiness, Reason, Reread, Verdict,
 };
 pub use run::{Run, RunError, Runs};
+pub use secret_ref::{SecretArn, SecretFieldError, SecretRef, SecretRefError};
 pub use settings::{AclAdded, ConfigsSet, SettingKey, SettingsMade};
 pub use slot::{Slot, slot_of};
 pub use topics::{StateTopics, is_internal};

@@ -1,6 +1,6 @@
 //! Metadata, offsets and topics of one cluster.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use understudy_domain::TopicPartition;
 
 use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
-use crate::ffi::admin::{Edge, Edges, list_offsets};
+use crate::ffi::admin::{Admin, Edge, Edges, list_offsets};
 use crate::ffi::groups::{GroupPlaces, GroupState, group_places, list_groups, many_group_places};
 use crate::ffi::reader::{Fetched, OwnedRecord, Reader};
 use crate::ffi::topic_ids::topic_ids;
@@ -36,9 +36,27 @@ pub type StateRecord = (Vec<u8>, Option<Vec<u8>>, i64);
 /// A cluster's administrative side; every call has a time limit.
 pub struct Cluster {
     endpoint: Endpoint,
+    /// Replaced when the endpoint was renewed.
+    clients: RefCell<Clients>,
+}
+
+/// The clients of one generation of an endpoint.
+struct Clients {
+    generation: u64,
     reader: Reader,
     /// Opened for the first call that changes or describes something: it costs a thread.
-    admin: OnceCell<AdminClient<Watch>>,
+    admin: OnceCell<Admin>,
+}
+
+impl Clients {
+    fn open(endpoint: &Endpoint) -> Result<Self, Fault> {
+        Ok(Self {
+            // Before the client, so that what changes meanwhile is seen as a change.
+            generation: endpoint.generation(),
+            reader: Reader::new(&endpoint.reader_to_end(), endpoint.watch.clone())?,
+            admin: OnceCell::new(),
+        })
+    }
 }
 
 impl Cluster {
@@ -47,24 +65,40 @@ impl Cluster {
     /// # Errors
     /// A property that librdkafka refuses.
     pub fn open(endpoint: &Endpoint) -> Result<Self, Fault> {
-        let reader = Reader::new(&endpoint.reader_to_end(), endpoint.watch.clone())?;
         Ok(Self {
             endpoint: endpoint.clone(),
-            reader,
-            admin: OnceCell::new(),
+            clients: RefCell::new(Clients::open(endpoint)?),
         })
     }
 
-    pub(crate) fn admin(&self) -> Result<&AdminClient<Watch>, Fault> {
-        if let Some(admin) = self.admin.get() {
-            return Ok(admin);
+    fn clients(&self) -> Result<Ref<'_, Clients>, Fault> {
+        let old = self.clients.borrow().generation != self.endpoint.generation();
+        // Somebody up the stack may be at work with the old ones; they serve until the next call then.
+        if old && let Ok(mut clients) = self.clients.try_borrow_mut() {
+            *clients = Clients::open(&self.endpoint)?;
         }
-        let admin = self
-            .endpoint
-            .admin()
-            .create_with_context(self.endpoint.watch.clone())
-            .map_err(|error| Fault::kafka(Operation::OpenClient, &self.endpoint.alias, error))?;
-        Ok(self.admin.get_or_init(|| admin))
+        Ok(self.clients.borrow())
+    }
+
+    fn reader(&self) -> Result<Ref<'_, Reader>, Fault> {
+        Ok(Ref::map(self.clients()?, |clients| &clients.reader))
+    }
+
+    pub(crate) fn admin(&self) -> Result<Ref<'_, AdminClient<Watch>>, Fault> {
+        let clients = self.clients()?;
+        if clients.admin.get().is_none() {
+            let admin = Admin::open(&self.endpoint)?;
+            // It was empty, and nobody else has this cluster.
+            let _was_empty = clients.admin.set(admin);
+        }
+        Ref::filter_map(clients, |clients| clients.admin.get().map(Admin::client)).map_err(
+            |_empty| Fault::Kafka {
+                operation: Operation::OpenClient,
+                subject: self.endpoint.alias.clone(),
+                code: None,
+                reason: "no admin client".to_owned(),
+            },
+        )
     }
 
     /// An admin call on the reader's client, with its events served after it.
@@ -72,8 +106,9 @@ impl Cluster {
         &self,
         call: impl FnOnce(&Reader) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let answer = call(&self.reader);
-        self.reader.serve();
+        let reader = self.reader()?;
+        let answer = call(&reader);
+        reader.serve();
         if answer.is_ok() {
             self.endpoint.watch.settled();
         }
@@ -90,8 +125,9 @@ impl Cluster {
     /// # Errors
     /// No broker answered within `within`.
     pub fn id(&self, within: Duration) -> Result<String, Fault> {
-        let id = self.reader.client().client().fetch_cluster_id(within);
-        self.reader.serve();
+        let reader = self.reader()?;
+        let id = reader.client().client().fetch_cluster_id(within);
+        reader.serve();
         id.inspect(|_| self.endpoint.watch.settled())
             .ok_or_else(|| Fault::TimedOut {
                 operation: Operation::Metadata,
@@ -120,8 +156,9 @@ impl Cluster {
     }
 
     fn metadata(&self, name: Option<&str>, within: Duration) -> Result<Vec<Topic>, Fault> {
-        let answer = self.reader.client().fetch_metadata(name, within);
-        self.reader.serve();
+        let reader = self.reader()?;
+        let answer = reader.client().fetch_metadata(name, within);
+        reader.serve();
         let metadata = answer.map_err(|error| match error.rdkafka_error_code() {
             Some(
                 RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure,
@@ -174,8 +211,9 @@ impl Cluster {
         edge: Edge,
         within: Duration,
     ) -> Result<Edges, Fault> {
-        let edges = list_offsets(&self.reader, partitions, edge, within);
-        self.reader.serve();
+        let reader = self.reader()?;
+        let edges = list_offsets(&reader, partitions, edge, within);
+        reader.serve();
         if edges.is_ok() {
             self.endpoint.watch.settled();
         }
@@ -188,8 +226,9 @@ impl Cluster {
     /// # Errors
     /// As [`group_places`].
     pub fn group_places(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
-        let places = group_places(&self.reader, group, within);
-        self.reader.serve();
+        let reader = self.reader()?;
+        let places = group_places(&reader, group, within);
+        reader.serve();
         if places.is_ok() {
             self.endpoint.watch.settled();
         }
@@ -237,8 +276,9 @@ impl Cluster {
     /// # Errors
     /// As [`list_groups`].
     pub fn group_states(&self, within: Duration) -> Result<BTreeMap<String, GroupState>, Fault> {
-        let groups = list_groups(&self.reader, within);
-        self.reader.serve();
+        let reader = self.reader()?;
+        let groups = list_groups(&reader, within);
+        reader.serve();
         groups
     }
 
@@ -251,7 +291,7 @@ impl Cluster {
         groups: &[String],
         within: Duration,
     ) -> Result<BTreeMap<String, Result<GroupPlaces, Fault>>, Fault> {
-        many_group_places(&self.reader, groups, within)
+        many_group_places(&*self.reader()?, groups, within)
     }
 
     /// Raises a topic's number of partitions to `partitions`.
@@ -296,7 +336,7 @@ impl Cluster {
         topics: impl IntoIterator<Item = &'a str>,
         within: Duration,
     ) -> Result<BTreeMap<String, String>, Fault> {
-        topic_ids(&self.reader, topics, within)
+        topic_ids(&*self.reader()?, topics, within)
     }
 
     /// One configuration value of a topic.

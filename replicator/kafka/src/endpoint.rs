@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
+use crate::ffi::login::Login;
 use crate::watch::Watch;
 
 /// What one reader may hold fetched and decompressed, in KiB. With [`FETCH_BYTES`] it bounds a slot's memory.
@@ -40,13 +44,21 @@ pub const OWNED: &[&str] = &[
     "transactional.id",
 ];
 
+/// librdkafka properties, secrets resolved. Never printed.
+type Properties = BTreeMap<String, String>;
+
 /// One cluster: its alias, the client properties that reach it, and what its clients complain about.
 #[derive(Clone)]
 pub struct Endpoint {
     /// The cluster's alias.
     pub alias: String,
-    /// librdkafka properties, secrets resolved. Never printed.
-    properties: BTreeMap<String, String>,
+    /// What new clients are made of. Clones share it: written by [`Endpoint::renew`], read by whoever opens a client; a
+    /// mutex, because it is held for a clone of the pointer only.
+    properties: Arc<Mutex<Arc<Properties>>>,
+    /// Written by [`Endpoint::renew`] after the properties, read by whoever holds clients.
+    generation: Arc<AtomicU64>,
+    /// Whether its tokens are those of MSK's IAM.
+    msk_iam: bool,
     /// What the clients of this cluster say of it.
     pub watch: Watch,
 }
@@ -66,27 +78,93 @@ impl Endpoint {
     pub fn new(alias: &str, properties: BTreeMap<String, String>) -> Self {
         Self {
             alias: alias.to_owned(),
-            properties,
+            properties: Arc::new(Mutex::new(Arc::new(properties))),
+            generation: Arc::default(),
+            msk_iam: false,
             watch: Watch::new(alias),
         }
     }
 
+    /// The same, with tokens of MSK's IAM or without.
+    #[must_use]
+    pub fn with_msk_iam(mut self, msk_iam: bool) -> Self {
+        self.msk_iam = msk_iam;
+        self
+    }
+
     /// Who we are on this cluster, as ACLs name it.
     pub fn principal(&self) -> String {
-        match self.properties.get("sasl.username") {
-            Some(user) => format!("User:{user}"),
-            None if self.properties.contains_key("ssl.certificate.location") => {
-                "the client certificate's subject".to_owned()
-            }
-            None => "User:ANONYMOUS".to_owned(),
+        let properties = self.properties();
+        if let Some(user) = properties.get("sasl.username") {
+            return format!("User:{user}");
+        }
+        if let Some(principal) = self.watch.logins().principal() {
+            return principal;
+        }
+        let certificates = [
+            "ssl.certificate.location",
+            "ssl.certificate.pem",
+            "ssl.keystore.location",
+        ];
+        if certificates.iter().any(|key| properties.contains_key(*key)) {
+            "the client certificate's subject".to_owned()
+        } else {
+            "User:ANONYMOUS".to_owned()
         }
     }
 
-    /// Where to connect first.
-    pub fn bootstrap(&self) -> &str {
+    /// Rises when clients should be made anew: those that run reach the cluster with what is no longer right.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Lets new clients use `properties`. A new password is given to those that run as well; anything else, or a change
+    /// in the files that properties name (`files_changed`), raises [`Endpoint::generation`].
+    pub fn renew(&self, properties: BTreeMap<String, String>, files_changed: bool) {
+        let old = self.properties();
+        let without = |properties: &Properties| {
+            let mut rest = properties.clone();
+            rest.remove("sasl.password");
+            rest
+        };
+        let anew = files_changed || without(&old) != without(&properties);
+        let login = match (
+            properties.get("sasl.username"),
+            properties.get("sasl.password"),
+        ) {
+            (Some(user), Some(password)) => Some(Login::Password {
+                user: user.clone(),
+                password: password.clone(),
+            }),
+            _ => None,
+        };
+        *self
+            .properties
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(properties);
+        if let Some(login) = login
+            && let Err(reason) = self.watch.logins().set(login)
+        {
+            tracing::warn!(cluster = %self.alias, reason, "a running client refused the new password");
+        }
+        if anew {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    fn properties(&self) -> Arc<Properties> {
         self.properties
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Where to connect first.
+    pub fn bootstrap(&self) -> String {
+        self.properties()
             .get("bootstrap.servers")
-            .map_or("", String::as_str)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// A reader of records by explicit offset; committed ones only.
@@ -102,19 +180,19 @@ impl Endpoint {
             // Tells of topics that were made again, see `Watch`.
             .set("debug", self.with_topic_debug())
             .set_log_level(RDKafkaLogLevel::Debug);
-        self.or(&mut config, "check.crcs", "true");
-        self.or(&mut config, "fetch.wait.max.ms", "2000");
-        self.or(
+        or(&mut config, "check.crcs", "true");
+        or(&mut config, "fetch.wait.max.ms", "2000");
+        or(
             &mut config,
             "fetch.message.max.bytes",
             &FETCH_PARTITION_BYTES.to_string(),
         );
-        self.or(&mut config, "fetch.max.bytes", &FETCH_BYTES.to_string());
-        self.or(&mut config, "fetch.error.backoff.ms", "100");
+        or(&mut config, "fetch.max.bytes", &FETCH_BYTES.to_string());
+        or(&mut config, "fetch.error.backoff.ms", "100");
         // The default of a second halts partitions whose queue was full for a moment.
-        self.or(&mut config, "fetch.queue.backoff.ms", "10");
-        self.or(&mut config, "queued.min.messages", "100000");
-        self.or(
+        or(&mut config, "fetch.queue.backoff.ms", "10");
+        or(&mut config, "queued.min.messages", "100000");
+        or(
             &mut config,
             "queued.max.messages.kbytes",
             &READER_QUEUE_KIB.to_string(),
@@ -143,16 +221,16 @@ impl Endpoint {
             .set("transactional.id", transactional_id)
             .set("enable.idempotence", "true")
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string());
-        self.or(&mut config, "compression.type", "lz4");
+        or(&mut config, "compression.type", "lz4");
         // Only full batches leave before a commit's flush sends the rest. With a shorter linger a busy partition cuts
         // small batches, more than the five that may be in flight, and librdkafka's threads spin until one returns.
-        self.or(&mut config, "linger.ms", "100");
-        self.or(&mut config, "batch.size", "1000000");
-        self.or(&mut config, "batch.num.messages", "100000");
-        self.or(&mut config, "queue.buffering.max.messages", "1000000");
-        self.or(&mut config, "queue.buffering.max.kbytes", "262144");
+        or(&mut config, "linger.ms", "100");
+        or(&mut config, "batch.size", "1000000");
+        or(&mut config, "batch.num.messages", "100000");
+        or(&mut config, "queue.buffering.max.messages", "1000000");
+        or(&mut config, "queue.buffering.max.kbytes", "262144");
         // The target's own limit decides; ours only has to be out of the way.
-        self.or(&mut config, "message.max.bytes", "268435456");
+        or(&mut config, "message.max.bytes", "268435456");
         config
     }
 
@@ -187,52 +265,49 @@ impl Endpoint {
 
     /// Whether MSK's IAM lets us in: its mechanism, or its port.
     pub fn uses_msk_iam(&self) -> bool {
-        let mechanism = self.properties.get("sasl.mechanism");
-        let mechanism = mechanism.or_else(|| self.properties.get("sasl.mechanisms"));
-        mechanism.is_some_and(|mechanism| mechanism.eq_ignore_ascii_case("AWS_MSK_IAM"))
-            || self.bootstrap().contains(".amazonaws.com:9098")
+        self.msk_iam || self.bootstrap().contains(".amazonaws.com:9098")
     }
 
     /// Whether connections are encrypted.
     pub fn uses_tls(&self) -> bool {
-        self.properties
+        self.properties()
             .get("security.protocol")
             .is_some_and(|protocol| protocol.to_ascii_uppercase().ends_with("SSL"))
     }
 
     fn common(&self, role: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
-        for (name, value) in &self.properties {
+        for (name, value) in self.properties().iter() {
             config.set(name, value);
         }
-        self.or(&mut config, "client.id", &format!("understudy-{role}"));
-        self.or(&mut config, "socket.nagle.disable", "true");
-        self.or(&mut config, "socket.timeout.ms", "12000");
-        self.or(&mut config, "reconnect.backoff.ms", "50");
-        self.or(&mut config, "reconnect.backoff.max.ms", "1000");
-        self.or(&mut config, "log.connection.close", "false");
+        or(&mut config, "client.id", &format!("understudy-{role}"));
+        or(&mut config, "socket.nagle.disable", "true");
+        or(&mut config, "socket.timeout.ms", "12000");
+        or(&mut config, "reconnect.backoff.ms", "50");
+        or(&mut config, "reconnect.backoff.max.ms", "1000");
+        or(&mut config, "log.connection.close", "false");
         config
     }
 
     fn with_topic_debug(&self) -> String {
-        match self.properties.get("debug") {
+        match self.properties().get("debug") {
             Some(contexts) => format!("{contexts},topic"),
             None => "topic".to_owned(),
         }
     }
+}
 
-    /// Sets a default that the configuration file may override.
-    fn or(&self, config: &mut ClientConfig, name: &str, value: &str) {
-        if !self.properties.contains_key(name) {
-            config.set(name, value);
-        }
+/// Sets a default that the configuration file may override.
+fn or(config: &mut ClientConfig, name: &str, value: &str) {
+    if config.get(name).is_none() {
+        config.set(name, value);
     }
 }
 
 /// A property that librdkafka refuses.
 #[derive(Debug)]
 pub struct BadProperty {
-    /// Its name.
+    /// Its name; empty where the reason tells.
     pub key: String,
     /// Whether librdkafka has no such property, as against no such value.
     pub unknown: bool,
@@ -241,13 +316,23 @@ pub struct BadProperty {
 }
 
 impl Endpoint {
-    /// Whether librdkafka takes every property.
+    /// Whether librdkafka takes every property, and can make a client of them: certificates and keys are read here.
     ///
     /// # Errors
     /// The first one that it refuses.
     pub fn check(&self) -> Result<(), BadProperty> {
-        match self.common("check").create_native_config() {
+        let config = self.common("check");
+        let client = config
+            .create_native_config()
+            .and_then(|_| config.create_with_context::<_, BaseConsumer<_>>(DefaultConsumerContext));
+        match client {
             Ok(_) => Ok(()),
+            Err(KafkaError::ClientCreation(reason)) => Err(BadProperty {
+                // Its words begin with the property's name, where there is one.
+                key: String::new(),
+                unknown: false,
+                reason,
+            }),
             Err(KafkaError::ClientConfig(kind, reason, key, _value)) => Err(BadProperty {
                 key,
                 unknown: kind == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN,

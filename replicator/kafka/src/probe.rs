@@ -103,6 +103,7 @@ pub fn probe(endpoint: &Endpoint, address: &str, within: Duration) -> Probe {
             return found;
         }
     };
+    let _enlisted = endpoint.watch.logins().enlist(client.client());
     let asked = Instant::now();
     while Instant::now() < deadline {
         let answered = client.client().fetch_cluster_id(PAUSE).is_some();

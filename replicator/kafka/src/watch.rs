@@ -8,6 +8,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::ffi::login::Logins;
+
 /// The last complaint of any client of one cluster, and who it is about.
 ///
 /// Clones share the complaint: every client of a cluster writes it (librdkafka's event callback, on whichever thread
@@ -19,6 +21,7 @@ pub struct Watch {
     /// By topic: the id under which this client, or a clone of it, fetches. Written by the client's log event, read by
     /// its reader, both on the thread that polls.
     topic_ids: Arc<Mutex<HashMap<String, String>>>,
+    logins: Logins,
 }
 
 /// Why a cluster is not answering as it should.
@@ -39,6 +42,7 @@ impl Watch {
             alias: alias.into(),
             complaint: Arc::default(),
             topic_ids: Arc::default(),
+            logins: Logins::default(),
         }
     }
 
@@ -77,6 +81,11 @@ impl Watch {
         &self.alias
     }
 
+    /// What the clients log in with.
+    pub fn logins(&self) -> &Logins {
+        &self.logins
+    }
+
     /// The last complaint since [`Watch::settled`].
     pub fn complaint(&self) -> Option<Complaint> {
         self.complaint
@@ -106,7 +115,7 @@ impl ClientContext for Watch {
         let complaint = Complaint {
             code,
             reason: reason.to_owned(),
-            advice: advice(code, reason),
+            advice: advice(code, reason, self.logins.principal().is_some()),
         };
         let mut held = self
             .complaint
@@ -136,10 +145,18 @@ fn changed_id(message: &str) -> Option<(&str, &str)> {
     Some((topic, id.trim_end()))
 }
 
-/// What an operator should look at.
-fn advice(code: Option<RDKafkaErrorCode>, reason: &str) -> &'static str {
+/// What an operator should look at; `token`: whether clients log in with one.
+fn advice(code: Option<RDKafkaErrorCode>, reason: &str, token: bool) -> &'static str {
     use RDKafkaErrorCode as Code;
+    // What a broker sends that refuses our certificate, as one of several alerts and under one of several codes.
+    let alerts = ["certificate", "unknown ca"];
+    if reason.contains("alert") && alerts.iter().any(|alert| reason.contains(alert)) {
+        return "the broker refused the client certificate: check that ssl.certificate.location holds one that has not expired and is signed by an authority that the broker trusts";
+    }
     match code {
+        Some(Code::Authentication | Code::SaslAuthenticationFailed) if token => {
+            "check that the token is meant for this cluster and has not expired; with MSK IAM, that the role is allowed kafka-cluster:Connect"
+        }
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
             "check sasl.mechanism, sasl.username and sasl.password, and that the user exists on this cluster"
         }

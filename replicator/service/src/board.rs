@@ -25,6 +25,8 @@ pub enum Part {
     Source,
     /// Reaching the target.
     Target,
+    /// Reading what the clients of the cluster with this alias log in with.
+    Credentials(String),
     /// Being a member of the group that shares out slots.
     Membership,
     /// One slot.
@@ -41,6 +43,7 @@ impl Part {
             Self::Start => "start".to_owned(),
             Self::Source => "source".to_owned(),
             Self::Target => "target".to_owned(),
+            Self::Credentials(alias) => format!("credentials of {alias}"),
             Self::Membership => "membership".to_owned(),
             Self::Slot(slot) => format!("slot {slot}"),
             Self::Flow => "flow".to_owned(),
@@ -56,7 +59,7 @@ impl Part {
             // Nothing can be seen from here.
             Self::Start | Self::Source => Verdict::Unknown,
             // What was copied stays; lag tells the rest.
-            Self::Membership | Self::Slot(_) => Verdict::Degraded,
+            Self::Credentials(_) | Self::Membership | Self::Slot(_) => Verdict::Degraded,
             // The flow's own state says it already.
             Self::Flow => Verdict::Ready,
         }

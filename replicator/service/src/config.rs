@@ -17,12 +17,17 @@ use understudy_kafka::endpoint::OWNED;
 use understudy_kafka::ffi::names::property_names;
 use understudy_kafka::ffi::writer::CodecOf;
 
+use crate::aws::Aws;
 use crate::config_error::ConfigError;
+use crate::end_access::{Access, OWN_KEYS, Recipe, Tokens};
 use crate::http_config::HttpConfig;
 use crate::import_mm2;
-use crate::secrets::resolve;
+use crate::secrets::{Secrets, settle};
 use crate::selection::{GroupSelection, Selection};
 use crate::settings::{self, Settings};
+
+/// How often secrets and the files of properties are read again, unless the flow file says otherwise.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A flow: from where, to where, what, how.
 #[derive(Clone)]
@@ -63,6 +68,30 @@ pub struct Flow {
     pub settings: Settings,
     /// Where the worker is observed, and by whom.
     pub http: HttpConfig,
+    /// What is read again while the process runs: secrets, certificates, tokens.
+    pub renewal: Renewal,
+}
+
+/// What is read again while the process runs.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    /// The source's part.
+    pub source: Renewable,
+    /// The target's part.
+    pub target: Renewable,
+    /// How often.
+    pub interval: Duration,
+    /// The way to AWS, if it is ever needed.
+    pub aws: Aws,
+}
+
+/// One end's part: how it is read, and what was read last.
+#[derive(Clone, Debug)]
+pub struct Renewable {
+    /// How it is read.
+    pub recipe: Recipe,
+    /// What was read last.
+    pub access: Access,
 }
 
 impl fmt::Debug for Flow {
@@ -178,38 +207,6 @@ impl Default for Mirror {
     }
 }
 
-/// Properties that name a file that must be there. (`ssl.ca.location` may also name a folder, which opens too.)
-const FILES: &[&str] = &[
-    "ssl.ca.location",
-    "ssl.certificate.location",
-    "ssl.crl.location",
-    "ssl.key.location",
-    "ssl.keystore.location",
-];
-
-/// Java names that people bring along, and what they are here.
-const JAVA_PROPERTIES: &[(&str, &str)] = &[
-    (
-        "sasl.jaas.config",
-        "\"sasl.username\" and \"sasl.password\"",
-    ),
-    (
-        "ssl.truststore.location",
-        "\"ssl.ca.location\" (a PEM file)",
-    ),
-    (
-        "ssl.truststore.password",
-        "\"ssl.ca.location\" (a PEM file needs no password)",
-    ),
-    ("ssl.truststore.type", "\"ssl.ca.location\" (a PEM file)"),
-    (
-        "ssl.keystore.type",
-        "\"ssl.certificate.location\" and \"ssl.key.location\" (PEM files)",
-    ),
-    ("key.deserializer", "nothing: records are copied as bytes"),
-    ("value.deserializer", "nothing: records are copied as bytes"),
-];
-
 impl Flow {
     /// Reads a flow file; `environment` answers `${env:NAME}`. A MirrorMaker 2 property file, or the JSON of its
     /// connectors, may stand in its place: `mm2_flow` names the flow in it. Its secrets stay in memory.
@@ -265,7 +262,9 @@ impl Flow {
                         None => error.message().to_owned(),
                     },
                 })?;
-        let known = ["source", "target", "mirror", "http", "metrics", "name"];
+        let known = [
+            "source", "target", "mirror", "http", "metrics", "secrets", "name",
+        ];
         for key in table.keys() {
             if !known.contains(&key.as_str()) {
                 return Err(ConfigError::UnknownKey {
@@ -274,8 +273,12 @@ impl Flow {
                 });
             }
         }
-        let source = endpoint(&table, "source", environment)?;
-        let target = endpoint(&table, "target", environment)?;
+        let interval = refresh_interval(&table)?;
+        let aws = Aws::default();
+        let mut secrets = Secrets::look(&aws);
+        let (source, at_source) = endpoint(&table, "source", environment, &mut secrets)?;
+        let (target, at_target) = endpoint(&table, "target", environment, &mut secrets)?;
+        drop(secrets);
         if source.alias == target.alias {
             return Err(ConfigError::SameAlias(source.alias));
         }
@@ -316,6 +319,12 @@ impl Flow {
             max_bytes_per_second: mirror.max_bytes_per_second,
             settings: Settings::new(&mirror.settings)?,
             http: HttpConfig::parse(&table, environment)?,
+            renewal: Renewal {
+                source: at_source,
+                target: at_target,
+                interval,
+                aws,
+            },
         })
     }
 }
@@ -337,6 +346,11 @@ impl Flow {
             Some(topic) => TopicPartition::new(topic.as_str(), partition.partition),
             None => self.target_of(partition),
         }
+    }
+
+    /// Rises when clients should be made anew, of either end.
+    pub fn credentials_generation(&self) -> u64 {
+        self.source.generation() + self.target.generation()
     }
 
     /// Whether `topic` of the source is mirrored.
@@ -452,7 +466,8 @@ fn endpoint(
     table: &toml::Table,
     section: &'static str,
     environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Endpoint, ConfigError> {
+    secrets: &mut Secrets<'_>,
+) -> Result<(Endpoint, Renewable), ConfigError> {
     let Some(toml::Value::Table(entries)) = table.get(section) else {
         return Err(ConfigError::MissingSection(section));
     };
@@ -462,18 +477,20 @@ fn endpoint(
         .remove("alias")
         .ok_or_else(|| ConfigError::MissingKey(format!("{section}.alias")))?;
     FlowName::new(&alias).map_err(|error| bad(&format!("{section}.alias"), &error.to_string()))?;
-    for (key, value) in &mut properties {
+    let mut written = BTreeMap::new();
+    for (key, value) in properties {
         let full = format!("{section}.{key}");
-        if let Some((_, instead)) = JAVA_PROPERTIES.iter().find(|(java, _)| java == key) {
-            return Err(ConfigError::JavaProperty { key: full, instead });
-        }
         if OWNED.contains(&key.as_str()) {
             return Err(ConfigError::OwnedProperty(full));
         }
-        *value = resolve(value, environment)
+        let value = settle(&value, environment)
             .map_err(|source| ConfigError::Secret { key: full, source })?;
+        written.insert(key, value);
     }
-    if properties
+    let recipe = Recipe::new(section, written);
+    let access = recipe.follow(secrets)?;
+    if access
+        .properties
         .get("bootstrap.servers")
         .is_none_or(String::is_empty)
     {
@@ -481,28 +498,54 @@ fn endpoint(
             "{section}.\"bootstrap.servers\""
         )));
     }
-    for key in FILES {
-        if let Some(path) = properties.get(*key)
-            && let Err(error) = std::fs::File::open(path)
-        {
-            return Err(bad(
-                &format!("{section}.{key}"),
-                &format!("{path}: {error}"),
-            ));
-        }
-    }
-    let endpoint = Endpoint::new(&alias, properties);
+    let endpoint = Endpoint::new(&alias, access.properties.clone())
+        .with_msk_iam(matches!(access.tokens, Tokens::MskIam(_)));
     if let Err(refused) = endpoint.check() {
+        if refused.key.is_empty() {
+            return Err(bad(section, &refused.reason));
+        }
         let full = format!("{section}.{}", refused.key);
         if !refused.unknown {
             return Err(bad(&full, &refused.reason));
         }
         let names = property_names();
-        let known = names.iter().map(String::as_str).chain(["alias"]);
+        let known = names
+            .iter()
+            .map(String::as_str)
+            .chain(OWN_KEYS.iter().copied());
         let like = closest(&refused.key, known).map(|like| format!("{section}.{like}"));
         return Err(ConfigError::UnknownKey { key: full, like });
     }
-    Ok(endpoint)
+    Ok((endpoint, Renewable { recipe, access }))
+}
+
+/// How often secrets are read again.
+fn refresh_interval(table: &toml::Table) -> Result<Duration, ConfigError> {
+    const KEY: &str = "secrets.refresh_interval";
+    let Some(section) = table.get("secrets") else {
+        return Ok(REFRESH_INTERVAL);
+    };
+    let toml::Value::Table(section) = section else {
+        return Err(bad("secrets", "must be a section"));
+    };
+    for key in section.keys() {
+        if key != "refresh_interval" {
+            return Err(ConfigError::UnknownKey {
+                key: format!("secrets.{key}"),
+                like: closest(key, ["refresh_interval"]).map(|like| format!("secrets.{like}")),
+            });
+        }
+    }
+    let interval = match section.get("refresh_interval") {
+        None => return Ok(REFRESH_INTERVAL),
+        Some(toml::Value::String(text)) => humantime::parse_duration(text)
+            .map_err(|_error| bad(KEY, "must be a time with a unit, like 30s or 5m"))?,
+        Some(_) => return Err(bad(KEY, "must be a string")),
+    };
+    if interval < Duration::from_millis(100) || interval > Duration::from_secs(3600) {
+        return Err(bad(KEY, "must lie between 100ms and 1h"));
+    }
+    Ok(interval)
 }
 
 /// `a.b = 1` without quotes is a nested table in TOML; people mean the property `a.b`.

@@ -50,6 +50,11 @@ pub enum ConfigError {
         /// What to write.
         instead: &'static str,
     },
+    /// The name of a Java class.
+    #[error(
+        "{0} names a Java class, and this is not a Java client; use \"sasl.mechanism\" with \"sasl.username\" and \"sasl.password\", with \"sasl.oauthbearer.token\", or \"AWS_MSK_IAM\" alone"
+    )]
+    JavaClass(String),
     /// A property that exactness depends on.
     #[error("{0} is set by understudy, exactness depends on it; remove it")]
     OwnedProperty(String),

@@ -116,12 +116,14 @@ pub struct Holding {
     pub(crate) careful_since: Option<Instant>,
     /// Until when nothing is read, to keep the bandwidth limit.
     pub(crate) resting_until: Option<Instant>,
+    /// The generation of credentials that its clients were made of.
+    pub(crate) credentials: u64,
 }
 
 impl Holding {
     pub(crate) fn copy(&mut self, stop: &Stop) -> Result<(), HoldError> {
         let mut idle = true;
-        while !stop.is_set() {
+        while !stop.is_set() && self.context.flow.credentials_generation() == self.credentials {
             let wait = if !self.plane.in_transaction() {
                 self.enrol()?;
                 self.look_at_gaps()?;

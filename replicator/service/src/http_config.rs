@@ -4,8 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::aws::Aws;
 use crate::config_error::ConfigError;
-use crate::secrets::resolve;
+use crate::secrets::{Secrets, settle};
 
 /// Fewer characters than this are guessed too soon.
 const TOKEN_MIN: usize = 16;
@@ -117,10 +118,12 @@ impl HttpConfig {
 
 fn token(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Token, ConfigError> {
     let key = "http.token";
-    let secret = resolve(text, environment).map_err(|source| ConfigError::Secret {
-        key: key.to_owned(),
-        source,
-    })?;
+    let secret = settle(text, environment)
+        .and_then(|written| Secrets::look(&Aws::default()).resolve(&written))
+        .map_err(|source| ConfigError::Secret {
+            key: key.to_owned(),
+            source,
+        })?;
     if secret.len() < TOKEN_MIN {
         return Err(bad(
             key,

@@ -2,8 +2,10 @@
 
 mod access;
 mod answers;
+mod aws;
 mod board;
 mod catalog;
+mod chain;
 mod check;
 mod compare;
 mod config;
@@ -13,6 +15,7 @@ mod creation;
 mod discovery;
 mod door;
 mod emf;
+mod end_access;
 mod enrolment;
 mod events;
 mod flow_record;
@@ -32,11 +35,13 @@ mod logging;
 mod membership;
 mod metric_table;
 mod metrics;
+mod msk_iam;
 mod observer;
 mod pacing;
 mod page;
 mod place_hold;
 mod places;
+mod rotation;
 mod secrets;
 mod selection;
 mod settings;
@@ -56,14 +61,17 @@ mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use understudy_domain::Resolution;
 
+use crate::board::Board;
 use crate::config::Flow;
 use crate::gaps::Which;
 use crate::logging::LogFormat;
+use crate::rotation::Rotation;
 
 /// Keeps a second Kafka cluster exactly ready, and shows that it is.
 #[derive(Parser)]
@@ -254,6 +262,12 @@ fn main() -> ExitCode {
         Ok(flow) => flow,
         Err(error) => return failed(&error),
     };
+    // A worker does it itself, and says how it goes on its page.
+    if !matches!(command, Command::Replicate { .. })
+        && let Err(error) = log_in(&flow)
+    {
+        return failed(&error);
+    }
     match command {
         Command::Replicate { log, .. } => {
             let events = events::Events::default();
@@ -312,6 +326,11 @@ fn main() -> ExitCode {
             report(verify::run(&flow, deep), json)
         }
     }
+}
+
+/// Gives a tool's clients what they log in with, until the process ends.
+fn log_in(flow: &Flow) -> std::io::Result<()> {
+    Rotation::new(flow, Board::default()).start(Arc::default())
 }
 
 /// What a tool found, for people and for machines.

@@ -1,7 +1,7 @@
 //! Which slots this worker holds: decided by a consumer group on the target.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,18 +17,22 @@ use understudy_kafka::{Fault, Operation};
 
 use crate::board::Part;
 use crate::catalog::explain;
+use crate::config::Flow;
 use crate::slot::{Context, SlotTask};
 use crate::stop::Stop;
 
 /// How long one wait for group events lasts.
 const POLL: Duration = Duration::from_millis(100);
+/// How long until a client is tried again that could not be made of new credentials.
+const REJOIN_WAIT: Duration = Duration::from_secs(1);
 
 struct Held {
     stop: Arc<Stop>,
     thread: JoinHandle<()>,
 }
 
-/// Starts and stops slots as the group says.
+/// Starts and stops slots as the group says. Clones share the slots: one for each consumer, one after the other.
+#[derive(Clone)]
 struct Slots {
     context: Context,
     /// Whether the worker is leaving.
@@ -36,7 +40,9 @@ struct Slots {
     watch: Watch,
     /// Written in rebalance callbacks and at the end, all on the membership's thread; a mutex because callbacks only
     /// get a shared reference.
-    held: Mutex<BTreeMap<Slot, Held>>,
+    held: Arc<Mutex<BTreeMap<Slot, Held>>>,
+    /// Whether the membership leaves only to join again at once: what runs goes on. Written and read on its thread.
+    rejoining: Arc<AtomicBool>,
 }
 
 impl Slots {
@@ -128,6 +134,10 @@ impl ConsumerContext for Slots {
                     "the group lost this worker; joining it again",
                 );
             }
+            // As after a loss: what runs goes on until the brokers fence it or the group answers.
+            Rebalance::Revoke(_) if self.rejoining.load(Ordering::Relaxed) => {
+                self.context.lost.store(true, Ordering::Relaxed);
+            }
             Rebalance::Revoke(list) => {
                 let slots = slots_of(list);
                 if !slots.is_empty() && !self.stop.is_set() {
@@ -170,29 +180,67 @@ pub fn run(context: Context, stop: &Arc<Stop>) -> Result<(), Fault> {
         context,
         stop: stop.clone(),
         watch: flow.target.watch.clone(),
-        held: Mutex::default(),
+        held: Arc::default(),
+        rejoining: Arc::default(),
     };
     board.not_ready_yet(Part::Membership, "joining the group that shares out slots");
+    loop {
+        let generation = flow.target.generation();
+        let consumer = match join(&flow, &group, &slots) {
+            Ok(consumer) => consumer,
+            // The first one was made of what the flow file says; a later one may have met half a file.
+            Err(fault) if slots.rejoining.load(Ordering::Relaxed) => {
+                board.not_ready(Part::Membership, &explain(&flow.target, &fault));
+                stop.wait(REJOIN_WAIT);
+                if stop.is_set() {
+                    break;
+                }
+                continue;
+            }
+            Err(fault) => return Err(fault),
+        };
+        slots.rejoining.store(false, Ordering::Relaxed);
+        // Before the consumer is dropped, it is taken from those that get new logins.
+        let enlisted = flow.target.watch.logins().enlist(consumer.client());
+        // Said once for each loss: the library's words hold counts that change.
+        let mut said = false;
+        while !stop.is_set() && flow.target.generation() == generation {
+            if let Some(Err(error)) = consumer.poll(POLL) {
+                let fault = Fault::kafka(Operation::JoinGroup, &group, error);
+                let lost = slots.context.lost.load(Ordering::Relaxed);
+                if lost && !said || matches!(fault, Fault::Denied { .. }) {
+                    said = lost;
+                    board.not_ready(Part::Membership, &explain(&flow.target, &fault));
+                }
+            }
+            said &= slots.context.lost.load(Ordering::Relaxed);
+        }
+        drop(enlisted);
+        if stop.is_set() {
+            slots.revoke_all();
+            // Dropping the consumer leaves the group, so that others need not wait for our session to end.
+            drop(consumer);
+            break;
+        }
+        tracing::info!("joining the group again, with new credentials");
+        slots.rejoining.store(true, Ordering::Relaxed);
+        slots.context.lost.store(true, Ordering::Relaxed);
+        drop(consumer);
+    }
+    slots.revoke_all();
+    Ok(())
+}
+
+fn join(flow: &Flow, group: &str, slots: &Slots) -> Result<BaseConsumer<Slots>, Fault> {
     let consumer: BaseConsumer<Slots> = flow
         .target
-        .member(&group)
-        .create_with_context(slots)
-        .map_err(|error| Fault::kafka(Operation::JoinGroup, &group, error))?;
+        .member(group)
+        .create_with_context(slots.clone())
+        .map_err(|error| Fault::kafka(Operation::JoinGroup, group, error))?;
     consumer
         .subscribe(&[&flow.state.slots()])
-        .map_err(|error| Fault::kafka(Operation::JoinGroup, &group, error))?;
-    while !stop.is_set() {
-        if let Some(Err(error)) = consumer.poll(POLL) {
-            let fault = Fault::kafka(Operation::JoinGroup, &group, error);
-            if matches!(fault, Fault::Denied { .. }) {
-                board.not_ready(Part::Membership, &explain(&flow.target, &fault));
-            }
-        }
-    }
-    consumer.context().revoke_all();
-    // Dropping the consumer leaves the group, so that others need not wait for our session to end.
-    drop(consumer);
-    Ok(())
+        .map_err(|error| Fault::kafka(Operation::JoinGroup, group, error))?;
+    Ok(consumer)
 }
 
 fn slots_of(list: &TopicPartitionList) -> Vec<Slot> {

@@ -1,6 +1,11 @@
 //! Values that a flow file only points at.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use understudy_domain::{SecretArn, SecretFieldError, SecretRef, SecretRefError};
+
+use crate::aws::{Aws, AwsError};
 
 /// Why a secret cannot be had. Never holds the secret.
 #[derive(Debug, thiserror::Error)]
@@ -17,31 +22,108 @@ pub enum SecretError {
         #[source]
         source: std::io::Error,
     },
-    /// A source of secrets that this version does not know.
-    #[error("${{{0}:…}} is not supported by this version; use ${{env:NAME}} or ${{file:PATH}}")]
-    UnknownProvider(String),
+    /// Not a reference that can be followed.
+    #[error(transparent)]
+    Reference(#[from] SecretRefError),
+    /// Secrets Manager did not give it.
+    #[error("cannot read {arn}")]
+    NotGiven {
+        /// The secret.
+        arn: String,
+        /// Why.
+        #[source]
+        source: AwsError,
+    },
+    /// It was given, and is not as the reference says.
+    #[error("cannot use {arn}")]
+    Field {
+        /// The secret.
+        arn: String,
+        /// Why.
+        #[source]
+        source: SecretFieldError,
+    },
 }
 
-/// Replaces `${env:NAME}` or `${file:PATH}`, if that is the whole value. A file's last line break is not part of it.
-pub(crate) fn resolve(
+/// A value of a flow file. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Written {
+    /// Stands for itself, or came from the environment, which does not change.
+    Text(String),
+    /// Read from a file each time.
+    File(PathBuf),
+    /// Asked of Secrets Manager each time.
+    Managed(SecretArn),
+}
+
+/// Where secrets are read: once at the start, and again while the process runs.
+pub struct Secrets<'a> {
+    aws: &'a Aws,
+    /// Each secret is asked for once in a look, however many properties take a field of it.
+    read: BTreeMap<String, String>,
+}
+
+impl<'a> Secrets<'a> {
+    /// One look at secrets.
+    pub fn look(aws: &'a Aws) -> Self {
+        Self {
+            aws,
+            read: BTreeMap::new(),
+        }
+    }
+
+    /// The text of a value, as of now. A file's last line break is not part of it.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub fn resolve(&mut self, value: &Written) -> Result<String, SecretError> {
+        match value {
+            Written::Text(text) => Ok(text.clone()),
+            Written::File(path) => std::fs::read_to_string(path)
+                .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+                .map_err(|source| SecretError::NoFile {
+                    path: path.clone(),
+                    source,
+                }),
+            Written::Managed(arn) => self.managed(arn),
+        }
+    }
+
+    fn managed(&mut self, arn: &SecretArn) -> Result<String, SecretError> {
+        let secret = match self.read.get(&arn.arn) {
+            Some(secret) => secret,
+            None => {
+                let secret = self
+                    .aws
+                    .secret(arn)
+                    .map_err(|source| SecretError::NotGiven {
+                        arn: arn.arn.clone(),
+                        source,
+                    })?;
+                self.read.entry(arn.arn.clone()).or_insert(secret)
+            }
+        };
+        arn.pick(secret).map_err(|source| SecretError::Field {
+            arn: arn.arn.clone(),
+            source,
+        })
+    }
+}
+
+/// Understands `${…}`, if that is the whole value.
+///
+/// # Errors
+/// No such environment variable, or a reference that cannot be followed.
+pub fn settle(
     value: &str,
     environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, SecretError> {
-    let Some((provider, name)) = value
-        .strip_prefix("${")
-        .and_then(|rest| rest.strip_suffix('}'))
-        .and_then(|inner| inner.split_once(':'))
-    else {
-        return Ok(value.to_owned());
-    };
-    match provider {
-        "env" => environment(name).ok_or_else(|| SecretError::NoVariable(name.to_owned())),
-        "file" => std::fs::read_to_string(Path::new(name))
-            .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-            .map_err(|source| SecretError::NoFile {
-                path: name.into(),
-                source,
-            }),
-        other => Err(SecretError::UnknownProvider(other.to_owned())),
-    }
+) -> Result<Written, SecretError> {
+    Ok(match SecretRef::parse(value)? {
+        None => Written::Text(value.to_owned()),
+        Some(SecretRef::Env(name)) => {
+            Written::Text(environment(&name).ok_or(SecretError::NoVariable(name))?)
+        }
+        Some(SecretRef::File(path)) => Written::File(path.into()),
+        Some(SecretRef::SecretsManager(arn)) => Written::Managed(arn),
+    })
 }

@@ -109,7 +109,8 @@ impl SlotTask {
                 continue;
             }
             let began = Instant::now();
-            let Err(error) = self.hold() else { break };
+            // It also ends well when credentials changed.
+            let Err(error) = self.hold() else { continue };
             if began.elapsed() > Duration::from_secs(30) {
                 backoff = Duration::from_millis(200);
             }
@@ -203,6 +204,7 @@ impl SlotTask {
         let id = flow
             .state
             .transactional_id(self.context.generation, self.slot);
+        let credentials = flow.credentials_generation();
         let options = Options {
             codec_of: flow.codec_of.clone(),
             one_record_a_batch: self.careful,
@@ -247,6 +249,7 @@ impl SlotTask {
             passed: false,
             careful_since: self.careful.then(Instant::now),
             resting_until: None,
+            credentials,
         };
         holding.ask_again();
         holding.enrol()?;

@@ -25,6 +25,7 @@ use crate::membership;
 use crate::metrics::Metrics;
 use crate::observer::Observer;
 use crate::places::{Looker, Places};
+use crate::rotation::Rotation;
 use crate::slot::Context;
 use crate::stop::Stop;
 use crate::throttle::Throttle;
@@ -171,6 +172,9 @@ fn mirror(
     metrics: Metrics,
     stop: &Arc<Stop>,
 ) -> Result<(), WorkerError> {
+    Rotation::new(flow, board.clone())
+        .start(stop.clone())
+        .map_err(WorkerError::Start)?;
     let throttle = Throttle::new(flow.max_bytes_per_second);
     while let Some(record) = prepare(flow, board, stop)? {
         board.ready(&Part::Start);

@@ -1,16 +1,51 @@
-//! Offsets of many partitions in one call, by isolation level.
+//! The client for admin calls, and offsets of many partitions in one call, by isolation level.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::AdminClient;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka_sys as rdsys;
 use understudy_domain::TopicPartition;
 
+use super::login::Enlisted;
 use super::reader::Reader;
+use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
+use crate::watch::Watch;
+
+/// The safe crate's admin client, with a login that is renewed although nobody polls it.
+pub struct Admin {
+    // Order of fields is order of drop.
+    _enlisted: Enlisted<'static>,
+    client: AdminClient<Watch>,
+}
+
+impl Admin {
+    /// A client for admin calls; connects in the background.
+    ///
+    /// # Errors
+    /// A property that librdkafka refuses.
+    pub fn open(endpoint: &Endpoint) -> Result<Self, Fault> {
+        let client: AdminClient<Watch> = endpoint
+            .admin()
+            .create_with_context(endpoint.watch.clone())
+            .map_err(|error| Fault::kafka(Operation::OpenClient, &endpoint.alias, error))?;
+        let native = client.inner().native_ptr();
+        Ok(Self {
+            // SAFETY: dropped before the client.
+            _enlisted: unsafe { endpoint.watch.logins().enlist_native(native) },
+            client,
+        })
+    }
+
+    /// The client.
+    pub fn client(&self) -> &AdminClient<Watch> {
+        &self.client
+    }
+}
 
 /// Which edge of a partition is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,16 +2,19 @@
 //!
 //! Nothing here changes anything on a cluster.
 
+use std::cell::Ref;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString, c_char};
 use std::time::Duration;
 
+use rdkafka::admin::AdminClient;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as rdsys;
 use rdsys::rd_kafka_AclOperation_t as NativeOperation;
 use understudy_domain::acl::{Acl, AclOperation, Pattern, Resource, ResourceKind};
 
 use crate::fault::{Fault, Operation};
+use crate::watch::Watch;
 
 /// What the principal may do; `None` when the broker does not tell.
 pub type Authorized = Option<BTreeSet<AclOperation>>;
@@ -55,8 +58,9 @@ pub struct TopicDescription {
 pub type Described<T> = BTreeMap<String, Result<T, RDKafkaErrorCode>>;
 
 /// One question to the cluster: the client, and how long it may take.
-#[derive(Clone, Copy)]
 pub struct Question<'a> {
+    /// Keeps the client from being replaced meanwhile.
+    _admin: Ref<'a, AdminClient<Watch>>,
     native: *mut rdsys::rd_kafka_t,
     alias: &'a str,
     within: Duration,
@@ -64,13 +68,10 @@ pub struct Question<'a> {
 
 impl<'a> Question<'a> {
     /// A question to the cluster `alias` by the client `admin`.
-    pub fn new<C: rdkafka::ClientContext>(
-        admin: &'a rdkafka::admin::AdminClient<C>,
-        alias: &'a str,
-        within: Duration,
-    ) -> Self {
+    pub fn new(admin: Ref<'a, AdminClient<Watch>>, alias: &'a str, within: Duration) -> Self {
         Self {
             native: admin.inner().native_ptr(),
+            _admin: admin,
             alias,
             within,
         }
@@ -80,7 +81,7 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// The call got no answer in time, or was refused.
-    pub fn cluster(self) -> Result<ClusterDescription, Fault> {
+    pub fn cluster(&self) -> Result<ClusterDescription, Fault> {
         // SAFETY: `send` hands live objects on; `read` looks at the result while its event lives.
         unsafe {
             self.ask(
@@ -119,7 +120,7 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// The call as a whole got no answer in time, or was refused.
-    pub fn topics(self, names: &[String]) -> Result<Described<TopicDescription>, Fault> {
+    pub fn topics(&self, names: &[String]) -> Result<Described<TopicDescription>, Fault> {
         if names.is_empty() {
             return Ok(Described::new());
         }
@@ -157,7 +158,7 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// The call as a whole got no answer in time, or was refused.
-    pub fn groups(self, names: &[String]) -> Result<Described<Authorized>, Fault> {
+    pub fn groups(&self, names: &[String]) -> Result<Described<Authorized>, Fault> {
         if names.is_empty() {
             return Ok(Described::new());
         }
@@ -213,7 +214,7 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// The call got no answer in time.
-    pub fn acls(self) -> Result<Vec<Acl>, Fault> {
+    pub fn acls(&self) -> Result<Vec<Acl>, Fault> {
         let mut reason: [c_char; 256] = [0; 256];
         // SAFETY: null means any; the filter is destroyed after the call was sent.
         unsafe {
@@ -251,7 +252,7 @@ impl<'a> Question<'a> {
     /// `send` makes exactly one admin call with the options and the queue it is given; `read` does not keep anything
     /// of the event.
     unsafe fn ask<T>(
-        self,
+        &self,
         kind: rdsys::rd_kafka_admin_op_t,
         operation: Operation,
         permissions: bool,

@@ -4,6 +4,7 @@
 //!   group, so the source sees neither a group nor a look-up of one.
 //! - [`writer`]: a transactional producer whose delivery reports come in batches and carry their source offset.
 //! - [`admin`]: calls on offsets by isolation level.
+//! - [`login`]: what running clients log in with, changed while they run.
 //! - [`topic_ids`]: what tells a topic from a later one of the same name.
 //! - [`describe`]: descriptions with what the principal may do, and ACLs.
 //! - [`certificates`]: what a server shows in a TLS handshake.
@@ -14,7 +15,8 @@
 //! Invariants, each kept by a type:
 //! a. a native object is destroyed once, after everything that was made from it;
 //! b. a native message lives exactly as long as its [`reader::Record`];
-//! c. headers have one owner: the record, or the producer once it took the record.
+//! c. headers have one owner: the record, or the producer once it took the record;
+//! d. an enlisted client is taken out before it is destroyed.
 #![expect(
     unsafe_code,
     reason = "calls into librdkafka; everything above this module is safe"
@@ -28,6 +30,7 @@ pub mod certificates;
 pub mod configs;
 pub mod describe;
 pub mod groups;
+pub mod login;
 pub mod names;
 pub mod reader;
 mod topic;

@@ -14,6 +14,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as rdsys;
 use understudy_domain::{SourceOffset, TopicPartition};
 
+use super::login::Enlisted;
 use super::topic::{Topic, name_of};
 use crate::fault::{Fault, Operation};
 use crate::watch::Watch;
@@ -41,7 +42,8 @@ pub enum Fetched {
 
 /// Reads partitions by explicit offset, without a consumer group.
 pub struct Reader {
-    // Order of fields is order of drop: queue and topics before the client that they belong to.
+    // Order of fields is order of drop: what belongs to the client goes before it.
+    _enlisted: Enlisted<'static>,
     queue: Queue,
     partitions: HashMap<TopicPartition, Index>,
     by_native: HashMap<(usize, i32), Index>,
@@ -60,12 +62,16 @@ impl Reader {
     /// # Errors
     /// A property that librdkafka refuses.
     pub fn new(config: &ClientConfig, watch: Watch) -> Result<Self, Fault> {
+        let logins = watch.logins().clone();
         let client: BaseConsumer<Watch> = config
             .create_with_context(watch.of_reader())
             .map_err(|error| Fault::kafka(Operation::OpenClient, "reader", error))?;
         // SAFETY: the client is live; a null queue is impossible (librdkafka aborts on no memory).
         let queue = Queue(unsafe { rdsys::rd_kafka_queue_new(client.client().native_ptr()) });
+        // SAFETY: the reader drops this before the client.
+        let enlisted = unsafe { logins.enlist_native(client.client().native_ptr()) };
         Ok(Self {
+            _enlisted: enlisted,
             queue,
             partitions: HashMap::new(),
             by_native: HashMap::new(),

@@ -24,6 +24,7 @@ use rdkafka_sys as rdsys;
 use understudy_domain::{Run, Runs, SourceOffset, TopicPartition};
 
 use super::acks::{Acks, Book, OFFSET_BITS, POLL, Page, STATE, is_purge, millis, poll};
+use super::login::Enlisted;
 use super::reader::{Index, Record};
 use super::topic::Topic;
 use crate::fault::{Fault, Operation};
@@ -53,6 +54,7 @@ struct Destination {
 /// One transactional producer: at most one transaction at a time, fenced by its transactional id.
 pub struct Writer {
     // Order of fields is order of drop: the poller ends before topics and client go.
+    _enlisted: Enlisted<'static>,
     poller: Option<JoinHandle<()>>,
     destinations: Vec<Option<Destination>>,
     /// By partition number: the first source offset since the last `settle`; what tags count from.
@@ -100,6 +102,8 @@ impl Writer {
             Client::new(config, native_config, RDKafkaType::RD_KAFKA_PRODUCER, watch)
                 .map_err(open)?,
         );
+        // SAFETY: the writer drops this before its own hold on the client.
+        let enlisted = unsafe { client.context().logins().enlist_native(client.native_ptr()) };
         let acks = Arc::new(Acks::default());
         let poller = std::thread::Builder::new()
             .name("acks".to_owned())
@@ -114,6 +118,7 @@ impl Writer {
                 reason: error.to_string(),
             })?;
         Ok(Self {
+            _enlisted: enlisted,
             poller: Some(poller),
             destinations: Vec::new(),
             bases: Vec::new(),

@@ -177,7 +177,7 @@ impl Preflight {
                 let principal = endpoint.principal();
                 let commands = acl_commands(missing.iter().copied());
                 let iam = endpoint.uses_msk_iam().then(|| {
-                    let cluster = MskCluster::from_bootstrap(endpoint.bootstrap());
+                    let cluster = MskCluster::from_bootstrap(&endpoint.bootstrap());
                     iam_statements(missing.iter().copied(), &cluster)
                 });
                 Some(Grants {
@@ -187,7 +187,7 @@ impl Preflight {
                         Some(_) => Vec::new(),
                         None => commands
                             .iter()
-                            .map(|command| command.line(endpoint.bootstrap(), &principal))
+                            .map(|command| command.line(&endpoint.bootstrap(), &principal))
                             .collect(),
                     },
                     iam_statements: iam.unwrap_or_default(),
