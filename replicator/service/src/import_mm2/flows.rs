@@ -30,8 +30,6 @@ pub struct Draft {
     pub target: End,
     /// `[mirror]`: key and TOML value.
     pub mirror: BTreeMap<&'static str, String>,
-    /// Lines of `[mirror]` that this version would refuse.
-    pub remarks: Vec<String>,
     /// What contradicts itself.
     pub contradictions: Vec<String>,
     /// Whether names stay as they are.
@@ -69,7 +67,6 @@ impl Draft {
             source: End::new(source),
             target: End::new(target),
             mirror: BTreeMap::from([("policy", quoted("prefixed"))]),
-            remarks: Vec::new(),
             contradictions: Vec::new(),
             is_identity: false,
         };
@@ -151,7 +148,10 @@ impl Draft {
         match name {
             "topics" => self.patterns("topics", list(value)),
             "topics.exclude" | "topics.blacklist" => self.excludes(value),
-            "groups" => return self.groups(value),
+            "groups" => self.patterns("groups", list(value)),
+            "groups.exclude" | "groups.blacklist" => {
+                self.patterns("groups_exclude", list(value));
+            }
             "replication.policy.class" => return self.policy(value),
             "replication.policy.separator" => {
                 self.mirror.insert("separator", quoted(value));
@@ -191,23 +191,6 @@ impl Draft {
             .filter(|pattern| !DEFAULT_EXCLUDES.contains(pattern))
             .collect();
         self.patterns("topics_exclude", own);
-    }
-
-    fn groups(&mut self, value: &str) -> Outcome {
-        let groups = list(value);
-        if groups == [".*"] {
-            self.mirror.insert("groups", array(groups.into_iter()));
-            return Outcome::To("mirror.groups".to_owned());
-        }
-        // What a flow file may not say yet is kept where a person sees it.
-        self.remarks.push(format!(
-            "groups = {}   # this version has no places of groups to choose from",
-            array(groups.into_iter())
-        ));
-        Outcome::Lost(
-            "this version writes no places of groups to the target; it is kept as a comment in the flow file, and `understudy translate --group` answers for every group"
-                .to_owned(),
-        )
     }
 
     fn policy(&mut self, class: &str) -> Outcome {
@@ -334,9 +317,6 @@ impl Draft {
         text.push_str("[mirror]\n");
         for (key, value) in &self.mirror {
             text.push_str(&format!("{key} = {value}\n"));
-        }
-        for remark in &self.remarks {
-            text.push_str(&comment(remark));
         }
         text
     }

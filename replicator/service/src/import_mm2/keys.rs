@@ -48,7 +48,7 @@ const FACTOR: &str = "topics are made with the target's `default.replication.fac
 const NO_CONNECT: &str =
     "there is no Connect cluster: start as many `understudy replicate` as you like";
 const OWN: &str = "set by understudy, exactness depends on it";
-const GROUPS: &str = "this version writes no places of groups to the target; `understudy translate --group` answers exactly, at any time";
+const GROUPS: &str = "places of groups are always kept on the target; choose with `mirror.groups`";
 const LIMITS: &str = "understudy's own limits hold";
 
 /// Properties of flows and of the three connectors.
@@ -59,11 +59,8 @@ pub const FLOW_KEYS: &[Key] = &[
     to("topics.exclude", "mirror.topics_exclude"),
     to("topics.blacklist", "mirror.topics_exclude"),
     to("groups", "mirror.groups"),
-    lost("groups.exclude", "leave the groups out of `mirror.groups`"),
-    lost(
-        "groups.blacklist",
-        "leave the groups out of `mirror.groups`",
-    ),
+    to("groups.exclude", "mirror.groups_exclude"),
+    to("groups.blacklist", "mirror.groups_exclude"),
     to("replication.policy.class", "mirror.policy"),
     to("replication.policy.separator", "mirror.separator"),
     instead(
@@ -83,7 +80,7 @@ pub const FLOW_KEYS: &[Key] = &[
         "sync.group.offsets.interval.seconds",
         "mirror.group_sync_interval",
     ),
-    lost("sync.group.offsets.enabled", GROUPS),
+    instead("sync.group.offsets.enabled", GROUPS),
     lost(
         "emit.checkpoints.enabled",
         "this version writes no checkpoints; `understudy translate --group` answers exactly, at any time",
@@ -94,11 +91,11 @@ pub const FLOW_KEYS: &[Key] = &[
     ),
     instead(
         "refresh.groups.enabled",
-        "groups are looked up when they are asked about",
+        "groups are looked up at every `mirror.group_sync_interval`",
     ),
     instead(
         "refresh.groups.interval.seconds",
-        "groups are looked up when they are asked about",
+        "groups are looked up at every `mirror.group_sync_interval`",
     ),
     instead("checkpoints.topic.replication.factor", FACTOR),
     instead("emit.offset-syncs.enabled", MAP),

@@ -258,7 +258,7 @@ fn connectors_become_the_same_flow() -> Result<(), Box<dyn std::error::Error>> {
         "\"fetch.message.max.bytes\" = \"33554432\"",
         "slots = 12",
         "topics = [\"orders\"]",
-        "# groups = [\"billing\"]",
+        "groups = [\"billing\"]",
     ] {
         assert!(toml.contains(line), "{line}\n{toml}");
     }
