@@ -1,6 +1,6 @@
 //! Topics, users and ACLs of a cluster.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pollster::block_on;
 use rdkafka::admin::{
@@ -9,7 +9,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::cluster::Cluster;
 use crate::error::{Doing, Result};
@@ -66,9 +66,23 @@ impl Cluster {
         for (key, value) in configs {
             topic = topic.set(key, value);
         }
-        let answers = block_on(self.admin()?.create_topics([&topic], &options()));
-        first_error(answers).doing(format!("create topic {name}"))?;
-        self.wait_topic(name, partitions)
+        // Brokers that have just started may not all be registered, and a client may meet them changing connections.
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let answers = block_on(self.admin()?.create_topics([&topic], &options()));
+            let made = first_error(answers);
+            let passes = matches!(
+                &made,
+                Err(KafkaError::AdminOp(
+                    RDKafkaErrorCode::DestroyBroker | RDKafkaErrorCode::InvalidReplicationFactor
+                ))
+            );
+            if !passes || Instant::now() >= deadline {
+                made.doing(format!("create topic {name}"))?;
+                return self.wait_topic(name, partitions);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Raises a topic's number of partitions and waits until they serve.
