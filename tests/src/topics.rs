@@ -68,20 +68,22 @@ impl Cluster {
         }
         // Brokers that have just started may not all be registered, and a client may meet them changing connections.
         let deadline = Instant::now() + LIMIT;
+        let mut asked_before = false;
         loop {
             let answers = block_on(self.admin()?.create_topics([&topic], &options()));
-            let made = first_error(answers);
-            let passes = matches!(
-                &made,
+            match first_error(answers) {
+                // The answer to an earlier request was lost, not the request.
+                Err(KafkaError::AdminOp(RDKafkaErrorCode::TopicAlreadyExists)) if asked_before => {}
                 Err(KafkaError::AdminOp(
-                    RDKafkaErrorCode::DestroyBroker | RDKafkaErrorCode::InvalidReplicationFactor
-                ))
-            );
-            if !passes || Instant::now() >= deadline {
-                made.doing(format!("create topic {name}"))?;
-                return self.wait_topic(name, partitions);
+                    RDKafkaErrorCode::DestroyBroker | RDKafkaErrorCode::InvalidReplicationFactor,
+                )) if Instant::now() < deadline => {
+                    asked_before = true;
+                    std::thread::sleep(Duration::from_millis(200));
+                    continue;
+                }
+                made => made.doing(format!("create topic {name}"))?,
             }
-            std::thread::sleep(Duration::from_millis(200));
+            return self.wait_topic(name, partitions);
         }
     }
 
