@@ -14,9 +14,9 @@ use crate::ffi::login::Login;
 use crate::watch::Watch;
 
 /// What one reader may hold fetched and decompressed, in KiB. With [`FETCH_BYTES`] it bounds a slot's memory.
-const READER_QUEUE_KIB: u32 = 4 * 1024;
+const READER_QUEUE_KIB: u32 = 6 * 1024;
 /// What one fetch may bring for one partition, in bytes as stored on the source.
-const FETCH_PARTITION_BYTES: u32 = 1024 * 1024;
+const FETCH_PARTITION_BYTES: u32 = 2 * 1024 * 1024;
 /// What one fetch may bring in all, in bytes as stored on the source.
 const FETCH_BYTES: u32 = 4 * 1024 * 1024;
 /// Until when brokers wait for a transaction whose producer went silent, in ms: an open one blocks
