@@ -1,6 +1,6 @@
 //! Metadata, offsets and topics of one cluster.
 
-use std::cell::{OnceCell, Ref, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub struct Cluster {
 struct Clients {
     generation: u64,
     reader: Reader,
+    /// Whether the reader has had an answer.
+    met: Cell<bool>,
     /// Opened for the first call that changes or describes something: it costs a thread.
     admin: OnceCell<Admin>,
 }
@@ -54,6 +56,7 @@ impl Clients {
             // Before the client, so that what changes meanwhile is seen as a change.
             generation: endpoint.generation(),
             reader: Reader::new(&endpoint.reader_to_end(), endpoint.watch.clone())?,
+            met: Cell::new(false),
             admin: OnceCell::new(),
         })
     }
@@ -156,9 +159,11 @@ impl Cluster {
     }
 
     fn metadata(&self, name: Option<&str>, within: Duration) -> Result<Vec<Topic>, Fault> {
-        let reader = self.reader()?;
+        let clients = self.clients()?;
+        let reader = &clients.reader;
         let answer = reader.client().fetch_metadata(name, within);
         reader.serve();
+        clients.met.set(answer.is_ok());
         let metadata = answer.map_err(|error| match error.rdkafka_error_code() {
             Some(
                 RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure,
@@ -201,6 +206,19 @@ impl Cluster {
         Ok(topics)
     }
 
+    /// Waits until a new client has had an answer. `ListOffsets` looks for leaders first, and does that again only after
+    /// three seconds when no broker was connected yet.
+    fn meet(&self, topic: &str, within: Duration) -> Result<(), Fault> {
+        if self.clients()?.met.get() {
+            return Ok(());
+        }
+        match self.metadata(Some(topic), within) {
+            Err(fault @ Fault::TimedOut { .. }) => Err(fault),
+            // What is wrong with the topic is told by whoever asks for it.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// One edge of each partition.
     ///
     /// # Errors
@@ -211,6 +229,10 @@ impl Cluster {
         edge: Edge,
         within: Duration,
     ) -> Result<Edges, Fault> {
+        let mut partitions = partitions.into_iter().peekable();
+        if let Some(first) = partitions.peek() {
+            self.meet(&first.topic, within)?;
+        }
         let reader = self.reader()?;
         let edges = list_offsets(&reader, partitions, edge, within);
         reader.serve();

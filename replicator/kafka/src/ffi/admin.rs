@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::admin::AdminClient;
 use rdkafka::error::RDKafkaErrorCode;
@@ -10,6 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka_sys as rdsys;
 use understudy_domain::TopicPartition;
 
+use super::call::ask;
 use super::login::Enlisted;
 use super::reader::Reader;
 use crate::endpoint::Endpoint;
@@ -94,64 +95,22 @@ pub fn list_offsets<'a>(
             rdsys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
         }
     };
-    let native = rdkafka::consumer::Consumer::client(reader.client()).native_ptr();
-    let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
-    let deadline = Instant::now() + within + Duration::from_secs(1);
-    // SAFETY: every object made here is destroyed here, the event after the last look at its contents; the client
-    // outlives the block.
+    // SAFETY: one call of that kind; librdkafka copies the list; nothing of the event is kept.
     unsafe {
-        let queue = rdsys::rd_kafka_queue_new(native);
-        let options = rdsys::rd_kafka_AdminOptions_new(
-            native,
+        ask(
+            reader,
+            Operation::ListOffsets,
             rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
-        );
-        let mut text = [0_i8; 256];
-        rdsys::rd_kafka_AdminOptions_set_request_timeout(
-            options,
-            millis,
-            text.as_mut_ptr().cast(),
-            text.len(),
-        );
-        let refused = rdsys::rd_kafka_AdminOptions_set_isolation_level(options, level);
-        if !refused.is_null() {
-            rdsys::rd_kafka_error_destroy(refused);
-        }
-        rdsys::rd_kafka_ListOffsets(native, list.ptr(), options, queue);
-        let wait = i32::try_from(
-            deadline
-                .saturating_duration_since(Instant::now())
-                .as_millis(),
+            within,
+            |call| {
+                let refused = rdsys::rd_kafka_AdminOptions_set_isolation_level(call.options, level);
+                if !refused.is_null() {
+                    rdsys::rd_kafka_error_destroy(refused);
+                }
+                rdsys::rd_kafka_ListOffsets(call.native, list.ptr(), call.options, call.queue);
+            },
+            |event| Ok(edges_of(event)),
         )
-        .unwrap_or(i32::MAX);
-        let event = rdsys::rd_kafka_queue_poll(queue, wait);
-        let answer = if event.is_null() {
-            Err(Fault::TimedOut {
-                operation: Operation::ListOffsets,
-                subject: reader.client_alias(),
-                within,
-            })
-        } else {
-            let code = rdsys::rd_kafka_event_error(event);
-            if code == rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                Ok(edges_of(event))
-            } else {
-                let reason = CStr::from_ptr(rdsys::rd_kafka_event_error_string(event))
-                    .to_string_lossy()
-                    .into_owned();
-                Err(Fault::code(
-                    Operation::ListOffsets,
-                    &reader.client_alias(),
-                    RDKafkaErrorCode::from(code),
-                    reason,
-                ))
-            }
-        };
-        if !event.is_null() {
-            rdsys::rd_kafka_event_destroy(event);
-        }
-        rdsys::rd_kafka_AdminOptions_destroy(options);
-        rdsys::rd_kafka_queue_destroy(queue);
-        answer
     }
 }
 

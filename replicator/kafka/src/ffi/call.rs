@@ -20,14 +20,22 @@ pub(super) struct Call {
     pub(super) queue: *mut rdsys::rd_kafka_queue_t,
 }
 
+/// Who asks, for what and how long.
+pub(super) struct Asked<'a> {
+    pub(super) native: *mut rdsys::rd_kafka_t,
+    pub(super) alias: &'a str,
+    pub(super) operation: Operation,
+    pub(super) kind: rdsys::rd_kafka_admin_op_t,
+    pub(super) within: Duration,
+}
+
 /// Makes a call on the reader's client: `start` sends it, `take` reads its event, which lives only as long.
 ///
 /// # Errors
 /// The call as a whole failed or got no answer within `within`; or what `take` found.
 ///
 /// # Safety
-/// `start` makes exactly one admin call of the kind `kind` with what it is given, and keeps none of it. `take` keeps
-/// nothing of the event.
+/// As of [`ask_client`].
 pub(super) unsafe fn ask<T>(
     reader: &Reader,
     operation: Operation,
@@ -36,7 +44,39 @@ pub(super) unsafe fn ask<T>(
     start: impl FnOnce(&Call),
     take: impl FnOnce(*mut rdsys::rd_kafka_event_t) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let native = reader.client().client().native_ptr();
+    let asked = Asked {
+        native: reader.client().client().native_ptr(),
+        alias: &reader.client_alias(),
+        operation,
+        kind,
+        within,
+    };
+    // SAFETY: the reader keeps its client; the rest as the caller promises.
+    unsafe { ask_client(&asked, start, take) }
+}
+
+/// Makes a call on a client: `start` sets what other options the call has and sends it, `take` reads its event, which
+/// lives only as long.
+///
+/// # Errors
+/// The call as a whole failed or got no answer in time; or what `take` found.
+///
+/// # Safety
+/// The client lives. `start` makes exactly one admin call of the kind `asked.kind` with what it is given, and keeps
+/// none of it; librdkafka copies what the call is about, so that may end with `start`. `take` keeps nothing of the
+/// event.
+pub(super) unsafe fn ask_client<T>(
+    asked: &Asked<'_>,
+    start: impl FnOnce(&Call),
+    take: impl FnOnce(*mut rdsys::rd_kafka_event_t) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let Asked {
+        native,
+        operation,
+        kind,
+        within,
+        ..
+    } = *asked;
     // SAFETY: queue, options and event are made here and destroyed here, the event after the last look at its
     // contents; the client outlives the block. An event that comes after the time limit dies with the queue.
     unsafe {
@@ -57,7 +97,7 @@ pub(super) unsafe fn ask<T>(
         let answer = if event.is_null() {
             Err(Fault::TimedOut {
                 operation,
-                subject: reader.client_alias(),
+                subject: asked.alias.to_owned(),
                 within,
             })
         } else {
@@ -65,12 +105,12 @@ pub(super) unsafe fn ask<T>(
                 rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => take(event),
                 rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT => Err(Fault::TimedOut {
                     operation,
-                    subject: reader.client_alias(),
+                    subject: asked.alias.to_owned(),
                     within,
                 }),
                 code => Err(Fault::code(
                     operation,
-                    &reader.client_alias(),
+                    asked.alias,
                     RDKafkaErrorCode::from(code),
                     text_of(rdsys::rd_kafka_event_error_string(event)),
                 )),

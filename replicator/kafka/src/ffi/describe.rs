@@ -13,6 +13,7 @@ use rdkafka_sys as rdsys;
 use rdsys::rd_kafka_AclOperation_t as NativeOperation;
 use understudy_domain::acl::{Acl, AclOperation, Pattern, Resource, ResourceKind};
 
+use super::call::{Asked, ask_client, c_string};
 use crate::fault::{Fault, Operation};
 use crate::watch::Watch;
 
@@ -259,67 +260,38 @@ impl<'a> Question<'a> {
         send: impl FnOnce(*mut rdsys::rd_kafka_AdminOptions_t, *mut rdsys::rd_kafka_queue_t),
         read: impl FnOnce(*mut rdsys::rd_kafka_event_t) -> T,
     ) -> Result<T, Fault> {
-        let millis = i32::try_from(self.within.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: every object made here is destroyed here, the event after the last look at its contents; the client
-        // outlives the call because the question borrows it.
+        let asked = Asked {
+            native: self.native,
+            alias: self.alias,
+            operation,
+            kind,
+            within: self.within,
+        };
+        // SAFETY: the client outlives the call because the question borrows it; the rest as the caller promises.
         unsafe {
-            let queue = rdsys::rd_kafka_queue_new(self.native);
-            let options = rdsys::rd_kafka_AdminOptions_new(self.native, kind);
-            let mut reason: [c_char; 256] = [0; 256];
-            rdsys::rd_kafka_AdminOptions_set_request_timeout(
-                options,
-                millis,
-                reason.as_mut_ptr(),
-                reason.len(),
-            );
-            if permissions {
-                let refused =
-                    rdsys::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
-                if !refused.is_null() {
-                    rdsys::rd_kafka_error_destroy(refused);
-                }
-            }
-            send(options, queue);
-            let event = rdsys::rd_kafka_queue_poll(queue, millis.saturating_add(1_000));
-            let answer = if event.is_null() {
-                Err(Fault::TimedOut {
-                    operation,
-                    subject: self.alias.to_owned(),
-                    within: self.within,
-                })
-            } else {
-                match rdsys::rd_kafka_event_error(event) {
-                    rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(read(event)),
-                    rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT => {
-                        Err(Fault::TimedOut {
-                            operation,
-                            subject: self.alias.to_owned(),
-                            within: self.within,
-                        })
+            ask_client(
+                &asked,
+                |call| {
+                    if permissions {
+                        let refused =
+                            rdsys::rd_kafka_AdminOptions_set_include_authorized_operations(
+                                call.options,
+                                1,
+                            );
+                        if !refused.is_null() {
+                            rdsys::rd_kafka_error_destroy(refused);
+                        }
                     }
-                    code => Err(Fault::code(
-                        operation,
-                        self.alias,
-                        RDKafkaErrorCode::from(code),
-                        text(rdsys::rd_kafka_event_error_string(event)).unwrap_or_default(),
-                    )),
-                }
-            };
-            if !event.is_null() {
-                rdsys::rd_kafka_event_destroy(event);
-            }
-            rdsys::rd_kafka_AdminOptions_destroy(options);
-            rdsys::rd_kafka_queue_destroy(queue);
-            answer
+                    send(call.options, call.queue);
+                },
+                |event| Ok(read(event)),
+            )
         }
     }
 }
 
 fn c_strings(names: &[String]) -> Result<Vec<CString>, Fault> {
-    names
-        .iter()
-        .map(|name| CString::new(name.as_str()).map_err(|_nul| Fault::name(name)))
-        .collect()
+    names.iter().map(|name| c_string(name)).collect()
 }
 
 /// # Safety

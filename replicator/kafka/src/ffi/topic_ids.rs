@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::consumer::Consumer;
-use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as rdsys;
 
+use super::call::{ask, c_string};
 use super::reader::Reader;
 use crate::fault::{Fault, Operation};
 
@@ -20,71 +19,29 @@ pub fn topic_ids<'a>(
     topics: impl IntoIterator<Item = &'a str>,
     within: Duration,
 ) -> Result<BTreeMap<String, String>, Fault> {
-    let names: Vec<CString> = topics
-        .into_iter()
-        .map(|name| CString::new(name).map_err(|_nul| Fault::name(name)))
-        .collect::<Result<_, _>>()?;
+    let names: Vec<CString> = topics.into_iter().map(c_string).collect::<Result<_, _>>()?;
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
     let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
-    let native = reader.client().client().native_ptr();
-    let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
-    let deadline = Instant::now() + within + Duration::from_secs(1);
-    // SAFETY: every object made here is destroyed here, the event after the last look at its contents; the names and
-    // the client outlive the block.
+    // SAFETY: one call of that kind, about a collection that is destroyed after it was sent; nothing of the event is
+    // kept.
     unsafe {
-        let queue = rdsys::rd_kafka_queue_new(native);
-        let options = rdsys::rd_kafka_AdminOptions_new(
-            native,
+        ask(
+            reader,
+            Operation::Metadata,
             rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-        );
-        let mut text = [0_i8; 256];
-        rdsys::rd_kafka_AdminOptions_set_request_timeout(
-            options,
-            millis,
-            text.as_mut_ptr().cast(),
-            text.len(),
-        );
-        let collection =
-            rdsys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        rdsys::rd_kafka_DescribeTopics(native, collection, options, queue);
-        let wait = i32::try_from(
-            deadline
-                .saturating_duration_since(Instant::now())
-                .as_millis(),
+            within,
+            |call| {
+                let collection = rdsys::rd_kafka_TopicCollection_of_topic_names(
+                    pointers.as_mut_ptr(),
+                    pointers.len(),
+                );
+                rdsys::rd_kafka_DescribeTopics(call.native, collection, call.options, call.queue);
+                rdsys::rd_kafka_TopicCollection_destroy(collection);
+            },
+            |event| Ok(ids_of(event)),
         )
-        .unwrap_or(i32::MAX);
-        let event = rdsys::rd_kafka_queue_poll(queue, wait);
-        let answer = if event.is_null() {
-            Err(Fault::TimedOut {
-                operation: Operation::Metadata,
-                subject: reader.client_alias(),
-                within,
-            })
-        } else {
-            let code = rdsys::rd_kafka_event_error(event);
-            if code == rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                Ok(ids_of(event))
-            } else {
-                let reason = CStr::from_ptr(rdsys::rd_kafka_event_error_string(event))
-                    .to_string_lossy()
-                    .into_owned();
-                Err(Fault::code(
-                    Operation::Metadata,
-                    &reader.client_alias(),
-                    RDKafkaErrorCode::from(code),
-                    reason,
-                ))
-            }
-        };
-        if !event.is_null() {
-            rdsys::rd_kafka_event_destroy(event);
-        }
-        rdsys::rd_kafka_TopicCollection_destroy(collection);
-        rdsys::rd_kafka_AdminOptions_destroy(options);
-        rdsys::rd_kafka_queue_destroy(queue);
-        answer
     }
 }
 
