@@ -1,8 +1,8 @@
 //! Metadata, offsets and topics of one cluster.
 
-use std::cell::{Cell, OnceCell, Ref, RefCell};
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::cell::{OnceCell, Ref, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
@@ -18,6 +18,11 @@ use crate::ffi::groups::{GroupPlaces, GroupState, group_places, list_groups, man
 use crate::ffi::reader::{Fetched, OwnedRecord, Reader};
 use crate::ffi::topic_ids::topic_ids;
 use crate::watch::Watch;
+
+/// For how long a leader that was seen is taken for one that is there.
+const LEADERS_KNOWN: Duration = Duration::from_secs(1);
+/// Up to how many topics are asked for one by one; more are asked for all at once.
+const ASKED_SINGLY: usize = 3;
 
 /// A topic as a cluster describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +49,10 @@ pub struct Cluster {
 struct Clients {
     generation: u64,
     reader: Reader,
-    /// Whether the reader has had an answer.
-    met: Cell<bool>,
+    /// By topic, as the reader last had it from the cluster: which partitions have a leader.
+    leaders: RefCell<BTreeMap<String, (Instant, Vec<bool>)>>,
+    /// Opened for the first question about places of groups.
+    groups: OnceCell<Reader>,
     /// Opened for the first call that changes or describes something: it costs a thread.
     admin: OnceCell<Admin>,
 }
@@ -56,7 +63,8 @@ impl Clients {
             // Before the client, so that what changes meanwhile is seen as a change.
             generation: endpoint.generation(),
             reader: Reader::new(&endpoint.reader_to_end(), endpoint.watch.clone())?,
-            met: Cell::new(false),
+            leaders: RefCell::default(),
+            groups: OnceCell::new(),
             admin: OnceCell::new(),
         })
     }
@@ -102,6 +110,23 @@ impl Cluster {
                 reason: "no admin client".to_owned(),
             },
         )
+    }
+
+    /// The client that asks for places of groups, this one among them.
+    fn group_reader(&self, group: &str) -> Result<Ref<'_, Reader>, Fault> {
+        let clients = self.clients()?;
+        if clients.groups.get().is_none() {
+            let config = self.endpoint.reader_of_groups(group);
+            let reader = Reader::new(&config, self.endpoint.watch.clone())?;
+            // It was empty, and nobody else has this cluster.
+            let _was_empty = clients.groups.set(reader);
+        }
+        Ref::filter_map(clients, |clients| clients.groups.get()).map_err(|_empty| Fault::Kafka {
+            operation: Operation::OpenClient,
+            subject: self.endpoint.alias.clone(),
+            code: None,
+            reason: "no client for groups".to_owned(),
+        })
     }
 
     /// An admin call on the reader's client, with its events served after it.
@@ -163,7 +188,6 @@ impl Cluster {
         let reader = &clients.reader;
         let answer = reader.client().fetch_metadata(name, within);
         reader.serve();
-        clients.met.set(answer.is_ok());
         let metadata = answer.map_err(|error| match error.rdkafka_error_code() {
             Some(
                 RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure,
@@ -194,29 +218,68 @@ impl Cluster {
                 }
             }
             let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+            let mut led = vec![false; topic.partitions().len()];
+            for partition in topic.partitions() {
+                let number = usize::try_from(partition.id()).ok();
+                if let Some(led) = number.and_then(|number| led.get_mut(number)) {
+                    *led = partition.leader() >= 0;
+                }
+            }
             topics.push(Topic {
                 name: topic.name().to_owned(),
                 partitions,
-                led: topic
-                    .partitions()
-                    .iter()
-                    .all(|partition| partition.leader() >= 0),
+                led: led.iter().all(|led| *led),
             });
+            let seen = (Instant::now(), led);
+            let mut leaders = clients.leaders.borrow_mut();
+            leaders.insert(topic.name().to_owned(), seen);
         }
         Ok(topics)
     }
 
-    /// Waits until a new client has had an answer. `ListOffsets` looks for leaders first, and does that again only after
-    /// three seconds when no broker was connected yet.
-    fn meet(&self, topic: &str, within: Duration) -> Result<(), Fault> {
-        if self.clients()?.met.get() {
-            return Ok(());
+    /// Which partitions of these topics have a leader, known for less than [`LEADERS_KNOWN`], or why none can be asked.
+    fn leaders(
+        &self,
+        topics: &BTreeSet<&str>,
+        within: Duration,
+    ) -> Result<BTreeMap<String, Result<Vec<bool>, RDKafkaErrorCode>>, Fault> {
+        let unknown: Vec<&str> = {
+            let clients = self.clients()?;
+            let mut leaders = clients.leaders.borrow_mut();
+            leaders.retain(|_, (seen, _)| seen.elapsed() < LEADERS_KNOWN);
+            let known = |topic: &&&str| !leaders.contains_key(**topic);
+            topics.iter().filter(known).copied().collect()
+        };
+        let mut refused = BTreeMap::new();
+        if unknown.len() > ASKED_SINGLY {
+            self.metadata(None, within)?;
+        } else {
+            for topic in unknown {
+                match self.metadata(Some(topic), within) {
+                    Ok(_) => {}
+                    Err(
+                        Fault::Denied { code, .. }
+                        | Fault::Kafka {
+                            code: Some(code), ..
+                        },
+                    ) => {
+                        refused.insert(topic, code);
+                    }
+                    Err(fault) => return Err(fault),
+                }
+            }
         }
-        match self.metadata(Some(topic), within) {
-            Err(fault @ Fault::TimedOut { .. }) => Err(fault),
-            // What is wrong with the topic is told by whoever asks for it.
-            Ok(_) | Err(_) => Ok(()),
-        }
+        let clients = self.clients()?;
+        let leaders = clients.leaders.borrow();
+        let of = |topic: &&str| match (leaders.get(*topic), refused.get(*topic)) {
+            (Some((_, led)), _) => Ok(led.clone()),
+            (None, Some(code)) => Err(*code),
+            (None, None) => Err(RDKafkaErrorCode::UnknownTopicOrPartition),
+        };
+        Ok(topics
+            .iter()
+            .map(|topic| ((*topic).to_owned(), of(topic)))
+            .collect())
     }
 
     /// One edge of each partition.
@@ -229,12 +292,32 @@ impl Cluster {
         edge: Edge,
         within: Duration,
     ) -> Result<Edges, Fault> {
-        let mut partitions = partitions.into_iter().peekable();
-        if let Some(first) = partitions.peek() {
-            self.meet(&first.topic, within)?;
+        let asked: Vec<&TopicPartition> = partitions.into_iter().collect();
+        let topics = asked.iter().map(|partition| &*partition.topic).collect();
+        // librdkafka looks for leaders first. What it does not find in what it has cached it waits for: three seconds
+        // when no broker was connected yet, and with a race between its threads for the answer.
+        let leaders = self.leaders(&topics, within)?;
+        let (mut led, mut refused) = (Vec::new(), Edges::new());
+        for partition in asked {
+            let number = usize::try_from(partition.partition).ok();
+            let code = match leaders.get(&*partition.topic) {
+                Some(Ok(leaders)) => {
+                    if number.and_then(|number| leaders.get(number)) == Some(&true) {
+                        led.push(partition);
+                        continue;
+                    }
+                    RDKafkaErrorCode::LeaderNotAvailable
+                }
+                Some(Err(code)) => *code,
+                None => RDKafkaErrorCode::UnknownTopicOrPartition,
+            };
+            refused.insert(partition.clone(), Err(code));
         }
         let reader = self.reader()?;
-        let edges = list_offsets(&reader, partitions, edge, within);
+        let edges = list_offsets(&reader, led, edge, within).map(|mut edges| {
+            edges.append(&mut refused);
+            edges
+        });
         reader.serve();
         if edges.is_ok() {
             self.endpoint.watch.settled();
@@ -248,7 +331,7 @@ impl Cluster {
     /// # Errors
     /// As [`group_places`].
     pub fn group_places(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
-        let reader = self.reader()?;
+        let reader = self.group_reader(group)?;
         let places = group_places(&reader, group, within);
         reader.serve();
         if places.is_ok() {
@@ -313,7 +396,13 @@ impl Cluster {
         groups: &[String],
         within: Duration,
     ) -> Result<BTreeMap<String, Result<GroupPlaces, Fault>>, Fault> {
-        many_group_places(&*self.reader()?, groups, within)
+        let Some(first) = groups.first() else {
+            return Ok(BTreeMap::new());
+        };
+        let reader = self.group_reader(first)?;
+        let places = many_group_places(&reader, groups, within);
+        reader.serve();
+        places
     }
 
     /// Raises a topic's number of partitions to `partitions`.
@@ -407,11 +496,11 @@ impl Cluster {
         offset: i64,
         within: Duration,
     ) -> Result<Option<OwnedRecord>, Fault> {
-        let deadline = std::time::Instant::now() + within;
+        let deadline = Instant::now() + within;
         let mut reader = Reader::new(&self.endpoint.reader_to_end(), self.endpoint.watch.clone())?;
         reader.start(partition, offset)?;
         let mut fetched = Vec::new();
-        while std::time::Instant::now() < deadline {
+        while Instant::now() < deadline {
             reader.poll(Duration::from_millis(200), &mut fetched);
             match fetched.drain(..).next() {
                 Some(Fetched::Record(_, record)) => {
@@ -447,7 +536,7 @@ impl Cluster {
         within: Duration,
         mut take: impl FnMut(StateRecord),
     ) -> Result<(), Fault> {
-        let deadline = std::time::Instant::now() + within;
+        let deadline = Instant::now() + within;
         let edge = |edge| -> Result<i64, Fault> {
             match self.edges([partition], edge, within)?.remove(partition) {
                 Some(Ok(offset)) => Ok(offset),
@@ -473,7 +562,7 @@ impl Cluster {
         reader.start(partition, start)?;
         let mut fetched = Vec::new();
         loop {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Fault::TimedOut {
                     operation: Operation::Fetch,

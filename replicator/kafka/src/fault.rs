@@ -130,7 +130,7 @@ impl Operation {
 pub enum Fault {
     /// The brokers refused a step because somebody else holds the transactional id now.
     #[error(
-        "could not {operation} with {subject}: the brokers fenced this producer, its slot has a newer owner ({reason})"
+        "could not {operation} with {subject}: the brokers fenced this producer: its slot has a newer owner, or a transaction of it was not ended in time ({reason})"
     )]
     Fenced {
         /// The step that was refused.

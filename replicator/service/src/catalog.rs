@@ -1,6 +1,7 @@
 //! What there is to mirror, as last seen on the source and made ready on the target.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use understudy_domain::TopicPartition;
@@ -52,12 +53,16 @@ impl Listing {
 
 /// The listing as shared: discovery's thread writes, slots read.
 #[derive(Clone, Debug, Default)]
-pub struct Catalog(Arc<Mutex<Arc<Listing>>>);
+pub struct Catalog {
+    listing: Arc<Mutex<Arc<Listing>>>,
+    /// Whether ids of topics may be others by now. Written by slots, taken by discovery's thread.
+    doubted: Arc<AtomicBool>,
+}
 
 impl Catalog {
     /// What is to be mirrored now.
     pub fn listing(&self) -> Arc<Listing> {
-        self.0
+        self.listing
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -65,7 +70,17 @@ impl Catalog {
 
     /// Replaces it.
     pub fn put(&self, listing: Listing) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(listing);
+        *self.listing.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(listing);
+    }
+
+    /// A topic was found to be another one: the next look asks for every id.
+    pub fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody doubted since the last call.
+    pub fn take_doubt(&self) -> bool {
+        self.doubted.swap(false, Ordering::Relaxed)
     }
 }
 

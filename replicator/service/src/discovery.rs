@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use understudy_domain::{FlowRecord, FlowState, SourceOffset, TopicPartition};
+use understudy_kafka::cluster::Topic;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster, Fault};
 
@@ -14,13 +15,15 @@ use crate::catalog::{Catalog, Listed, Listing, explain};
 use crate::config::Flow;
 use crate::creation::create;
 use crate::flow_record::FlowWatch;
-use crate::growth::Growth;
+use crate::growth::{Growth, Unadmitted};
 use crate::stop::Stop;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
 /// How often the flow's own record and operators' answers are looked at.
 const CONTROL_INTERVAL: Duration = Duration::from_millis(500);
+/// At every how many looks all topics' ids are asked for.
+const IDS_EVERY: u64 = 3;
 
 /// Keeps a [`Catalog`] true.
 pub struct Discovery {
@@ -140,8 +143,7 @@ impl Discovery {
             .into_iter()
             .filter(|topic| self.flow.selects(&topic.name))
             .collect();
-        let names = selected.iter().map(|topic| topic.name.as_str());
-        let mut ids = self.source.topic_ids(names, WITHIN)?;
+        let mut ids = self.ids(&selected)?;
         let missing = selected.iter().any(|topic| {
             self.on_target
                 .get(&self.flow.policy.target_topic(&topic.name))
@@ -156,6 +158,7 @@ impl Discovery {
             }
         }
         let mut topics = BTreeMap::new();
+        let mut not_admitted = None;
         for topic in &selected {
             let name: Arc<str> = topic.name.as_str().into();
             if !self.prepare(&topic.name, topic.partitions) {
@@ -165,13 +168,24 @@ impl Discovery {
                 }
                 continue;
             }
-            let partitions = self.growth.admit(
+            let admitted = self.growth.admit(
                 &name,
                 topic.partitions,
                 &self.flow,
                 (&self.source, &self.target),
                 self.watch.record(),
-            )?;
+            );
+            let partitions = match admitted {
+                Ok(partitions) => partitions,
+                Err(error) => {
+                    // What is being copied goes on as it is.
+                    if let Some(known) = self.listing.topics.get(&name) {
+                        topics.insert(name, known.clone());
+                    }
+                    not_admitted.get_or_insert(error);
+                    continue;
+                }
+            };
             topics.insert(
                 name,
                 Listed {
@@ -184,7 +198,37 @@ impl Discovery {
         self.listing.topics = topics;
         self.listing.look += 1;
         self.publish();
+        match not_admitted {
+            Some(Unadmitted::Source(fault)) => return Err(fault),
+            Some(Unadmitted::Target(fault)) => self
+                .board
+                .not_ready(Part::Target, &explain(&self.flow.target, &fault)),
+            None if !missing => self.board.ready(&Part::Target),
+            None => {}
+        }
         self.look_at_ends()
+    }
+
+    /// The ids of these topics: asked for when a topic is new, and now and then for all. What is read meanwhile under
+    /// another id is found by its reader.
+    fn ids(&mut self, topics: &[Topic]) -> Result<BTreeMap<String, String>, Fault> {
+        let all = self.catalog.take_doubt() || self.listing.look.is_multiple_of(IDS_EVERY);
+        let known = |topic: &Topic| {
+            let listed = self.listing.topics.get(topic.name.as_str())?;
+            Some((topic.name.clone(), listed.id.clone()?))
+        };
+        let mut ids: BTreeMap<String, String> = if all {
+            BTreeMap::new()
+        } else {
+            topics.iter().filter_map(known).collect()
+        };
+        let unknown: Vec<&str> = topics
+            .iter()
+            .map(|topic| topic.name.as_str())
+            .filter(|name| !ids.contains_key(*name))
+            .collect();
+        ids.extend(self.source.topic_ids(unknown, WITHIN)?);
+        Ok(ids)
     }
 
     /// Shows slots what was found, with what the flow's record says of it.

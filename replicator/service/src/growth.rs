@@ -28,6 +28,15 @@ pub struct Growth {
     waiting: BTreeMap<Arc<str>, Waiting>,
 }
 
+/// Why it cannot be told how many partitions take part: which cluster does not answer.
+#[derive(Debug)]
+pub enum Unadmitted {
+    /// The source.
+    Source(Fault),
+    /// The target.
+    Target(Fault),
+}
+
 #[derive(Debug)]
 struct Waiting {
     since: Instant,
@@ -39,7 +48,7 @@ impl Growth {
     /// How many of a topic's partitions may be copied now.
     ///
     /// # Errors
-    /// A cluster does not answer.
+    /// A cluster does not answer: which one, and how.
     pub fn admit(
         &mut self,
         topic: &Arc<str>,
@@ -47,10 +56,10 @@ impl Growth {
         flow: &Flow,
         (source, target): (&Cluster, &Cluster),
         record: &FlowRecord,
-    ) -> Result<i32, Fault> {
+    ) -> Result<i32, Unadmitted> {
         let admitted = match &mut self.admitted {
             Some(admitted) => admitted,
-            none => none.insert(mirrored(flow, target, record)?),
+            none => none.insert(mirrored(flow, target, record).map_err(Unadmitted::Target)?),
         };
         let known = admitted.get(topic).copied().unwrap_or(0);
         // A topic that was never mirrored has no older partitions; one that shrank is another topic by now.
@@ -64,7 +73,8 @@ impl Growth {
             .collect();
         if !self.waiting.contains_key(topic) {
             let ends = source
-                .edges(&older, Edge::LastStable, WITHIN)?
+                .edges(&older, Edge::LastStable, WITHIN)
+                .map_err(Unadmitted::Source)?
                 .into_iter()
                 .filter_map(|(name, end)| Some((name, SourceOffset::new(end.ok()?))))
                 .collect();
@@ -74,7 +84,7 @@ impl Growth {
         let Some(waiting) = self.waiting.get(topic) else {
             return Ok(known);
         };
-        let positions = positions(&older, flow, target, record)?;
+        let positions = positions(&older, flow, target, record).map_err(Unadmitted::Target)?;
         let behind = waiting.ends.iter().any(|(name, end)| {
             positions
                 .get(name)

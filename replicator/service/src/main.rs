@@ -243,6 +243,7 @@ const DOES_NOT_HOLD: u8 = 1;
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
+    end_on_panic();
     let Arguments { mm2_flow, command } = Arguments::parse();
     let environment = |name: &str| std::env::var(name).ok();
     let path = match &command {
@@ -326,6 +327,16 @@ fn main() -> ExitCode {
             report(verify::run(&flow, deep), json)
         }
     }
+}
+
+/// A panic in one thread ends the process: the others would go on showing what is no longer true, and whoever watches
+/// the process starts it again, which takes its slots over as after any other crash.
+fn end_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
 }
 
 /// Gives a tool's clients what they log in with, until the process ends.

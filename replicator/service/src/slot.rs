@@ -169,6 +169,7 @@ impl SlotTask {
         if let HoldError::Replaced { .. } = error {
             tracing::warn!(%slot, %error, "slot starts over");
             // The catalog learns of it with its next look.
+            self.context.catalog.doubt();
             return REPLACED_WAIT;
         }
         if matches!(error, HoldError::OtherWriter) {

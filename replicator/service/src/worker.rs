@@ -187,7 +187,7 @@ fn mirror(
             answers.clone(),
         )?;
         // Slots and discovery of one generation end together; the worker goes on with the next one.
-        let generation_stop = Arc::new(Stop::default());
+        let generation_stop = stop.child();
         let looking = std::thread::Builder::new()
             .name("discovery".to_owned())
             .spawn({

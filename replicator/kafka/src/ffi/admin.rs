@@ -17,6 +17,9 @@ use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
 use crate::watch::Watch;
 
+/// How many events are let go at a time.
+const EVENTS_MAX: usize = 10_000;
+
 /// The safe crate's admin client, with a login that is renewed although nobody polls it.
 pub struct Admin {
     // Order of fields is order of drop.
@@ -44,7 +47,25 @@ impl Admin {
 
     /// The client.
     pub fn client(&self) -> &AdminClient<Watch> {
+        self.drain();
         &self.client
+    }
+
+    /// Lets go of log lines and error events: the safe crate serves the queue of calls only, and they would pile up.
+    /// What matters of them comes again as the answer to a call.
+    fn drain(&self) {
+        // SAFETY: the client is live; queue and events got here are given back here.
+        unsafe {
+            let queue = rdsys::rd_kafka_queue_get_main(self.client.inner().native_ptr());
+            for _ in 0..EVENTS_MAX {
+                let event = rdsys::rd_kafka_queue_poll(queue, 0);
+                if event.is_null() {
+                    break;
+                }
+                rdsys::rd_kafka_event_destroy(event);
+            }
+            rdsys::rd_kafka_queue_destroy(queue);
+        }
     }
 }
 

@@ -168,7 +168,7 @@ fn fill(lab: &Lab, topic: &str, codec: Codec, records: u64) -> Result<()> {
     lab.progress
         .say(&format!("writing {records} records to {topic}"));
     lab.source.create_topic(topic, PARTITIONS, &[])?;
-    produce(&lab.source, topic, PARTITIONS, records, codec)
+    produce(&lab.source, &[topic], PARTITIONS, records, codec)
 }
 
 fn copy(lab: &Lab, job: &Job<'_>, round: usize) -> Result<CopyRun> {

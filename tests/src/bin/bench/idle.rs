@@ -58,7 +58,7 @@ pub fn section(lab: &Lab) -> Result<Vec<IdleRun>> {
 fn measure(lab: &Lab, contender: Contender) -> Result<IdleRun> {
     let (topic, codec) = ("bench-idle", Codec::Lz4);
     lab.source.create_topic(topic, PARTITIONS, &[])?;
-    produce(&lab.source, topic, PARTITIONS, RECORDS, codec)?;
+    produce(&lab.source, &[topic], PARTITIONS, RECORDS, codec)?;
     let job = Job {
         contender,
         topic,

@@ -78,7 +78,7 @@ fn measure(lab: &Lab, contender: Contender, round: usize) -> Result<LatencyRun> 
     lab.source.create_topic(topic, PARTITIONS, &[])?;
     // One record a partition shows when the mirror is ready.
     let first = u64::from(PARTITIONS.unsigned_abs());
-    produce(&lab.source, topic, PARTITIONS, first, codec)?;
+    produce(&lab.source, &[topic], PARTITIONS, first, codec)?;
     let job = Job {
         contender,
         topic,
@@ -94,7 +94,7 @@ fn measure(lab: &Lab, contender: Contender, round: usize) -> Result<LatencyRun> 
         value_bytes: VALUE_BYTES,
         codec,
     };
-    let load = Steady::start(&lab.source, topic, PARTITIONS, &pace)?;
+    let load = Steady::start(&lab.source, &[topic], PARTITIONS, &pace)?;
     std::thread::sleep(lab.plan.latency_warm_up);
     let known = |mirror: &mut Mirror| {
         mirror.cpu_seconds() + lab.source.cpu_seconds() + lab.target.cpu_seconds()

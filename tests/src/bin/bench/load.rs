@@ -40,17 +40,22 @@ impl ProducerContext for Failures {
     }
 }
 
-/// An idempotent producer that spreads records evenly over the partitions.
+/// An idempotent producer that spreads records evenly over the topics and their partitions.
 struct Writer {
     producer: ThreadedProducer<Failures>,
     failed: Arc<AtomicU64>,
-    topic: String,
+    topics: Vec<String>,
     partitions: u64,
     sent: u64,
 }
 
 impl Writer {
-    fn new(mut config: ClientConfig, codec: Codec, topic: &str, partitions: i32) -> Result<Self> {
+    fn new(
+        mut config: ClientConfig,
+        codec: Codec,
+        topics: &[&str],
+        partitions: i32,
+    ) -> Result<Self> {
         let failed = Arc::new(AtomicU64::new(0));
         let producer = config
             .set("enable.idempotence", "true")
@@ -62,7 +67,7 @@ impl Writer {
         Ok(Self {
             producer,
             failed,
-            topic: topic.to_owned(),
+            topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
             partitions: u64::from(partitions.unsigned_abs().max(1)),
             sent: 0,
         })
@@ -70,8 +75,11 @@ impl Writer {
 
     fn send(&mut self, value: &[u8]) -> Result<()> {
         let key = key(self.sent);
-        let partition = i32::try_from(self.sent % self.partitions).unwrap_or_default();
-        let mut record = BaseRecord::to(&self.topic)
+        let topics = u64::try_from(self.topics.len().max(1)).unwrap_or(1);
+        let at = usize::try_from(self.sent % topics).unwrap_or_default();
+        let topic = self.topics.get(at).map(String::as_str).unwrap_or_default();
+        let partition = i32::try_from(self.sent / topics % self.partitions).unwrap_or_default();
+        let mut record = BaseRecord::to(topic)
             .partition(partition)
             .key(&key)
             .payload(value);
@@ -82,7 +90,7 @@ impl Writer {
                     record = back;
                     std::thread::sleep(Duration::from_millis(2));
                 }
-                Err((error, _)) => return Err(error).doing(format!("write to {}", self.topic)),
+                Err((error, _)) => return Err(error).doing(format!("write to {topic}")),
             }
         }
         self.sent += 1;
@@ -92,7 +100,7 @@ impl Writer {
     fn finish(self) -> Result<u64> {
         self.producer
             .flush(FLUSH)
-            .doing(format!("write to {}", self.topic))?;
+            .doing(format!("write to {}", self.topics.join(", ")))?;
         let failed = self.failed.load(Ordering::Relaxed);
         if failed > 0 {
             return Err(BenchError::LoadLost {
@@ -104,10 +112,10 @@ impl Writer {
     }
 }
 
-/// Writes `records` records.
+/// Writes `records` records in all.
 pub fn produce(
     cluster: &Cluster,
-    topic: &str,
+    topics: &[&str],
     partitions: i32,
     records: u64,
     codec: Codec,
@@ -115,7 +123,7 @@ pub fn produce(
     let payloads = Payloads::new(VALUE_BYTES);
     let mut config = cluster.client();
     config.set("linger.ms", "20");
-    let mut writer = Writer::new(config, codec, topic, partitions)?;
+    let mut writer = Writer::new(config, codec, topics, partitions)?;
     for number in 0..records {
         writer.send(payloads.value(number))?;
     }
@@ -141,10 +149,10 @@ pub struct Steady {
 
 impl Steady {
     /// Begins to write stamped records.
-    pub fn start(cluster: &Cluster, topic: &str, partitions: i32, pace: &Pace) -> Result<Self> {
+    pub fn start(cluster: &Cluster, topics: &[&str], partitions: i32, pace: &Pace) -> Result<Self> {
         let mut config = cluster.client();
         config.set("linger.ms", "5");
-        let mut writer = Writer::new(config, pace.codec, topic, partitions)?;
+        let mut writer = Writer::new(config, pace.codec, topics, partitions)?;
         let payloads = Payloads::new(pace.value_bytes);
         let rate = pace.records_per_second as f64;
         let stop = Arc::new(AtomicBool::new(false));

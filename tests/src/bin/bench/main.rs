@@ -16,6 +16,7 @@ mod load;
 mod machine;
 mod mirror;
 mod mm2;
+mod partitions;
 mod payload;
 mod plan;
 mod progress;

@@ -9,6 +9,7 @@ use crate::idle::{self, IdleRun};
 use crate::lab::Lab;
 use crate::latency::{self, LatencyRun};
 use crate::machine::Machine;
+use crate::partitions::{self, PartitionsRun};
 use crate::plan::Plan;
 use crate::row::Row;
 use crate::section::Section;
@@ -33,6 +34,8 @@ pub struct Results {
     pub latency: Vec<LatencyRun>,
     /// Idle processes.
     pub idle: Vec<IdleRun>,
+    /// Few partitions and many.
+    pub partitions: Vec<PartitionsRun>,
     /// Workers gone and come.
     pub takeover: Vec<TakeoverRun>,
 }
@@ -49,6 +52,7 @@ impl Results {
             link: Vec::new(),
             latency: Vec::new(),
             idle: Vec::new(),
+            partitions: Vec::new(),
             takeover: Vec::new(),
         }
     }
@@ -61,6 +65,7 @@ impl Results {
             Section::None => self.copies.extend(copy::section(lab, Codec::None)?),
             Section::Latency => self.latency.extend(latency::section(lab)?),
             Section::Idle => self.idle.extend(idle::section(lab)?),
+            Section::Partitions => self.partitions.extend(partitions::section(lab)?),
             Section::Link => self.link.extend(copy::over_link(lab)?),
             Section::Takeover => self.takeover.extend(takeover::section(lab)?),
         }

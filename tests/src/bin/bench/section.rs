@@ -17,6 +17,8 @@ pub enum Section {
     Latency,
     /// CPU with nothing to do.
     Idle,
+    /// What 10, 100 and 1,000 partitions cost.
+    Partitions,
     /// Copies over a link of 60 ms.
     Link,
     /// A worker lost, handed over, joined.

@@ -4,6 +4,7 @@ use crate::codec::Codec;
 use crate::copy::CopyRun;
 use crate::latency::LatencyRun;
 use crate::mirror::Contender;
+use crate::partitions::PartitionsRun;
 use crate::results::Results;
 use crate::row::Requirement::{AtMost, RatioAtLeast, RatioAtMost};
 use crate::row::Row;
@@ -17,6 +18,7 @@ pub fn rows(results: &Results) -> Vec<Row> {
     rows.extend(copy_rows(&results.copies));
     rows.extend(latency_rows(&results.latency));
     rows.extend(other_rows(results));
+    rows.extend(partition_rows(&results.partitions));
     // Without MirrorMaker 2, a line that only compares says what another says.
     let ours_only = results.plan.ours_only;
     rows.retain(|row: &Row| !ours_only || row.theirs.is_some() || !row.required.is_empty());
@@ -186,6 +188,51 @@ fn other_rows(results: &Results) -> Vec<Row> {
         event("stand-still, worker stopped", Event::HandedOver)
             .map(|row| row.required(&[AtMost(1.0)])),
         event("stand-still, worker joined", Event::Joined),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn partition_rows(runs: &[PartitionsRun]) -> Vec<Row> {
+    let (Some(few), Some(many)) = (runs.first(), runs.last()) else {
+        return Vec::new();
+    };
+    let alone = |what: &str, unit, value: f64| {
+        Row::alone(
+            format!("{what}, {} partitions", many.partitions),
+            unit,
+            [value],
+        )
+    };
+    let fewest = "itself with 10 partitions";
+    [
+        alone("idle CPU", "% of a core", many.idle_cpu_percent)
+            .map(|row| row.required(&[AtMost(2.0)])),
+        alone("peak memory", "MB", many.peak_mb).map(|row| row.required(&[AtMost(400.0)])),
+        alone("start to all flowing", "s", many.all_flowing_seconds)
+            .map(|row| row.required(&[AtMost(10.0)])),
+        alone("new topic", "s", many.new_topic_seconds).map(|row| row.required(&[AtMost(5.0)])),
+        // Linear would be a hundred times.
+        Row::beside(
+            format!("CPU at 2 MB/s, {} partitions", many.partitions),
+            "% of a core",
+            fewest,
+            &[(many.loaded_cpu_percent, Some(few.loaded_cpu_percent))],
+        )
+        .map(|row| row.required(&[RatioAtMost(100.0)])),
+        Row::beside(
+            format!(
+                "target broker's CPU at 2 MB/s, {} partitions",
+                many.partitions
+            ),
+            "% of a core",
+            fewest,
+            &[(
+                many.loaded_target_cpu_percent,
+                Some(few.loaded_target_cpu_percent),
+            )],
+        ),
     ]
     .into_iter()
     .flatten()

@@ -80,7 +80,7 @@ pub fn section(lab: &Lab) -> Result<Vec<TakeoverRun>> {
         Worker::start(&flow, "worker-2")?,
     ];
     let [first, second] = &workers;
-    let load = Steady::start(&lab.source, topic, PARTITIONS, &PACE)?;
+    let load = Steady::start(&lab.source, &[topic], PARTITIONS, &PACE)?;
     let reader = Reader::start(&lab.target, topic, PARTITIONS)?;
     let mut moments = Vec::new();
     for round in 0..lab.plan.rounds_takeover {
