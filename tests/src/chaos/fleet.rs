@@ -1,6 +1,7 @@
 //! Three workers and what they are meant to be doing.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -120,6 +121,12 @@ impl Fleet {
         member.worker.resume()?;
         member.state = State::Running;
         Ok(())
+    }
+
+    /// Where the workers' flow files and logs are.
+    pub fn folder(&self) -> Result<PathBuf> {
+        let flow = self.member(0)?.worker.flow();
+        Ok(flow.parent().map(Path::to_owned).unwrap_or_default())
     }
 
     /// A worker's name.

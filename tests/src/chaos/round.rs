@@ -271,7 +271,13 @@ impl<'a> Round<'a> {
             Kind::KillWorker
             | Kind::TerminateWorker
             | Kind::PauseWorker
-            | Kind::PauseWorkerLong => self.fleet.places(what.victim),
+            | Kind::PauseWorkerLong => {
+                // Topics that came later and partitions that were added are for the judge.
+                let all = self.tail.places();
+                let mut places = self.fleet.places(what.victim)?;
+                places.retain(|place| all.contains(place));
+                Ok(places)
+            }
             Kind::KillTargetBroker
             | Kind::KillSourceBroker
             | Kind::CutLink
