@@ -18,6 +18,8 @@ const SHORT_CALM: Duration = Duration::from_secs(4);
 const PLACE_LIMIT: Duration = Duration::from_secs(20);
 /// MirrorMaker 2 takes some 15 s to start.
 const MM2_LIMIT: Duration = Duration::from_secs(60);
+/// Some rounds of its offset syncs, checkpoints and commits, which follow each other by a second each.
+const MM2_SETTLES: Duration = Duration::from_secs(10);
 const VALUE_BYTES: usize = 800;
 /// The worker that dies, and the broker.
 const VICTIM: usize = 1;
@@ -253,7 +255,8 @@ fn place_groups(
         |_| MirrorMaker::is_done(&clusters.target, RECORDS),
     );
     match told {
-        Ok(()) => {}
+        // It moves a group on in steps: what it would come to is waited for.
+        Ok(()) => stage.run_for(voice, MM2_SETTLES)?,
         Err(ChaosError::Interrupted) => return Err(ChaosError::Interrupted),
         Err(error) => {
             voice.say(&format!("MirrorMaker 2 is left out: {error}."));
