@@ -121,7 +121,7 @@ impl Groups {
         for name in GROUPS
             .into_iter()
             .cycle()
-            .skip(outcome.places_checked as usize % 4)
+            .skip(outcome.groups_moved as usize % GROUPS.len())
             .take(asked)
         {
             self.translated(&format!("{}-{name}", self.prefix), fleet, outcome)?;
