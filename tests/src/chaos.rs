@@ -4,21 +4,27 @@
 //! ([`Load`], [`Tail`]), workers and what they are meant to be doing ([`Fleet`]), and Ctrl-C
 //! ([`Interrupt`]).
 
+mod change;
+mod credentials;
 mod disturbance;
 mod error;
 mod fleet;
+mod growing;
 mod interrupt;
 mod latency;
 mod load;
 mod outcome;
+mod places;
 mod plan;
 mod replicas;
 mod round;
 mod tail;
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
+pub use change::Change;
 pub use disturbance::{Disturbance, Kind};
 pub use error::{ChaosError, Result};
 pub use fleet::{Fleet, Verified};
@@ -33,6 +39,7 @@ use crate::cluster::Cluster;
 use crate::cluster_builder::ClusterBuilder;
 use crate::error::{LabError, chain};
 use crate::scratch::Scratch;
+use credentials::Credentials;
 use round::{Ground, Round};
 
 /// Carries out a plan; `tell` is given a line for each thing that happens.
@@ -47,6 +54,7 @@ pub fn run(plan: &Plan, interrupt: &Interrupt, tell: &mut dyn FnMut(&str)) -> Re
         planned: plan.kills,
         ..Outcome::default()
     };
+    let credentials = Credentials::create(scratch.path())?;
     let source = builder("use1", plan.source_brokers, scratch.path());
     let target = builder("usw2", plan.target_brokers, scratch.path());
     tell(&format!(
@@ -59,6 +67,7 @@ pub fn run(plan: &Plan, interrupt: &Interrupt, tell: &mut dyn FnMut(&str)) -> Re
         target: &target,
         dir: scratch.path(),
         interrupt,
+        credentials: &RefCell::new(credentials),
     };
     match rounds(plan, &ground, &mut outcome, tell) {
         Ok(()) => {}
@@ -115,7 +124,7 @@ fn disturb(
     for (index, what) in part.iter().enumerate() {
         let number = before + index + 1;
         *outcome.disturbances.entry(what.kind).or_default() += 1;
-        let recovery = round.disturb(what).inspect_err(|_| {
+        let recovery = round.disturb(what, outcome).inspect_err(|_| {
             tell(&format!(
                 "{number:>4}/{}  {what}: NOT RECOVERED",
                 plan.kills
@@ -134,9 +143,9 @@ fn disturb(
 
 fn builder(alias: &str, brokers: usize, dir: &Path) -> ClusterBuilder {
     // Small segments, so that what was deleted leaves the disk; deleted soon, for the same reason.
-    Cluster::builder(alias)
-        .brokers(brokers)
-        .dir(dir.join(alias))
+    let dir = dir.join(alias);
+    Credentials::known(Cluster::builder(alias).brokers(brokers), &dir)
+        .dir(&dir)
         .property("log.segment.delete.delay.ms", "1000")
         .property("log.index.size.max.bytes", "1048576")
 }

@@ -102,4 +102,19 @@ impl Judge {
         same.or_else(|| target.iter().find(|copy| copy.identity == next.identity))
             .map(|copy| copy.offset)
     }
+
+    /// How many records lie before a place on the source, and how many copies before a place on the target. Where both
+    /// are the same, a group reads there what it would have read here, whatever markers lie between.
+    ///
+    /// Answers from what was last read.
+    pub fn passed(&self, partition: i32, source_offset: i64, target_offset: i64) -> (usize, usize) {
+        let before = |reader: &Reader, offset: i64| {
+            let seen = reader.partitions.get(&partition);
+            seen.map_or(0, |seen| seen.partition_point(|seen| seen.offset < offset))
+        };
+        (
+            before(&self.source, source_offset),
+            before(&self.target, target_offset),
+        )
+    }
 }

@@ -154,7 +154,7 @@ impl Process {
                 name: self.name.clone(),
                 status: status.to_string(),
                 log: self.log.clone(),
-                tail: tail(&self.log, 30),
+                tail: tail(&self.log, 50),
             }),
         }
     }

@@ -14,6 +14,10 @@ use crate::ports::Port;
 use crate::process::Process;
 use crate::wait::wait_for;
 
+/// A worker that crashes leaves its memory beside its log, where the system allows it; what stays is the same process.
+const WITH_CORE: &str = "cd \"$1\" && shift && { ulimit -c unlimited; } 2>/dev/null
+exec \"$@\"";
+
 /// The `understudy` binary: `$UNDERSTUDY_BIN`, or the one built beside this program.
 pub fn understudy_binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("UNDERSTUDY_BIN") {
@@ -337,6 +341,17 @@ fn replicate(
     environment: &[(String, String)],
     log: &Path,
 ) -> Result<Process> {
-    let arguments = [OsStr::new("replicate"), flow.as_os_str()];
-    Process::start(name, understudy_binary()?, arguments, environment, log)
+    let absolute = |path: &Path| std::path::absolute(path).doing("find the current folder");
+    let (binary, flow) = (absolute(&understudy_binary()?)?, absolute(flow)?);
+    let folder = flow.parent().unwrap_or(Path::new("/"));
+    let arguments = [
+        "-c".as_ref(),
+        WITH_CORE.as_ref(),
+        "sh".as_ref(),
+        folder.as_os_str(),
+        binary.as_os_str(),
+        "replicate".as_ref(),
+        flow.as_os_str(),
+    ];
+    Process::start(name, "sh", arguments, environment, log)
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::change::{Change, Changes};
+
 /// A worker session on the target ends after 6 s without a sign of life.
 const PAST_SESSION_MS: [u64; 2] = [7_000, 10_000];
 /// A transaction that nobody touches is aborted by the brokers after 15 s.
@@ -107,6 +109,10 @@ pub struct Disturbance {
     pub lasts: Duration,
     /// How long everything runs undisturbed before it.
     pub after: Duration,
+    /// What is changed on the source meanwhile.
+    pub change: Change,
+    /// What the change's details are drawn from.
+    pub draw: u64,
 }
 
 impl fmt::Display for Disturbance {
@@ -116,7 +122,11 @@ impl fmt::Display for Disturbance {
             _ => format!(" {}", self.victim + 1),
         };
         let seconds = self.lasts.as_secs_f64();
-        write!(f, "{}{victim}, for {seconds:.1} s", self.kind)
+        write!(
+            f,
+            "{}{victim}, for {seconds:.1} s; {}",
+            self.kind, self.change
+        )
     }
 }
 
@@ -126,6 +136,7 @@ pub(super) struct Disturbances {
     random: SplitMix,
     members: Members,
     bag: Vec<Kind>,
+    changes: Changes,
 }
 
 impl Disturbances {
@@ -134,6 +145,7 @@ impl Disturbances {
             random: SplitMix(seed),
             members,
             bag: Vec::new(),
+            changes: Changes::new(seed),
         }
     }
 }
@@ -148,11 +160,14 @@ impl Iterator for Disturbances {
         let drawn = self.random.between([0, self.bag.len() as u64 - 1]) as usize;
         let kind = self.bag.swap_remove(drawn);
         let last = kind.candidates(self.members).saturating_sub(1) as u64;
+        let (change, draw) = self.changes.next();
         Some(Disturbance {
             kind,
             victim: self.random.between([0, last]) as usize,
             lasts: Duration::from_millis(self.random.between(kind.lasts_ms())),
             after: Duration::from_millis(self.random.between([200, 1_500])),
+            change,
+            draw,
         })
     }
 }
@@ -160,9 +175,13 @@ impl Iterator for Disturbances {
 /// Steele, Lea and Flood's generator: the same numbers for the same seed, on every machine and with
 /// every version of every library.
 #[derive(Debug)]
-struct SplitMix(u64);
+pub(super) struct SplitMix(u64);
 
 impl SplitMix {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -170,7 +189,7 @@ impl SplitMix {
         mixed ^ (mixed >> 31)
     }
 
-    fn between(&mut self, [least, most]: [u64; 2]) -> u64 {
+    pub(super) fn between(&mut self, [least, most]: [u64; 2]) -> u64 {
         least + self.next() % (most - least + 1)
     }
 }
@@ -200,7 +219,11 @@ mod tests {
     #[test]
     fn every_kind_comes_in_each_round_of_the_bag_and_within_its_bounds() {
         for seed in 0..50 {
-            let drawn = draw(seed, 16);
+            let drawn = draw(seed, 40);
+            for bag in drawn.chunks(5) {
+                let changes: BTreeSet<Change> = bag.iter().map(|drawn| drawn.change).collect();
+                assert_eq!(changes.len(), Change::ALL.len());
+            }
             for bag in drawn.chunks(8) {
                 let kinds: BTreeSet<Kind> = bag.iter().map(|drawn| drawn.kind).collect();
                 assert_eq!(kinds.len(), Kind::ALL.len());

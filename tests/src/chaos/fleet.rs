@@ -1,6 +1,7 @@
 //! Three workers and what they are meant to be doing.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -78,6 +79,8 @@ impl Fleet {
     /// SIGKILL.
     pub fn kill(&mut self, worker: usize) -> Result<()> {
         let member = self.member_mut(worker)?;
+        // One that had ended before is a finding, and must not pass for our victim.
+        member.worker.expect_running()?;
         member.state = State::Down;
         Ok(member.worker.kill()?)
     }
@@ -118,6 +121,12 @@ impl Fleet {
         member.worker.resume()?;
         member.state = State::Running;
         Ok(())
+    }
+
+    /// Where the workers' flow files and logs are.
+    pub fn folder(&self) -> Result<PathBuf> {
+        let flow = self.member(0)?.worker.flow();
+        Ok(flow.parent().map(Path::to_owned).unwrap_or_default())
     }
 
     /// A worker's name.
@@ -209,6 +218,30 @@ impl Fleet {
             compared: compared.sum(),
             output: text,
         })
+    }
+
+    /// Asks `understudy translate` where a group stands; one value for each partition.
+    pub fn translate(&self, group: &str) -> Result<Vec<Value>> {
+        let flow = self.member(0)?.worker.flow();
+        let arguments = [
+            "translate".as_ref(),
+            flow.as_os_str(),
+            "--group".as_ref(),
+            group.as_ref(),
+            "--json".as_ref(),
+        ];
+        let output = understudy(arguments, VERIFY_LIMIT)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines: std::result::Result<Vec<Value>, _> =
+            text.lines().map(serde_json::from_str).collect();
+        match lines {
+            Ok(lines) if !lines.is_empty() => Ok(lines),
+            _ => Err(LabError::BadAnswer {
+                who: "understudy translate".to_owned(),
+                why: format!("{text}{}", String::from_utf8_lossy(&output.stderr)),
+            }
+            .into()),
+        }
     }
 
     fn member(&self, worker: usize) -> Result<&Member> {

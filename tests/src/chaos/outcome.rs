@@ -25,6 +25,22 @@ pub struct Outcome {
     pub acknowledged: u64,
     /// Records that `understudy verify --deep` compared.
     pub verified: u64,
+    /// Places of groups on the target that were compared with the judge's truth.
+    pub places_checked: u64,
+    /// Places that `understudy translate` told and that were compared.
+    pub places_translated: u64,
+    /// Those of both that were not the copy of the very record that the group would read next.
+    pub places_wrong: u64,
+    /// Topics created while something was broken.
+    pub topics_created: u64,
+    /// Partitions added while something was broken.
+    pub partitions_grown: u64,
+    /// How often a topic's configs were changed.
+    pub configs_changed: u64,
+    /// How often the mirror's password was changed on both clusters.
+    pub rotations: u64,
+    /// How often the groups committed other places.
+    pub groups_moved: u64,
     /// How often a worker was refused because its slot had a newer owner.
     pub fenced: u64,
     /// How often a slot was taken over.
@@ -100,6 +116,20 @@ impl fmt::Display for Outcome {
             "aborted copies  {aborted_copies} (read_uncommitted readers only)"
         )?;
         writeln!(f, "verify --deep   {} compared", self.verified)?;
+        writeln!(
+            f,
+            "places          {} on the target, {} by translate; {} wrong",
+            self.places_checked, self.places_translated, self.places_wrong
+        )?;
+        writeln!(
+            f,
+            "changes         {} topics created, {} partitions added, {} times configs, {} passwords, {} times groups moved",
+            self.topics_created,
+            self.partitions_grown,
+            self.configs_changed,
+            self.rotations,
+            self.groups_moved
+        )?;
         writeln!(f, "take-overs      {}", self.take_overs)?;
         writeln!(
             f,

@@ -2,16 +2,21 @@
 //!
 //! Each round is a flow of its own, so that what it used can be deleted when it has been judged.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::change::Change;
+use super::credentials::Credentials;
 use super::disturbance::{Disturbance, Kind};
 use super::error::{ChaosError, Result};
 use super::fleet::Fleet;
+use super::growing::Growing;
 use super::interrupt::Interrupt;
 use super::load::{Load, LoadPlan};
 use super::outcome::Outcome;
+use super::places::Groups;
 use super::plan::Plan;
 use super::replicas::{self, out_of_sync};
 use super::tail::{Place, Tail};
@@ -33,6 +38,8 @@ pub(super) struct Ground<'a> {
     pub(super) target: &'a Cluster,
     pub(super) dir: &'a Path,
     pub(super) interrupt: &'a Interrupt,
+    /// Written by whoever rotates.
+    pub(super) credentials: &'a RefCell<Credentials>,
 }
 
 /// A round that is under way.
@@ -43,6 +50,8 @@ pub(super) struct Round<'a> {
     load: Load,
     tail: Tail,
     fleet: Fleet,
+    growing: Growing,
+    groups: Groups,
 }
 
 impl<'a> Round<'a> {
@@ -53,15 +62,27 @@ impl<'a> Round<'a> {
         let dir = ground.dir.join(format!("round-{number}"));
         fs::create_dir_all(&dir).doing(format!("create {}", dir.display()))?;
         let alias = format!("{}r{number}", ground.source.alias());
+        let (late, of_groups) = (format!("late-r{number}"), format!("chaos-r{number}"));
+        let credentials = ground.credentials.borrow();
         let flow = FlowFile::with_clients(
-            (&alias, ground.source.client_properties(Listener::Link)),
+            (
+                &alias,
+                credentials.properties(ground.source, Listener::Link),
+            ),
             (
                 ground.target.alias(),
-                ground.target.client_properties(Listener::Plaintext),
+                credentials.properties(ground.target, Listener::SaslSsl),
             ),
             &dir,
         );
-        let flow = flow.topics(topics.topics());
+        drop(credentials);
+        let later = format!("{late}-.*");
+        let flow = flow
+            .topics(topics.topics().into_iter().chain([later.as_str()]))
+            .groups([format!("{of_groups}-.*")])
+            .mirror("topic_discovery_interval", "1s")
+            .mirror("config_sync_interval", "1s")
+            .section("secrets", "refresh_interval", "500ms");
         let fleet = Fleet::start(&flow, Plan::WORKERS, Plan::SLOTS)?;
         let interrupt = ground.interrupt;
         interrupt.wait_for("every slot to be held", READY_LIMIT, || {
@@ -72,16 +93,22 @@ impl<'a> Round<'a> {
             }
         })?;
         let tail = Tail::start(ground.target, &topics.topics())?;
-        let round = Self {
+        let growing = Growing::new(late, topics.orders.clone());
+        let read = [topics.orders.as_str(), topics.payments.as_str()];
+        let groups = Groups::new(of_groups, ground.source, ground.target, &read);
+        let mut round = Self {
             ground,
             flow: format!("{alias}-{}", ground.target.alias()),
             load: topics.start(ground.source)?,
             topics,
             tail,
             fleet,
+            growing,
+            groups,
         };
         round.tail.mark();
         round.wait_resumed(&round.tail.places())?;
+        round.groups.commit(ground.source, plan.seed)?;
         Ok(round)
     }
 
@@ -89,12 +116,23 @@ impl<'a> Round<'a> {
     ///
     /// Recovery is counted from the disturbance if something was lost for good, such as a worker's
     /// session, and from the mending if nothing could flow before.
-    pub(super) fn disturb(&mut self, what: &Disturbance) -> Result<Duration> {
+    pub(super) fn disturb(
+        &mut self,
+        what: &Disturbance,
+        outcome: &mut Outcome,
+    ) -> Result<Duration> {
         self.ground.interrupt.sleep(what.after)?;
         let places = self.places_hit(what)?;
+        let while_broken = can_change(what);
+        if !while_broken {
+            self.change(what, outcome)?;
+        }
         self.tail.mark();
         let begun = Instant::now();
         self.break_it(what)?;
+        if while_broken {
+            self.change(what, outcome)?;
+        }
         let resumed = self.last_through(what, &places)?;
         self.mend(what)?;
         let mended = begun.elapsed();
@@ -109,7 +147,42 @@ impl<'a> Round<'a> {
         };
         self.wait_settled()?;
         self.fleet.expect_well()?;
+        if what.change == Change::MoveGroups {
+            let ground = self.ground;
+            self.groups
+                .check(ground.target, &self.fleet, ground.interrupt, 1, outcome)?;
+        }
         Ok(recovery)
+    }
+
+    /// Changes something on the source, and counts it.
+    fn change(&mut self, what: &Disturbance, outcome: &mut Outcome) -> Result<()> {
+        let Ground { source, target, .. } = *self.ground;
+        match what.change {
+            Change::CreateTopic => {
+                self.growing.create(source)?;
+                outcome.topics_created += 1;
+            }
+            Change::GrowTopic => {
+                outcome.partitions_grown += self.growing.grow(source, what.draw)?
+            }
+            Change::ChangeConfig => {
+                self.growing.change_config(source, what.draw)?;
+                outcome.configs_changed += 1;
+            }
+            Change::RotateCredentials => {
+                self.ground
+                    .credentials
+                    .borrow_mut()
+                    .rotate(source, target)?;
+                outcome.rotations += 1;
+            }
+            Change::MoveGroups => {
+                self.groups.commit(source, what.draw)?;
+                outcome.groups_moved += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Stops the load, waits for the last record, judges, and adds what was found.
@@ -121,8 +194,10 @@ impl<'a> Round<'a> {
             load,
             tail,
             fleet,
+            mut growing,
+            mut groups,
         } = self;
-        let stopped = load.stop();
+        let mut stopped = load.stop();
         let acknowledged = stopped.committed;
         outcome.acknowledged += acknowledged;
         let interrupt = ground.interrupt;
@@ -139,9 +214,15 @@ impl<'a> Round<'a> {
             Ok(()) => {}
         }
         drop(tail);
-        let mut produced = 0;
-        for topic in topics.topics() {
-            let mut judge = Judge::new(ground.source, ground.target, topic);
+        growing.stop(&mut stopped);
+        outcome.acknowledged += stopped.committed - acknowledged;
+        let acknowledged = stopped.committed;
+        groups.check(ground.target, &fleet, interrupt, 4, outcome)?;
+        let (mut produced, late) = (0, growing.created().iter().map(String::as_str));
+        for topic in topics.topics().into_iter().chain(late) {
+            let judge = groups.take_judge(topic);
+            let mut judge =
+                judge.unwrap_or_else(|| Judge::new(ground.source, ground.target, topic));
             let found = judge.wait_exact(JUDGE_LIMIT)?;
             produced += found.produced;
             outcome.add(&found);
@@ -156,6 +237,8 @@ impl<'a> Round<'a> {
             ));
         }
         outcome.notes.extend(stopped.refused);
+        let differing = growing.differing_configs(ground.source, ground.target, interrupt)?;
+        outcome.violations.extend(differing);
         let verified = fleet.verify()?;
         outcome.verified += verified.compared;
         if !verified.holds {
@@ -177,7 +260,7 @@ impl<'a> Round<'a> {
         fleet.expect_well()?;
         drop(fleet);
         if outcome.violations.is_empty() {
-            clean(ground, &flow, &topics)?;
+            clean(ground, &flow, &topics, growing.created())?;
         }
         Ok(())
     }
@@ -188,7 +271,13 @@ impl<'a> Round<'a> {
             Kind::KillWorker
             | Kind::TerminateWorker
             | Kind::PauseWorker
-            | Kind::PauseWorkerLong => self.fleet.places(what.victim),
+            | Kind::PauseWorkerLong => {
+                // Topics that came later and partitions that were added are for the judge.
+                let all = self.tail.places();
+                let mut places = self.fleet.places(what.victim)?;
+                places.retain(|place| all.contains(place));
+                Ok(places)
+            }
             Kind::KillTargetBroker
             | Kind::KillSourceBroker
             | Kind::CutLink
@@ -250,6 +339,15 @@ impl<'a> Round<'a> {
     }
 }
 
+/// Whether the change can be made while it lasts: where a broker is gone that it needs, it is made just before.
+fn can_change(what: &Disturbance) -> bool {
+    match what.kind {
+        Kind::KillSourceBroker => false,
+        Kind::KillTargetBroker => what.change != Change::RotateCredentials,
+        _ => true,
+    }
+}
+
 fn start_broker(ground: &Ground<'_>, cluster: &Cluster, node: usize) -> Result<()> {
     cluster.broker(node)?.start()?;
     cluster.wait_ready()?;
@@ -264,8 +362,9 @@ fn start_broker(ground: &Ground<'_>, cluster: &Cluster, node: usize) -> Result<(
 }
 
 /// Deletes everything that the round has used on both clusters.
-fn clean(ground: &Ground<'_>, flow: &str, topics: &LoadPlan) -> Result<()> {
-    for topic in topics.topics() {
+fn clean(ground: &Ground<'_>, flow: &str, topics: &LoadPlan, late: &[String]) -> Result<()> {
+    let late = late.iter().map(String::as_str);
+    for topic in topics.topics().into_iter().chain(late) {
         ground.source.delete_topic(topic)?;
         ground.target.delete_topic(topic)?;
     }

@@ -13,6 +13,14 @@ use crate::fault::{Fault, Operation};
 /// How much longer than the request we wait for its event: librdkafka answers with the time limit itself.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// librdkafka's own time limit of a call that goes to a group's coordinator: the longest it takes. Ours is kept by how
+/// long the queue is polled.
+///
+/// librdkafka 2.12.1 releases such a call twice, and crashes, if its own limit passes while the coordinator is away and
+/// the coordinator then comes back (`rd_kafka_admin_coord_request` ends what `rd_kafka_coord_req_fail` answers to;
+/// librdkafka#4605). With this limit the call is still whole by then, and its answer ends with the queue.
+pub(super) const COORDINATOR_LIMIT: Duration = Duration::from_secs(3600);
+
 /// What a call works with: the client, the call's options and the queue that its event comes to.
 pub(super) struct Call {
     pub(super) native: *mut rdsys::rd_kafka_t,
@@ -86,9 +94,15 @@ pub(super) unsafe fn ask_client<T>(
             queue: rdsys::rd_kafka_queue_new(native),
         };
         let mut text = [0 as c_char; 256];
+        let limit = match kind {
+            rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS => {
+                COORDINATOR_LIMIT
+            }
+            _ => within,
+        };
         rdsys::rd_kafka_AdminOptions_set_request_timeout(
             call.options,
-            millis(within),
+            millis(limit),
             text.as_mut_ptr(),
             text.len(),
         );

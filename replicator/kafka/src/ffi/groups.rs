@@ -9,6 +9,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as rdsys;
 use understudy_domain::TopicPartition;
 
+use super::call::COORDINATOR_LIMIT;
 use super::reader::Reader;
 use crate::fault::{Fault, Operation};
 
@@ -52,7 +53,7 @@ pub fn many_group_places(
         .collect::<Result<_, _>>()?;
     let native = reader.client().client().native_ptr();
     let millis = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
-    let deadline = Instant::now() + within + GRACE;
+    let deadline = Instant::now() + within;
     let mut found = BTreeMap::new();
     // SAFETY: every object made here is destroyed here, events after the last look at their contents; the client
     // outlives the block, and a call copies what it is asked about. The opaque is a number, never followed.
@@ -70,7 +71,7 @@ pub fn many_group_places(
                 let mut text = [0_i8; 256];
                 rdsys::rd_kafka_AdminOptions_set_request_timeout(
                     options,
-                    millis(within),
+                    millis(COORDINATOR_LIMIT),
                     text.as_mut_ptr().cast(),
                     text.len(),
                 );

@@ -102,11 +102,17 @@ pub fn run(flow: &Flow, question: &Question) -> Result<Answers, ToolError> {
         .edges(others, Edge::LastStable, WITHIN)
         .map_err(at_target)?;
     ends.extend(later);
+    // After the positions: a copy that they tell of is in the log by now, or has been lost. A commit's marker may
+    // still be on its way, so this is the end of what was acknowledged.
+    let tops = target
+        .edges(&copies, Edge::HighWatermark, WITHIN)
+        .map_err(at_target)?;
     let log = Log {
         flow,
         target: &target,
         starts: &starts,
         ends: &ends,
+        tops: &tops,
     };
     let lines = asked
         .places
@@ -124,12 +130,16 @@ pub fn run(flow: &Flow, question: &Question) -> Result<Answers, ToolError> {
     ))
 }
 
-/// The target's logs as they were when the question was asked.
+/// The target's logs.
 struct Log<'a> {
     flow: &'a Flow,
     target: &'a Cluster,
+    /// Where they begin.
     starts: &'a Edges,
+    /// Where they ended before the positions were read.
     ends: &'a Edges,
+    /// Where they ended after that.
+    tops: &'a Edges,
 }
 
 impl Log<'_> {
@@ -194,7 +204,7 @@ impl Log<'_> {
         offset: TargetOffset,
     ) {
         let edge = |edges: &Edges| edges.get(&place.copy).cloned();
-        let (start, end) = match (edge(self.starts), edge(self.ends)) {
+        let (start, end) = match (edge(self.starts), edge(self.tops)) {
             (Some(Ok(start)), Some(Ok(end))) => (start, end),
             (Some(Err(code)), _) | (_, Some(Err(code))) => {
                 line.unanswered(
@@ -224,9 +234,7 @@ impl Log<'_> {
                     "the copy was at {offset}; the target has deleted everything below {start}, and to resume there skips what was between"
                 ),
             );
-        } else if offset.get() > end.max(position.target_offset.get())
-            || end < position.target_offset.get()
-        {
+        } else if end < offset.get().max(position.target_offset.get()) {
             line.unanswered(
                 Translation::BeforeHistory,
                 format!(

@@ -1,5 +1,7 @@
 //! `demo`: a Kafka Region is mirrored exactly once while workers and brokers are killed, and proved to be.
 
+mod groups;
+mod mm2;
 mod report;
 mod stage;
 mod story;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::groups::Standing;
 use crate::voice::{grouped, seconds};
 
 /// Above this load per core, times mean little.
@@ -47,6 +48,8 @@ pub struct Report {
     pub verify_holds: bool,
     /// How many records it compared.
     pub verify_compared: u64,
+    /// Where groups would go on reading on the target.
+    pub groups: Vec<Standing>,
     /// The whole run.
     pub duration_ms: u64,
     /// How many threads wanted each core during the last minute; where it is high, times are too.
@@ -64,6 +67,11 @@ impl Report {
             && self.produced == self.copied
             && self.produced == self.acknowledged
             && self.verify_holds
+            && !self.groups.is_empty()
+            && self
+                .groups
+                .iter()
+                .all(|group| group.re_read + group.skipped == 0)
             && self.complaints.is_empty()
     }
 
@@ -144,12 +152,36 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rule = "-".repeat(90);
+        let of_mm2 = |count: Option<u64>| count.map_or_else(|| "not told".to_owned(), grouped);
         writeln!(f, "\n{rule}")?;
         for (what, value, note) in self.lines() {
             writeln!(
                 f,
                 "{}",
                 format!("{what:<18}  {value:>14}   {note}").trim_end()
+            )?;
+        }
+        for found in &self.groups {
+            let Standing {
+                group,
+                behind,
+                re_read,
+                skipped,
+                re_read_mm2,
+                skipped_mm2,
+            } = found;
+            let (ours, theirs) = (grouped(*re_read), of_mm2(*re_read_mm2));
+            let mm2 = match skipped_mm2.unwrap_or_default() {
+                0 => String::new(),
+                skipped => format!(" and skips {}", grouped(skipped)),
+            };
+            writeln!(
+                f,
+                "{:<18}  {:>14}   group {} behind, skipped {}; MirrorMaker 2 re-reads {theirs}{mm2}",
+                format!("re-read, {group}"),
+                ours,
+                grouped(*behind),
+                grouped(*skipped)
             )?;
         }
         writeln!(f, "{rule}")?;

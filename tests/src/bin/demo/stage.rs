@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use understudy_tests::chaos::{Fleet, Interrupt, Load, LoadPlan, Place, Result, Tail};
 use understudy_tests::{Cluster, FlowFile, LabError};
 
+use crate::groups::{GROUPS, HISTORY, PARTITIONS};
 use crate::voice::{Voice, grouped, seconds};
 
 /// How many workers.
@@ -63,12 +64,14 @@ impl<'a> Stage<'a> {
     /// Starts workers; returns when every slot is held and every topic is on the target.
     pub fn set(clusters: &'a Clusters, plan: &LoadPlan, interrupt: Interrupt) -> Result<Self> {
         plan.create_topics(&clusters.source)?;
-        let flow = FlowFile::new(&clusters.source, &clusters.target).topics(plan.topics());
+        let flow = FlowFile::new(&clusters.source, &clusters.target)
+            .topics(plan.topics().into_iter().chain([HISTORY]))
+            .groups(GROUPS);
         let fleet = Fleet::start(&flow, WORKERS, SLOTS)?;
         interrupt.wait_for("every slot to be held", READY_LIMIT, || {
             fleet.expect_well().map_err(|error| error.to_string())?;
             fleet.settled()?;
-            match fleet.partitions() == plan.partitions() as usize {
+            match fleet.partitions() == (plan.partitions() + PARTITIONS) as usize {
                 true => Ok(()),
                 false => Err(format!("{} partitions are mirrored", fleet.partitions())),
             }

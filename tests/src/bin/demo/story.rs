@@ -2,16 +2,24 @@
 
 use std::time::Duration;
 
-use understudy_tests::chaos::{ABORT_EVERY, Interrupt, LoadPlan, Place, Result};
+use understudy_tests::chaos::{ABORT_EVERY, ChaosError, Interrupt, LoadPlan, Place, Result};
 use understudy_tests::{Cluster, Judge};
 
 use crate::Arguments;
+use crate::groups::{self, GROUPS, HISTORY, RECORDS, standing};
+use crate::mm2::MirrorMaker;
 use crate::report::Report;
 use crate::stage::{Clusters, RECOVERY_LIMIT, Stage};
 use crate::voice::{Voice, grouped, seconds};
 
 const CALM: Duration = Duration::from_secs(10);
 const SHORT_CALM: Duration = Duration::from_secs(4);
+/// Places are committed each second; a busy machine may need longer.
+const PLACE_LIMIT: Duration = Duration::from_secs(20);
+/// MirrorMaker 2 takes some 15 s to start.
+const MM2_LIMIT: Duration = Duration::from_secs(60);
+/// Some rounds of its offset syncs, checkpoints and commits, which follow each other by a second each.
+const MM2_SETTLES: Duration = Duration::from_secs(10);
 const VALUE_BYTES: usize = 800;
 /// The worker that dies, and the broker.
 const VICTIM: usize = 1;
@@ -30,7 +38,14 @@ pub fn tell(arguments: &Arguments, interrupt: Interrupt) -> Result<Report> {
     ));
     let clusters = Clusters::start(arguments.source_brokers)?;
     interrupt.check()?;
-    voice.say("Both serve. Starting three workers beside usw2; they only ever read from use1.");
+    groups::prepare(&clusters.source)?;
+    voice.say(&format!(
+        "Both serve. Topic {HISTORY} on use1 holds {} records: group {} has read them all, group {} a third of them.",
+        grouped(RECORDS),
+        GROUPS[0],
+        GROUPS[1]
+    ));
+    voice.say("Starting three workers beside usw2; they only ever read from use1.");
     let plan = LoadPlan::new("", arguments.rate, VALUE_BYTES);
     let mut stage = Stage::set(&clusters, &plan, interrupt)?;
     voice.relief(&format!("All slots are held: {}.", shares(&stage)?));
@@ -39,8 +54,13 @@ pub fn tell(arguments: &Arguments, interrupt: Interrupt) -> Result<Report> {
     kill_worker(&mut stage, &mut voice, &mut report)?;
     kill_broker(&mut stage, &mut voice, &mut report)?;
     stop(&mut stage, &mut voice, &mut report)?;
+    voice.say("MirrorMaker 2 is started beside it, to copy the history under a prefix and to place the same groups.");
+    let folder = stage.fleet.folder()?;
+    let other = MirrorMaker::start(&clusters, &folder)?;
     verify(&stage, &mut voice, &mut report)?;
     judge(&clusters, &plan, &mut voice, &mut report)?;
+    place_groups(&clusters, &mut stage, &mut voice, &mut report)?;
+    drop(other);
     report.load_per_core = load_per_core();
     report.duration_ms = voice.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     Ok(report)
@@ -78,7 +98,8 @@ fn run_calm(
 }
 
 fn kill_worker(stage: &mut Stage<'_>, voice: &mut Voice, report: &mut Report) -> Result<()> {
-    let places = stage.fleet.places(VICTIM)?;
+    let (mut places, read) = (stage.fleet.places(VICTIM)?, stage.tail.places());
+    places.retain(|place| read.contains(place));
     let name = stage.fleet.name(VICTIM)?.to_owned();
     stage.tail.set_calm(false);
     stage.tail.mark();
@@ -205,6 +226,51 @@ fn judge(
         report.complaints.push(format!(
             "producers had {} records acknowledged, use1 holds {}",
             report.acknowledged, report.produced
+        ));
+    }
+    Ok(())
+}
+
+fn place_groups(
+    clusters: &Clusters,
+    stage: &mut Stage<'_>,
+    voice: &mut Voice,
+    report: &mut Report,
+) -> Result<()> {
+    for group in GROUPS {
+        let judge = Judge::new(&clusters.source, &clusters.target, HISTORY);
+        let found = standing(clusters, judge, group, HISTORY, PLACE_LIMIT)?;
+        voice.relief(&format!(
+            "Group {group} is {} records behind on use1. From where it stands on usw2 it reads {} records twice and skips {}.",
+            grouped(found.behind),
+            grouped(found.re_read),
+            grouped(found.skipped)
+        ));
+        report.groups.push(found);
+    }
+    let told = stage.watch(
+        voice,
+        "MirrorMaker 2 to place the groups",
+        MM2_LIMIT,
+        |_| MirrorMaker::is_done(&clusters.target, RECORDS),
+    );
+    match told {
+        // It moves a group on in steps: what it would come to is waited for.
+        Ok(()) => stage.run_for(voice, MM2_SETTLES)?,
+        Err(ChaosError::Interrupted) => return Err(ChaosError::Interrupted),
+        Err(error) => {
+            voice.say(&format!("MirrorMaker 2 is left out: {error}."));
+            return Ok(());
+        }
+    }
+    for found in &mut report.groups {
+        let other = MirrorMaker::standing(clusters, &found.group)?;
+        (found.re_read_mm2, found.skipped_mm2) = (Some(other.re_read), Some(other.skipped));
+        voice.say(&format!(
+            "MirrorMaker 2 puts group {} where it reads {} records twice and skips {}.",
+            found.group,
+            grouped(other.re_read),
+            grouped(other.skipped)
         ));
     }
     Ok(())
