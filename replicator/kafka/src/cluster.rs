@@ -14,7 +14,7 @@ use understudy_domain::TopicPartition;
 use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
 use crate::ffi::admin::{Admin, Edge, Edges, list_offsets};
-use crate::ffi::groups::{GroupPlaces, GroupState, group_places, list_groups, many_group_places};
+use crate::ffi::groups::{GroupPlaces, GroupState, list_groups, many_group_places};
 use crate::ffi::reader::{Fetched, OwnedRecord, Reader};
 use crate::ffi::topic_ids::topic_ids;
 use crate::watch::Watch;
@@ -51,8 +51,9 @@ struct Clients {
     reader: Reader,
     /// By topic, as the reader last had it from the cluster: which partitions have a leader.
     leaders: RefCell<BTreeMap<String, (Instant, Vec<bool>)>>,
-    /// Opened for the first question about places of groups.
-    groups: OnceCell<Reader>,
+    /// Opened for the first question about places of groups, and again after one without a true answer: librdkafka
+    /// goes on asking a coordinator that is gone, or is it no more, until `metadata.max.age.ms`, a quarter of an hour.
+    groups: RefCell<Option<Reader>>,
     /// Opened for the first call that changes or describes something: it costs a thread.
     admin: OnceCell<Admin>,
 }
@@ -64,7 +65,7 @@ impl Clients {
             generation: endpoint.generation(),
             reader: Reader::new(&endpoint.reader_to_end(), endpoint.watch.clone())?,
             leaders: RefCell::default(),
-            groups: OnceCell::new(),
+            groups: RefCell::default(),
             admin: OnceCell::new(),
         })
     }
@@ -112,21 +113,33 @@ impl Cluster {
         )
     }
 
-    /// The client that asks for places of groups, this one among them.
-    fn group_reader(&self, group: &str) -> Result<Ref<'_, Reader>, Fault> {
+    /// Asks for places of these groups.
+    fn ask_groups(
+        &self,
+        groups: &[String],
+        within: Duration,
+    ) -> Result<BTreeMap<String, Result<GroupPlaces, Fault>>, Fault> {
+        let Some(first) = groups.first() else {
+            return Ok(BTreeMap::new());
+        };
         let clients = self.clients()?;
-        if clients.groups.get().is_none() {
-            let config = self.endpoint.reader_of_groups(group);
-            let reader = Reader::new(&config, self.endpoint.watch.clone())?;
-            // It was empty, and nobody else has this cluster.
-            let _was_empty = clients.groups.set(reader);
+        let mut held = clients.groups.borrow_mut();
+        let reader = match held.take() {
+            Some(reader) => reader,
+            None => Reader::new(
+                &self.endpoint.reader_of_groups(first),
+                self.endpoint.watch.clone(),
+            )?,
+        };
+        let places = many_group_places(&reader, groups, within)?;
+        reader.serve();
+        let answered = |answer: &Result<GroupPlaces, Fault>| {
+            matches!(answer, Ok(_) | Err(Fault::Denied { .. }))
+        };
+        if places.len() == groups.len() && places.values().all(answered) {
+            *held = Some(reader);
         }
-        Ref::filter_map(clients, |clients| clients.groups.get()).map_err(|_empty| Fault::Kafka {
-            operation: Operation::OpenClient,
-            subject: self.endpoint.alias.clone(),
-            code: None,
-            reason: "no client for groups".to_owned(),
-        })
+        Ok(places)
     }
 
     /// An admin call on the reader's client, with its events served after it.
@@ -329,11 +342,16 @@ impl Cluster {
     /// cluster does not know.
     ///
     /// # Errors
-    /// As [`group_places`].
+    /// No answer within `within`, or what the broker answered.
     pub fn group_places(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
-        let reader = self.group_reader(group)?;
-        let places = group_places(&reader, group, within);
-        reader.serve();
+        let answer = self.ask_groups(&[group.to_owned()], within)?.remove(group);
+        let places = answer.unwrap_or_else(|| {
+            Err(Fault::TimedOut {
+                operation: Operation::GroupOffsets,
+                subject: group.to_owned(),
+                within,
+            })
+        });
         if places.is_ok() {
             self.endpoint.watch.settled();
         }
@@ -396,13 +414,7 @@ impl Cluster {
         groups: &[String],
         within: Duration,
     ) -> Result<BTreeMap<String, Result<GroupPlaces, Fault>>, Fault> {
-        let Some(first) = groups.first() else {
-            return Ok(BTreeMap::new());
-        };
-        let reader = self.group_reader(first)?;
-        let places = many_group_places(&reader, groups, within);
-        reader.serve();
-        places
+        self.ask_groups(groups, within)
     }
 
     /// Raises a topic's number of partitions to `partitions`.

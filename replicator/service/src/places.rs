@@ -23,8 +23,8 @@ use crate::slot::Context;
 use crate::stop::Stop;
 use crate::translate::map_state::{Known, Question, answer_all};
 
-/// Time limit of one round of calls.
-const WITHIN: Duration = Duration::from_secs(20);
+/// Time limit of one round of calls; after it coordinators are looked for again.
+const WITHIN: Duration = Duration::from_secs(5);
 /// How many places of history are looked up in a round.
 const QUESTIONS_MAX: usize = 10_000;
 

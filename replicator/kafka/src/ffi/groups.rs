@@ -22,21 +22,6 @@ const AT_ONCE: usize = 64;
 /// What is waited beyond the request's own time limit, so that librdkafka's answer is told rather than ours.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Asks for every place of one group (`ListConsumerGroupOffsets`).
-///
-/// # Errors
-/// The call as a whole failed or got no answer within `within`.
-pub fn group_places(reader: &Reader, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
-    let mut all = many_group_places(reader, &[group.to_owned()], within)?;
-    all.remove(group).unwrap_or_else(|| {
-        Err(Fault::TimedOut {
-            operation: Operation::GroupOffsets,
-            subject: group.to_owned(),
-            within,
-        })
-    })
-}
-
 /// Asks for every place of many groups; librdkafka takes one group a call, so many calls are under way at once.
 /// Groups that were not answered within `within` are left out.
 ///
