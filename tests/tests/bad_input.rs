@@ -10,7 +10,7 @@ use std::time::Duration;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use understudy_domain::{FlowName, FlowRecord, Position, StateTopics, TopicPartition};
 use understudy_tests::{
-    Cluster, FlowFile, Judge, LabError, Pair, Worker, Workload, understudy, wait_for,
+    Cluster, FlowFile, Judge, LabError, Pair, Port, Worker, Workload, understudy, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -106,7 +106,12 @@ fn a_wrong_file_ends_with_2_and_names_the_key() -> Outcome {
 fn a_flow_onto_itself_and_a_port_in_use_end_with_2() -> Outcome {
     let source = &pair()?.source;
     let file = FlowFile::new(source, source).target("alias", "other");
-    let path = file.write("itself", free_address()?)?;
+    // It listens before it sees what the clusters are.
+    let port = Port::reserve()?;
+    let path = file.write(
+        "itself",
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port.number())),
+    )?;
     refused(
         "replicate",
         &path,
@@ -230,6 +235,64 @@ fn a_right_password_is_never_shown_and_an_untrusted_certificate_is_named() -> Ou
         "untrusted-1",
     )?;
     worker.wait_reason(&["source", "use1", "ssl.ca.location"], LIMIT)?;
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_with_the_target_is_named_as_well() -> Outcome {
+    let Pair { source, target } = pair()?;
+    let with_target = |name: &str, properties: Vec<(String, String)>| {
+        let reader = source.client_properties_of("reader", PASSWORD);
+        FlowFile::with_clients(("use1", reader), ("usw2", properties), target.dir()).named(name)
+    };
+    let right = || target.client_properties_of("reader", PASSWORD);
+    let cases: [(&str, FlowFile, &[&str]); 3] = [
+        (
+            "target-password",
+            with_target(
+                "target-password",
+                target.client_properties_of("reader", "wrong-battery"),
+            ),
+            &["target", "usw2", "sasl.password"],
+        ),
+        (
+            "target-untrusted",
+            with_target("target-untrusted", right())
+                .target("ssl.ca.location", source.ca().display().to_string()),
+            &["target", "usw2", "ssl.ca.location"],
+        ),
+        (
+            "target-unreachable",
+            with_target("target-unreachable", right()).target("bootstrap.servers", "127.0.0.1:1"),
+            &["target", "usw2", "bootstrap.servers"],
+        ),
+    ];
+    for (name, file, words) in cases {
+        let worker = Worker::start(&file, name)?;
+        let reason = worker.wait_reason(words, LIMIT)?;
+        assert!(!reason.contains("wrong-battery"), "{reason}");
+        worker.terminate()?;
+        assert_eq!(worker.wait(LIMIT)?.code(), Some(0));
+    }
+    Ok(())
+}
+
+#[test]
+fn one_dead_address_among_the_bootstrap_servers_does_no_harm() -> Outcome {
+    let Pair { source, target } = pair()?;
+    source.create_topic("half", 2, &[])?;
+    Workload::orders(source.client(), "half")
+        .records(200)
+        .run()?;
+    let both = |cluster: &Cluster| format!("127.0.0.1:1,{}", cluster.bootstrap());
+    let file = flow("half")?
+        .topics(["half"])
+        .source("bootstrap.servers", both(source))
+        .target("bootstrap.servers", both(target));
+    let worker = Worker::start(&file, "half-1")?;
+    let comparison = Judge::new(source, target, "half").wait_exact(LIMIT)?;
+    assert!(comparison.is_exact(), "{comparison}");
+    worker.wait_ready(LIMIT)?;
     Ok(())
 }
 

