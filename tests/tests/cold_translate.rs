@@ -172,6 +172,7 @@ impl Written {
             target_cluster_id: "target".to_owned(),
             created_at_ms: None,
             paused_topics: std::collections::BTreeSet::new(),
+            changing_to: None,
         };
         let key = FlowRecord::key(self.topics.flow_name());
         self.send(&self.topics.flow(), 0, &key, &record.encode())?;
@@ -239,6 +240,7 @@ impl Written {
                     from: *from,
                 },
                 records: 0,
+                former: Vec::new(),
             };
             let slot = slot_of(name, self.slots).get();
             self.send(
