@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use understudy_domain::{
     DELTA_RING, DecodeError, FoldError, MapCursor, MapKey, MapReader, MapRecord, OffsetMap,
-    OpenChunk, Origin, Pending, Position, Run, RunError, Slot, StalePlan, StateTopics,
-    TopicPartition,
+    OpenChunk, Origin, Pending, Position, Run, RunError, Slot, SourceOffset, StalePlan,
+    StateTopics, TopicPartition,
 };
 use understudy_kafka::cluster::StateRecord;
-use understudy_kafka::plane::{Copied, StateWrite};
+use understudy_kafka::plane::{Copied, StateWrite, Witness};
 use understudy_kafka::{Cluster, Fault};
 
 use crate::board::now_ms;
@@ -20,6 +20,9 @@ pub const POSITIONS: u8 = 0;
 pub const OFFSET_MAP: u8 = 1;
 /// Numbers the gaps topic for the engine.
 pub const GAPS: u8 = 2;
+/// How far behind the last copy a partition may stand so that it is read from there again: control records and a gap
+/// that was passed lie between.
+const WITNESS_PASSED_MAX: i64 = 1_000;
 /// Time limit for reading one state partition to its end.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -77,6 +80,16 @@ impl Entry {
     /// The runs of the map's open chunk.
     pub fn runs(&self) -> &[Run] {
         self.chunk.runs()
+    }
+
+    /// The last record copied, where it is known and close: the record by which the source's log is known again.
+    pub fn witness(&self) -> Option<Witness> {
+        let last = self.runs().last()?.source_end().get().checked_sub(1)?;
+        let passed = self.position.source_offset.get().checked_sub(last)?;
+        (passed <= WITNESS_PASSED_MAX).then_some(Witness {
+            offset: SourceOffset::new(last),
+            leader_epoch: self.position.source_leader_epoch?,
+        })
     }
 
     /// Whether the open chunk is the first one: its runs are the whole map.
@@ -198,7 +211,7 @@ impl SlotState {
     pub fn plan(
         &self,
         copied: Vec<Copied>,
-        ends: &dyn Fn(&TopicPartition) -> Option<understudy_domain::SourceOffset>,
+        ends: &dyn Fn(&TopicPartition) -> Option<SourceOffset>,
         id_of: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Planned, StateError> {
         let mut planned = Planned::default();
@@ -516,7 +529,7 @@ pub fn read_all(
 
 #[cfg(test)]
 mod tests {
-    use understudy_domain::{FlowName, Run, SourceOffset, TargetOffset};
+    use understudy_domain::{FlowName, Run, TargetOffset};
 
     use super::*;
 
