@@ -186,6 +186,8 @@ impl Moving {
             .named("reslot")
             .topics([TOPIC, HOLED])
             .groups(["reader-.*"])
+            // So that a large record stays one.
+            .target("compression.type", "none")
             .mirror("group_sync_interval", "300ms")
             .slots(slots)
     }
