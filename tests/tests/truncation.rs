@@ -42,7 +42,8 @@ fn a_source_restored_from_an_older_disk_is_found_although_it_grew_beyond_the_cop
 
     // One worker does not run meanwhile, the other one does not see what happens.
     asleep.kill()?;
-    source.link().cut()?;
+    // Not cut: a source that refuses connections would keep the worker busy, and the machine with it.
+    source.link().blackhole()?;
     stop_source(source)?;
     for topic in ["asleep", "awake"] {
         let log = data.join(format!("{topic}-0"));
