@@ -164,7 +164,7 @@ struct Moving {
     source: &'static Cluster,
     target: &'static Cluster,
     topics: StateTopics,
-    client: Client,
+    endpoint: Endpoint,
 }
 
 impl Moving {
@@ -172,12 +172,11 @@ impl Moving {
         let Pair { source, target } = Pair::shared()?;
         source.create_topic(TOPIC, PARTITIONS, &[])?;
         let properties = target.client_properties(Listener::Plaintext);
-        let endpoint = Endpoint::new(target.alias(), properties.into_iter().collect());
         Ok(Self {
             source,
             target,
             topics: StateTopics::new(FlowName::new("reslot")?),
-            client: Client::open(&endpoint)?,
+            endpoint: Endpoint::new(target.alias(), properties.into_iter().collect()),
         })
     }
 
@@ -275,7 +274,7 @@ impl Moving {
     fn record(&self) -> Result<FlowRecord, Box<dyn Error>> {
         let place = TopicPartition::new(self.topics.flow(), 0);
         let mut last = None;
-        self.client
+        Client::open(&self.endpoint)?
             .read_to_end(&place, 0, LIMIT, |(_, value, _)| last = value)?;
         Ok(FlowRecord::decode(&last.ok_or("no flow record")?)?)
     }
@@ -286,13 +285,14 @@ impl Moving {
         slots: i32,
     ) -> Result<BTreeMap<TopicPartition, (i32, Position)>, Box<dyn Error>> {
         let mut found = BTreeMap::new();
+        // One that knows how many partitions there are by now.
+        let client = Client::open(&self.endpoint)?;
         for slot in 0..slots {
             let place = TopicPartition::new(self.topics.positions(), slot);
             let mut latest = BTreeMap::new();
-            self.client
-                .read_to_end(&place, 0, LIMIT, |(key, value, _)| {
-                    latest.insert(key, value);
-                })?;
+            client.read_to_end(&place, 0, LIMIT, |(key, value, _)| {
+                latest.insert(key, value);
+            })?;
             for (key, value) in latest {
                 let Some(value) = value else { continue };
                 let name = Position::decode_key(&key)?;
