@@ -292,7 +292,7 @@ fn a_newer_version_is_refused_and_says_what_to_do() -> TestResult {
         FlowRecord::decode(br#"{"version":3}"#),
         Err(newer(Format::Flow, 3))
     );
-    assert_eq!(MapRecord::decode(&[2]), Err(newer(Format::MapRecord, 2)));
+    assert_eq!(MapRecord::decode(&[3]), Err(newer(Format::MapRecord, 3)));
     let message = newer(Format::Position, 3).to_string();
     assert!(message.ends_with("the state was written by a newer Understudy; upgrade this worker"));
     Ok(())
