@@ -563,11 +563,11 @@ impl Cluster {
         offset: i64,
         within: Duration,
     ) -> Result<Option<(i64, i32)>, Fault> {
-        let deadline = std::time::Instant::now() + within;
+        let deadline = Instant::now() + within;
         let mut reader = Reader::new(&self.endpoint.reader_to_end(), self.endpoint.watch.clone())?;
         reader.start(partition, offset)?;
         let mut fetched = Vec::new();
-        while std::time::Instant::now() < deadline {
+        while Instant::now() < deadline {
             reader.poll(Duration::from_millis(200), &mut fetched);
             match fetched.drain(..).next() {
                 Some(Fetched::Record(_, record)) => {
