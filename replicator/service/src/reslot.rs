@@ -55,6 +55,9 @@ const FORMER_MAX: usize = 64;
 const LEFT_ALONE: Duration = Duration::from_secs(5);
 /// How often the flow's record is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(250);
+/// How often it is gone on with after the target did not do it, and how long after.
+const TRIES_MAX: usize = 10;
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long the whole may take while movers interrupt each other.
 const DEADLINE: Duration = Duration::from_secs(300);
 
@@ -69,8 +72,8 @@ pub enum ReslotError {
     Target {
         /// In words.
         reason: String,
-        /// Whether the brokers let another mover write instead.
-        fenced: bool,
+        /// What may help.
+        then: Then,
     },
     /// State that cannot be moved because it cannot be read.
     #[error(transparent)]
@@ -92,6 +95,17 @@ pub enum ReslotError {
     Late(String),
 }
 
+/// What may help after the target did not do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The brokers let another mover write instead: it goes on with the change.
+    LeaveAlone,
+    /// To go on with it, as where a new partition's leader does not know yet that it leads.
+    Again,
+    /// Somebody has to grant something.
+    Nothing,
+}
+
 /// What was done.
 #[derive(Debug, Serialize)]
 pub struct Reslotted {
@@ -111,16 +125,12 @@ pub struct Reslotted {
 pub fn run(flow: &Flow) -> Result<Reslotted, ReslotError> {
     let target = open_target(flow)?;
     let deadline = Instant::now() + DEADLINE;
-    let (mut changed, mut moved) = (false, 0);
+    let (mut changed, mut moved, mut tries) = (false, 0, 0);
     while Instant::now() < deadline {
         let record = record(&target, flow)?;
-        if record.changing_to.is_some() {
+        let done = if record.changing_to.is_some() {
             changed = true;
-            match finish(&target, flow) {
-                Ok(count) => moved += count,
-                Err(ReslotError::Target { fenced: true, .. }) => leave_alone(&target, flow)?,
-                Err(error) => return Err(error),
-            }
+            finish(&target, flow)
         } else if record.slots == flow.slots {
             return Ok(Reslotted {
                 flow: flow.name.to_string(),
@@ -130,7 +140,21 @@ pub fn run(flow: &Flow) -> Result<Reslotted, ReslotError> {
                 moved_partitions: moved,
             });
         } else {
-            begin(&target, flow, &record)?;
+            begin(&target, flow, &record).map(|()| 0)
+        };
+        match done {
+            Ok(count) => moved += count,
+            Err(ReslotError::Target {
+                then: Then::LeaveAlone,
+                ..
+            }) => leave_alone(&target, flow)?,
+            Err(ReslotError::Target {
+                then: Then::Again, ..
+            }) if tries < TRIES_MAX => {
+                tries += 1;
+                std::thread::sleep(AGAIN);
+            }
+            Err(error) => return Err(error),
         }
     }
     Err(ReslotError::Late(flow.name.to_string()))
@@ -380,7 +404,11 @@ struct Moving<'a, G> {
 fn of_fault(flow: &Flow, fault: &Fault) -> ReslotError {
     ReslotError::Target {
         reason: explain(&flow.target, fault),
-        fenced: fault.is_fenced(),
+        then: match fault {
+            Fault::Fenced { .. } => Then::LeaveAlone,
+            Fault::Denied { .. } => Then::Nothing,
+            _ => Then::Again,
+        },
     }
 }
 
