@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -42,46 +43,19 @@ fn a_hundred_places_in_a_day_of_commits_are_found_within_two_seconds() -> Outcom
 
     let mut best = Duration::MAX;
     for round in 0..3 {
-        let before = target.link().bytes_from_brokers();
-        let began = Instant::now();
-        let output = understudy(
-            [
-                "translate".as_ref(),
-                flow.as_os_str(),
-                "--group".as_ref(),
-                format!("reader-{round}").as_ref(),
-                "--reverse".as_ref(),
-                "--json".as_ref(),
-            ],
-            LIMIT,
-        )?;
-        best = best.min(began.elapsed());
-        let read = target.link().bytes_from_brokers() - before;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        let exact = text
-            .lines()
-            .filter(|line| line.contains("\"exact\""))
-            .count();
-        assert_eq!(
-            (output.status.code(), exact),
-            (Some(0), 100),
-            "{text}{errors}"
-        );
-        for line in text.lines() {
-            let line: &serde_json::Value = &serde_json::from_str(line)?;
-            let (source, target) = (
-                line["source_offset"].as_i64(),
-                line["target_offset"].as_i64(),
-            );
-            // Every transaction of 10 records is followed by a marker.
-            let expected = target.map(|target| target - target / 11);
-            assert_eq!(source, expected, "{line}");
-        }
-        println!("{read} of {written} bytes read in {:?}", began.elapsed());
-        assert!(read * 10 < written, "{read} of {written} bytes read");
+        best = best.min(expect_found(&target, &flow, round, written)?);
     }
     assert!(best <= Duration::from_secs(2), "{best:?}");
+
+    // Another number of slots, and yet another: old chunks stay where they are, and are found there.
+    for (round, slots) in [3, 12].into_iter().enumerate() {
+        let file = file.clone().slots(slots);
+        let path = file.write("reslot", std::net::SocketAddr::from(([127, 0, 0, 1], 8080)))?;
+        let output = understudy(["reslot".as_ref(), path.as_os_str()], LIMIT)?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{errors}");
+        expect_found(&target, &path, round, written)?;
+    }
 
     // A place in the lost chunk: its beginning is known, and from there nothing is skipped.
     let place = (11 * 1024 * LOST.1 + 77).to_string();
@@ -111,6 +85,54 @@ fn a_hundred_places_in_a_day_of_commits_are_found_within_two_seconds() -> Outcom
     );
     assert_eq!(output.status.code(), Some(0));
     Ok(())
+}
+
+/// Asks for the places of a group in a hundred partitions; how long that took.
+fn expect_found(
+    target: &Cluster,
+    flow: &Path,
+    round: usize,
+    written: u64,
+) -> Result<Duration, Box<dyn Error>> {
+    let before = target.link().bytes_from_brokers();
+    let began = Instant::now();
+    let output = understudy(
+        [
+            "translate".as_ref(),
+            flow.as_os_str(),
+            "--group".as_ref(),
+            format!("reader-{round}").as_ref(),
+            "--reverse".as_ref(),
+            "--json".as_ref(),
+        ],
+        LIMIT,
+    )?;
+    let took = began.elapsed();
+    let read = target.link().bytes_from_brokers() - before;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let exact = text
+        .lines()
+        .filter(|line| line.contains("\"exact\""))
+        .count();
+    assert_eq!(
+        (output.status.code(), exact),
+        (Some(0), 100),
+        "{text}{errors}"
+    );
+    for line in text.lines() {
+        let line: &serde_json::Value = &serde_json::from_str(line)?;
+        let (source, target) = (
+            line["source_offset"].as_i64(),
+            line["target_offset"].as_i64(),
+        );
+        // Every transaction of 10 records is followed by a marker.
+        let expected = target.map(|target| target - target / 11);
+        assert_eq!(source, expected, "{line}");
+    }
+    println!("{read} of {written} bytes read in {took:?}");
+    assert!(read * 10 < written, "{read} of {written} bytes read");
+    Ok(took)
 }
 
 /// State as a worker would have written it, after compaction.
@@ -172,6 +194,7 @@ impl Written {
             target_cluster_id: "target".to_owned(),
             created_at_ms: None,
             paused_topics: std::collections::BTreeSet::new(),
+            changing_to: None,
         };
         let key = FlowRecord::key(self.topics.flow_name());
         self.send(&self.topics.flow(), 0, &key, &record.encode())?;
@@ -239,6 +262,7 @@ impl Written {
                     from: *from,
                 },
                 records: 0,
+                former: Vec::new(),
             };
             let slot = slot_of(name, self.slots).get();
             self.send(

@@ -26,6 +26,7 @@ fn course(target: &TopicPartition) -> Course {
         target: target.clone(),
         from: START,
         until: None,
+        witness: None,
     }
 }
 

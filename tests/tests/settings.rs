@@ -297,6 +297,7 @@ fn a_sealed_flow_changes_no_setting() -> Outcome {
         target_cluster_id: target.cluster_id().to_owned(),
         created_at_ms: None,
         paused_topics: BTreeSet::new(),
+        changing_to: None,
     };
     let producer: BaseProducer = target.client().create()?;
     let (topic, key, value) = (

@@ -92,6 +92,7 @@ fn a_sealed_flow_stops_its_workers_and_nothing_is_copied_afterwards() -> Outcome
         target_cluster_id: flow.pair.target.cluster_id().to_owned(),
         created_at_ms: None,
         paused_topics: BTreeSet::new(),
+        changing_to: None,
     };
     let producer: BaseProducer = flow.pair.target.client().create()?;
     let (topic, key, value) = (topics.flow(), FlowRecord::key(&name), sealed.encode());

@@ -146,22 +146,32 @@ impl Page {
         Some(full)
     }
 
+    /// How the places of its entries have to be written.
+    pub(crate) fn places(&self) -> Places {
+        let rise = |entries: &[ChunkStart]| entries.is_sorted_by_key(|entry| entry.at);
+        if rise(&self.older) && rise(&self.chunks) {
+            Places::Rising
+        } else {
+            Places::Any
+        }
+    }
+
     /// The bytes behind version and kind.
-    pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
+    pub(crate) fn put(&self, bytes: &mut Vec<u8>, places: Places) {
         varint::put(bytes, self.page);
         varint::put(bytes, self.kept);
-        put_entries(bytes, &self.older);
+        put_entries(bytes, &self.older, places);
         varint::put(bytes, self.first);
-        put_entries(bytes, &self.chunks);
+        put_entries(bytes, &self.chunks, places);
     }
 
     /// Reads the bytes behind version and kind.
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>, places: Places) -> Result<Self, DecodeError> {
         let page = reader.number()?;
         let kept = reader.number()?;
-        let older = read_entries(reader)?;
+        let older = read_entries(reader, places)?;
         let first = reader.number()?;
-        let chunks = read_entries(reader)?;
+        let chunks = read_entries(reader, places)?;
         let begins = page.checked_mul(PAGE_CHUNKS);
         let fits = begins.and_then(|begins| first.checked_sub(begins)).filter(
             |skipped| matches!(skipped.checked_add(chunks.len() as u64), Some(listed) if listed <= PAGE_CHUNKS),
@@ -185,11 +195,23 @@ impl Page {
     }
 }
 
+/// How the places of entries in the log are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Places {
+    /// As gaps from the one before.
+    Rising,
+    /// As they are: the chunks lie in the logs of several slots, each with offsets of its own.
+    Any,
+}
+
 /// Appends entries, each as the gaps from the one before.
-fn put_entries(bytes: &mut Vec<u8>, entries: &[ChunkStart]) {
+fn put_entries(bytes: &mut Vec<u8>, entries: &[ChunkStart], places: Places) {
     varint::put(bytes, entries.len() as u64);
     let (mut source, mut target, mut at) = (0, 0, 0);
     for entry in entries {
+        if places == Places::Any {
+            at = 0;
+        }
         for (number, before) in [
             (entry.source.get(), &mut source),
             (entry.target.get(), &mut target),
@@ -202,7 +224,7 @@ fn put_entries(bytes: &mut Vec<u8>, entries: &[ChunkStart]) {
 }
 
 /// Reads entries. Memory is bounded by the bytes at hand, whatever count they claim.
-fn read_entries(reader: &mut Reader<'_>) -> Result<Vec<ChunkStart>, DecodeError> {
+fn read_entries(reader: &mut Reader<'_>, places: Places) -> Result<Vec<ChunkStart>, DecodeError> {
     let count = match usize::try_from(reader.number()?) {
         Ok(count) if count <= reader.remaining() / ENTRY_BYTES_MIN => count,
         Ok(_) | Err(_) => return Err(reader.truncated()),
@@ -210,6 +232,9 @@ fn read_entries(reader: &mut Reader<'_>) -> Result<Vec<ChunkStart>, DecodeError>
     let mut entries = Vec::with_capacity(count);
     let (mut source, mut target, mut at) = (0, 0, 0);
     for _ in 0..count {
+        if places == Places::Any {
+            at = 0;
+        }
         for number in [&mut source, &mut target, &mut at] {
             let gap = reader.number()?;
             *number = i64::checked_add_unsigned(*number, gap)

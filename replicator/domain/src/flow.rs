@@ -5,10 +5,12 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DecodeError, FlowName, Format, json};
+use crate::{DecodeError, FlowName, Format, Slot, json};
 
-/// The newest version of the value that this code reads and the one it writes.
-const VERSION: u64 = 1;
+/// The newest version of the value that this code reads.
+const VERSION: u64 = 2;
+/// The version of a flow whose number of slots is not being changed, which older readers understand as well.
+const VERSION_SETTLED: u64 = 1;
 
 /// What holds for a whole flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,10 @@ pub struct FlowRecord {
     /// Topics of the source that wait until they are resumed; the others go on.
     #[serde(default)]
     pub paused_topics: BTreeSet<String>,
+    /// The number of slots that the flow is being given. While this is set nobody may copy, and a partition's state lies
+    /// in its slot by the old number or in the one by the new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changing_to: Option<NonZeroU32>,
 }
 
 /// Whether a flow may write.
@@ -73,9 +79,35 @@ impl FlowRecord {
         FlowName::new(name).map_err(|error| malformed(error.to_string()))
     }
 
+    /// Every slot in which state of the flow's partitions may lie now.
+    pub fn homes(&self) -> impl Iterator<Item = Slot> + use<> {
+        let slots = self.changing_to.map_or(self.slots, |to| to.max(self.slots));
+        (0..slots.get()).map(Slot::new)
+    }
+
+    /// Whether slots of this generation may be held: it is the flow's, and it stays so.
+    pub fn is_of(&self, generation: u64) -> bool {
+        self.generation == generation && self.changing_to.is_none()
+    }
+
+    /// The flow once its number of slots has been changed: the next generation.
+    #[must_use]
+    pub fn changed(mut self) -> Self {
+        if let Some(slots) = self.changing_to.take() {
+            self.slots = slots;
+            self.generation = self.generation.saturating_add(1);
+        }
+        self
+    }
+
     /// The record's value.
     pub fn encode(&self) -> Vec<u8> {
-        json::encode_versioned(VERSION, self)
+        let version = if self.changing_to.is_none() {
+            VERSION_SETTLED
+        } else {
+            VERSION
+        };
+        json::encode_versioned(version, self)
     }
 
     /// Reads a value.

@@ -27,6 +27,7 @@ mod directory;
 mod features;
 mod flow;
 mod flow_name;
+mod former_home;
 mod gap;
 pub mod grants;
 mod json;
@@ -66,6 +67,7 @@ pub use directory::{ChunkStart, PAGE_CHUNKS, Page};
 pub use features::{ApiVersions, Metadata};
 pub use flow::{FlowRecord, FlowState};
 pub use flow_name::{FlowName, FlowNameError};
+pub use former_home::FormerHome;
 pub use gap::{
     GapCause, GapKey, GapPolicy, GapRecord, GapState, LostPolicy, RecreatedPolicy, Resolution,
 };

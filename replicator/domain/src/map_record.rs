@@ -7,14 +7,17 @@
 //! version kind page kept older-count entries first count entries           a page of the directory
 //! ```
 
+use crate::directory::Places;
 use crate::json::check_version;
 use crate::varint::{self, Reader};
 use crate::{
     DELTA_RING, DecodeError, Format, MapKey, Page, Run, SourceOffset, TargetOffset, TopicPartition,
 };
 
-/// The newest version of the value that this code reads and the one it writes.
-const VERSION: u8 = 1;
+/// The newest version that this code reads: of a page of the directory whose chunks lie in the logs of several slots.
+const VERSION: u8 = 2;
+/// The version of everything else, which older readers understand as well.
+const VERSION_RISING: u8 = 1;
 const KIND_CHUNK: u8 = 0;
 const KIND_DELTA: u8 = 1;
 const KIND_DIRECTORY: u8 = 2;
@@ -74,7 +77,7 @@ impl MapRecord {
 
     /// The record's value.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = vec![VERSION_RISING];
         match self {
             Self::Chunk { chunk, .. } => {
                 bytes.push(KIND_CHUNK);
@@ -86,8 +89,13 @@ impl MapRecord {
                 varint::put(&mut bytes, u64::from(*delta));
             }
             Self::Directory(page) => {
-                bytes.push(KIND_DIRECTORY);
-                page.put(&mut bytes);
+                let places = page.places();
+                let version = match places {
+                    Places::Rising => VERSION_RISING,
+                    Places::Any => VERSION,
+                };
+                let mut bytes = vec![version, KIND_DIRECTORY];
+                page.put(&mut bytes, places);
                 return bytes;
             }
         }
@@ -98,13 +106,13 @@ impl MapRecord {
     /// Reads a value.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(Format::MapRecord, bytes);
-        check_version(
-            Format::MapRecord,
-            u64::from(reader.byte()?),
-            u64::from(VERSION),
-        )?;
+        let version = reader.byte()?;
+        check_version(Format::MapRecord, u64::from(version), u64::from(VERSION))?;
         let kind = reader.byte()?;
         let record = match kind {
+            KIND_CHUNK | KIND_DELTA if version != VERSION_RISING => {
+                return Err(reader.malformed("runs are of version 1"));
+            }
             KIND_CHUNK => Self::Chunk {
                 chunk: reader.number()?,
                 runs: read_runs(&mut reader)?,
@@ -114,7 +122,13 @@ impl MapRecord {
                 delta: read_delta(&mut reader)?,
                 runs: read_runs(&mut reader)?,
             },
-            KIND_DIRECTORY => Self::Directory(Page::read(&mut reader)?),
+            KIND_DIRECTORY => {
+                let places = match version {
+                    VERSION_RISING => Places::Rising,
+                    _ => Places::Any,
+                };
+                Self::Directory(Page::read(&mut reader, places)?)
+            }
             _ => return Err(reader.malformed("its kind is none of chunk, delta and directory")),
         };
         reader.finish()?;

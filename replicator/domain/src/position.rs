@@ -3,11 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DELTA_RING, DecodeError, Format, Origin, SourceOffset, TargetOffset, TopicPartition, json,
+    DELTA_RING, DecodeError, Format, FormerHome, MapRecord, Origin, PAGE_CHUNKS, Pending, Slot,
+    SourceOffset, TargetOffset, TopicPartition, json,
 };
 
-/// The newest version of the value that this code reads and the one it writes.
-const VERSION: u64 = 1;
+/// The newest version of the value that this code reads.
+const VERSION: u64 = 2;
+/// The version of a value without former homes, which older readers understand as well.
+const VERSION_AT_HOME: u64 = 1;
 
 /// Where replication of one partition stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,10 @@ pub struct Position {
     pub map: MapCursor,
     /// How many records were copied since replication began.
     pub records: u64,
+    /// Where older chunks of the offset map lie, oldest first: the slots that this partition belonged to while the flow
+    /// had other numbers of slots. What is not named here lies in the partition of the slot that it belongs to now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<FormerHome>,
 }
 
 /// Where the offset map of a partition stands.
@@ -80,7 +87,47 @@ impl Position {
                 from: self.map.from,
             },
             records: 0,
+            // Chunks of an earlier life are not read again.
+            former: Vec::new(),
         }
+    }
+
+    /// The position in the state of another slot, which takes the partition over from `old` and begins with what
+    /// `plan` writes: the open chunk sealed there, and the newest page. `from` is an offset in the new slot's partition
+    /// of the offset-map topic at or before which nothing of that stands.
+    #[must_use]
+    pub fn moved(&self, old: Slot, plan: &Pending, from: i64) -> Self {
+        let mut position = self.clone();
+        position.map = plan.cursor(self.map, from);
+        let chunk = self.map.chunk;
+        let page = plan
+            .writes()
+            .iter()
+            .filter_map(|record| match record {
+                MapRecord::Directory(page) => Some(page.page),
+                MapRecord::Chunk { .. } | MapRecord::Delta { .. } => None,
+            })
+            .min()
+            .unwrap_or(chunk / PAGE_CHUNKS);
+        let known = self.former.last().map_or(self.map.first, |last| last.chunk);
+        // Nothing was sealed there: nothing lies there.
+        if chunk > known {
+            let slot = old.get();
+            position.former.push(FormerHome { slot, chunk, page });
+        }
+        position
+    }
+
+    /// The slot in whose partition of the offset-map topic a sealed chunk lies; `own` is the partition's slot now.
+    pub fn home_of_chunk(&self, chunk: u64, own: Slot) -> Slot {
+        let former = self.former.iter().find(|home| chunk < home.chunk);
+        former.map_or(own, |home| Slot::new(home.slot))
+    }
+
+    /// The slot in whose partition of the offset-map topic a page of the directory lies.
+    pub fn home_of_page(&self, page: u64, own: Slot) -> Slot {
+        let former = self.former.iter().find(|home| page < home.page);
+        former.map_or(own, |home| Slot::new(home.slot))
     }
 
     /// The compaction key of a partition's position.
@@ -99,7 +146,12 @@ impl Position {
 
     /// The record's value.
     pub fn encode(&self) -> Vec<u8> {
-        json::encode_versioned(VERSION, self)
+        let version = if self.former.is_empty() {
+            VERSION_AT_HOME
+        } else {
+            VERSION
+        };
+        json::encode_versioned(version, self)
     }
 
     /// Reads a value.
@@ -128,6 +180,15 @@ impl Position {
         }
         if self.map.delta > DELTA_RING {
             return malformed("map.delta is larger than a chunk");
+        }
+        let pairs = || self.former.iter().zip(self.former.iter().skip(1));
+        if pairs().any(|(old, new)| old.chunk >= new.chunk || old.page > new.page)
+            || self
+                .former
+                .last()
+                .is_some_and(|last| last.chunk > self.map.chunk)
+        {
+            return malformed("former homes are out of order");
         }
         Ok(())
     }

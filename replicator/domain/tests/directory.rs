@@ -46,6 +46,28 @@ fn the_directory_format_is_fixed() -> TestResult {
 }
 
 #[test]
+fn a_directory_of_chunks_in_several_logs_is_of_version_2() -> TestResult {
+    let record = MapRecord::Directory(Page {
+        page: 2,
+        kept: 3,
+        older: vec![start(10, 4, 40), start(500, 510, 900)],
+        first: 1024,
+        chunks: vec![start(1000, 1020, 1500), start(1100, 1130, 70)],
+    });
+    let bytes: Vec<String> = record
+        .encode()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(
+        bytes.join(" "),
+        "02 02 02 03 02 0a 04 28 ea 03 fa 03 84 07 80 08 02 e8 07 fc 07 dc 0b 64 6e 46"
+    );
+    assert_eq!(MapRecord::decode(&record.encode())?, record);
+    Ok(())
+}
+
+#[test]
 fn a_directory_that_is_wrong_is_refused() {
     for (bytes, reason) in [
         (
@@ -81,16 +103,17 @@ fn a_directory_that_is_wrong_is_refused() {
 }
 
 fn entries(most: usize) -> impl Strategy<Value = Vec<ChunkStart>> {
-    prop::collection::vec((0..1_i64 << 40, 0..1_i64 << 40, 0..1_i64 << 40), 0..most).prop_map(
-        |gaps| {
-            let mut sums = (0_i64, 0_i64, 0_i64);
-            let mut next = |(source, target, at): (i64, i64, i64)| {
-                sums = (sums.0 + source, sums.1 + target, sums.2 + at);
-                start(sums.0, sums.1, sums.2)
-            };
-            gaps.into_iter().map(&mut next).collect()
-        },
-    )
+    let gaps = (0..1_i64 << 40, 0..1_i64 << 40, 0..1_i64 << 40);
+    let gaps = prop::collection::vec(gaps, 0..most);
+    (gaps, any::<bool>()).prop_map(|(gaps, rising)| {
+        let mut sums = (0_i64, 0_i64, 0_i64);
+        let mut next = |(source, target, at): (i64, i64, i64)| {
+            let before = if rising { sums.2 } else { 0 };
+            sums = (sums.0 + source, sums.1 + target, before + at);
+            start(sums.0, sums.1, sums.2)
+        };
+        gaps.into_iter().map(&mut next).collect()
+    })
 }
 
 proptest! {

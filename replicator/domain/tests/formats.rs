@@ -6,9 +6,9 @@ use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use understudy_domain::{
-    DELTA_RING, DecodeError, FlowName, FlowRecord, FlowState, Format, GapCause, GapKey, GapRecord,
-    GapState, MapCursor, MapKey, MapRecord, Origin, Position, Resolution, Run, Runs, SourceOffset,
-    TargetOffset, TopicPartition,
+    DELTA_RING, DecodeError, FlowName, FlowRecord, FlowState, Format, FormerHome, GapCause, GapKey,
+    GapRecord, GapState, MapCursor, MapKey, MapRecord, Origin, Position, Resolution, Run, Runs,
+    SourceOffset, TargetOffset, TopicPartition,
 };
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -52,6 +52,7 @@ fn full_position() -> Position {
             from: 340,
         },
         records: 6,
+        former: Vec::new(),
     }
 }
 
@@ -65,6 +66,7 @@ fn flow_record() -> Result<FlowRecord, Box<dyn Error>> {
         target_cluster_id: "Some-Target-Cluster-ID".to_owned(),
         created_at_ms: Some(1_767_225_600_000),
         paused_topics: BTreeSet::from(["audit".to_owned()]),
+        changing_to: None,
     })
 }
 
@@ -84,6 +86,57 @@ fn the_position_format_is_fixed() -> TestResult {
     );
     assert_eq!(text(&full_position().encode())?, golden);
     assert_eq!(Position::decode(golden.as_bytes())?, full_position());
+    Ok(())
+}
+
+#[test]
+fn a_position_with_former_homes_is_of_version_2_and_older_readers_refuse_it() -> TestResult {
+    let mut position = full_position();
+    position.former = vec![FormerHome {
+        slot: 6,
+        chunk: 12,
+        page: 0,
+    }];
+    let golden = concat!(
+        r#"{"version":2,"source_offset":18,"source_leader_epoch":4,"#,
+        r#""source_topic_id":"Ct1PbEKbR0OzYXKbVHpbgw","target_offset":11,"#,
+        r#""source_end_offset":20,"source_end_seen_at_ms":1767225600000,"#,
+        r#""started_at":{"source":10,"target":4},"incarnation":1,"target_topic":"orders.1","#,
+        r#""flow_epoch":7,"map":{"first":11,"chunk":12,"delta":8,"from":340},"records":6,"#,
+        r#""former":[{"slot":6,"chunk":12,"page":0}]}"#,
+    );
+    assert_eq!(text(&position.encode())?, golden);
+    assert_eq!(Position::decode(golden.as_bytes())?, position);
+    position.former.push(FormerHome {
+        slot: 2,
+        chunk: 12,
+        page: 0,
+    });
+    assert!(matches!(
+        Position::decode(&position.encode()),
+        Err(DecodeError::Malformed { .. })
+    ));
+    Ok(())
+}
+
+#[test]
+fn a_flow_whose_slots_are_being_changed_is_of_version_2_and_ends_as_the_next_generation()
+-> TestResult {
+    let mut record = flow_record()?;
+    record.changing_to = NonZeroU32::new(3);
+    let golden = concat!(
+        r#"{"version":2,"generation":1,"slots":8,"epoch":0,"state":"running","#,
+        r#""source_cluster_id":"Some-Source-Cluster-ID","#,
+        r#""target_cluster_id":"Some-Target-Cluster-ID","created_at_ms":1767225600000,"#,
+        r#""paused_topics":["audit"],"changing_to":3}"#,
+    );
+    assert_eq!(text(&record.encode())?, golden);
+    assert_eq!(FlowRecord::decode(golden.as_bytes())?, record);
+    assert!(!record.is_of(1) && !record.is_of(2));
+    assert_eq!(record.homes().count(), 8);
+    let done = record.changed();
+    assert!(done.is_of(2) && text(&done.encode())?.starts_with(r#"{"version":1,"#));
+    assert_eq!(done.homes().count(), 3);
     Ok(())
 }
 
@@ -225,22 +278,22 @@ fn the_gap_format_is_fixed() -> TestResult {
 
 #[test]
 fn a_newer_version_is_refused_and_says_what_to_do() -> TestResult {
-    let newer = |format| DecodeError::NewerVersion {
+    let newer = |format, version| DecodeError::NewerVersion {
         format,
-        version: 2,
-        supported: 1,
+        version,
+        supported: version - 1,
     };
     // A newer version may have changed any field, so only the version is looked at.
     assert_eq!(
-        Position::decode(br#"{"version":2}"#),
-        Err(newer(Format::Position))
+        Position::decode(br#"{"version":3}"#),
+        Err(newer(Format::Position, 3))
     );
     assert_eq!(
-        FlowRecord::decode(br#"{"version":2}"#),
-        Err(newer(Format::Flow))
+        FlowRecord::decode(br#"{"version":3}"#),
+        Err(newer(Format::Flow, 3))
     );
-    assert_eq!(MapRecord::decode(&[2]), Err(newer(Format::MapRecord)));
-    let message = newer(Format::Position).to_string();
+    assert_eq!(MapRecord::decode(&[3]), Err(newer(Format::MapRecord, 3)));
+    let message = newer(Format::Position, 3).to_string();
     assert!(message.ends_with("the state was written by a newer Understudy; upgrade this worker"));
     Ok(())
 }
@@ -342,11 +395,11 @@ fn position() -> impl Strategy<Value = Position> {
         any::<u64>(),
         0..=DELTA_RING,
         any::<i64>(),
-        (any::<u64>(), any::<u32>()),
+        (any::<u64>(), any::<u32>(), any::<bool>()),
     );
     (began, copied, seen, rest).prop_map(|(began, copied, seen, rest)| {
         let (source_leader_epoch, source_topic_id, source_end) = seen;
-        let (flow_epoch, chunk, delta, from, (records, incarnation)) = rest;
+        let (flow_epoch, chunk, delta, from, (records, incarnation, former)) = rest;
         Position {
             source_offset: SourceOffset::new(began.0 + copied.0),
             source_leader_epoch,
@@ -368,6 +421,14 @@ fn position() -> impl Strategy<Value = Position> {
                 from,
             },
             records,
+            former: former
+                .then_some(FormerHome {
+                    slot: incarnation,
+                    chunk: chunk / 2,
+                    page: chunk / 3,
+                })
+                .into_iter()
+                .collect(),
         }
     })
 }
@@ -418,6 +479,7 @@ proptest! {
     fn flow_records_round_trip(
         generation in any::<u64>(),
         slots in 1..u32::MAX,
+        changing_to in optional(1..u32::MAX),
         epoch in any::<u64>(),
         state in prop_oneof![Just(FlowState::Running), Just(FlowState::Paused), Just(FlowState::Sealed)],
         ids in (".*", ".*"),
@@ -427,7 +489,7 @@ proptest! {
     ) {
         let slots = NonZeroU32::new(slots).ok_or_else(|| TestCaseError::reject("zero"))?;
         let (source_cluster_id, target_cluster_id) = ids;
-        let record = FlowRecord { generation, slots, epoch, state, source_cluster_id, target_cluster_id, created_at_ms, paused_topics };
+        let record = FlowRecord { generation, slots, epoch, state, source_cluster_id, target_cluster_id, created_at_ms, paused_topics, changing_to: changing_to.and_then(NonZeroU32::new) };
         prop_assert_eq!(FlowRecord::decode(&record.encode())?, record);
         let name = FlowName::new(&name)?;
         prop_assert_eq!(FlowRecord::decode_key(&FlowRecord::key(&name))?, name);

@@ -1,12 +1,12 @@
 //! The offset map written to a compacted log and read back, wherever it is cut.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 
 use proptest::prelude::*;
 use understudy_domain::{
     CHUNK_RUNS, DELTA_RING, FoldError, MapCursor, MapKey, MapReader, MapRecord, MapSearch,
-    OffsetMap, OpenChunk, Origin, PAGE_CHUNKS, Page, Pending, Position, Replicated, Run,
+    OffsetMap, OpenChunk, Origin, PAGE_CHUNKS, Page, Pending, Position, Replicated, Run, Slot,
     SourceOffset, Step, TargetOffset, TopicPartition, Translation,
 };
 
@@ -88,6 +88,11 @@ impl Log {
 
     fn read(&self, from: i64) -> Result<MapReader, Box<dyn Error>> {
         let mut reader = MapReader::new();
+        self.read_into(&mut reader, from)?;
+        Ok(reader)
+    }
+
+    fn read_into(&self, reader: &mut MapReader, from: i64) -> TestResult {
         for (_, key, value) in self.records.iter().filter(|record| record.0 >= from) {
             match (MapKey::decode(key)?, value) {
                 (_, Some(value)) => reader.read(MapRecord::decode(value)?),
@@ -95,7 +100,18 @@ impl Log {
                 (MapKey::Delta { .. } | MapKey::Directory { .. }, None) => {}
             }
         }
-        Ok(reader)
+        Ok(())
+    }
+
+    /// What is read of a slot that the partition belonged to before.
+    fn read_chunks_into(&self, reader: &mut MapReader) -> TestResult {
+        for value in self.records.iter().filter_map(|record| record.2.as_ref()) {
+            let record = MapRecord::decode(value)?;
+            if matches!(record, MapRecord::Chunk { .. }) {
+                reader.read(record);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -103,6 +119,10 @@ impl Log {
 struct Writer {
     partition: TopicPartition,
     log: Log,
+    /// The slot whose log that is.
+    home: Slot,
+    /// The logs of slots that the partition belonged to before.
+    away: BTreeMap<Slot, Log>,
     open: OpenChunk,
     map: OffsetMap,
     position: Position,
@@ -113,6 +133,8 @@ impl Writer {
         Self {
             partition: TopicPartition::new("orders", 3),
             log: Log::default(),
+            home: Slot::new(0),
+            away: BTreeMap::new(),
             open: OpenChunk::new(),
             map: OffsetMap::new(ORIGIN),
             position: Position {
@@ -128,6 +150,7 @@ impl Writer {
                 flow_epoch: 0,
                 map: MapCursor::default(),
                 records: 0,
+                former: Vec::new(),
             },
         }
     }
@@ -191,6 +214,46 @@ impl Writer {
         self.write(self.open.renew(self.log.next))
     }
 
+    /// The partition belongs to another slot now, perhaps to one that it belonged to before.
+    fn move_to(&mut self, home: Slot) -> TestResult {
+        if home == self.home {
+            return Ok(());
+        }
+        let mut log = self.away.remove(&home).unwrap_or_default();
+        // What others wrote there.
+        log.next += 5;
+        let reader = self.log.read(self.position.map.from)?;
+        let plan = reader.open_chunk(&self.position)?.renew(log.next);
+        self.position = self.position.moved(self.home, &plan, log.next);
+        self.position = Position::decode(&self.position.encode())?;
+        log.next += 2;
+        for write in plan.writes() {
+            log.append(&write.key(&self.partition), Some(write.encode()));
+        }
+        let left = std::mem::replace(&mut self.log, log);
+        self.away.insert(self.home, left);
+        self.home = home;
+        let reader = self.log.read(self.position.map.from)?;
+        self.open = reader.open_chunk(&self.position)?;
+        Ok(())
+    }
+
+    fn log_of(&self, slot: Slot) -> &Log {
+        self.away.get(&slot).unwrap_or(&self.log)
+    }
+
+    fn read_everything(&self) -> Result<MapReader, Box<dyn Error>> {
+        let mut reader = MapReader::new();
+        for former in &self.position.former {
+            let slot = Slot::new(former.slot);
+            if slot != self.home {
+                self.log_of(slot).read_chunks_into(&mut reader)?;
+            }
+        }
+        self.log.read_into(&mut reader, 0)?;
+        Ok(reader)
+    }
+
     /// What a tool knows after its first look.
     fn search(&self, position: &Position) -> Result<MapSearch, Box<dyn Error>> {
         let reader = self.log.read(position.map.from)?;
@@ -210,7 +273,8 @@ impl Writer {
                 Step::Known(answer) => return Ok((answer, reads)),
                 Step::Chunk { chunk, at } => {
                     reads.records += 1;
-                    let found = self.log.find(
+                    let home = search.position().home_of_chunk(chunk, self.home);
+                    let found = self.log_of(home).find(
                         at,
                         &MapKey::Chunk {
                             partition: partition.clone(),
@@ -221,7 +285,8 @@ impl Writer {
                 }
                 Step::Page { page, at } => {
                     reads.records += 1;
-                    let found = self.log.find(
+                    let home = search.position().home_of_page(page, self.home);
+                    let found = self.log_of(home).find(
                         at,
                         &MapKey::Directory {
                             partition: partition.clone(),
@@ -236,7 +301,7 @@ impl Writer {
                 }
                 Step::Everything => {
                     reads.everything = true;
-                    *search = MapSearch::whole(self.position.clone(), &self.log.read(0)?);
+                    *search = MapSearch::whole(self.position.clone(), &self.read_everything()?);
                 }
             }
         }
@@ -388,6 +453,37 @@ proptest! {
     }
 
     #[test]
+    fn a_map_that_moved_from_slot_to_slot_answers_as_one_that_stayed(
+        legs in prop::collection::vec((0..30_usize, 1..8_usize, 0..4_u32), 1..8),
+        places in prop::collection::vec(0..=1000_i64, 1..20),
+    ) {
+        let mut writer = Writer::new();
+        for (commits, renew_every, home) in legs {
+            for number in 0..commits {
+                let transaction = Transaction { runs: 1 + number % 2, records_per_run: 2, commits: true };
+                writer.run(transaction).map_err(fail)?;
+                if number % renew_every == 0 {
+                    writer.renew().map_err(fail)?;
+                }
+            }
+            writer.move_to(Slot::new(home)).map_err(fail)?;
+        }
+        let replicated = Replicated {
+            source: writer.position.source_offset,
+            target_end: writer.position.target_offset,
+        };
+        let mut search = writer.search(&writer.position).map_err(fail)?;
+        for place in places {
+            let source = SourceOffset::new((replicated.source.get() + 3) * place / 1000);
+            let (answer, reads) = writer.ask(&mut search, |search| search.forward(source)).map_err(fail)?;
+            prop_assert_eq!(answer, writer.map.forward(source, replicated));
+            prop_assert!(!reads.everything && reads.records <= 2, "{reads:?}");
+        }
+        let whole = writer.read_everything().map_err(fail)?;
+        prop_assert_eq!(&whole.offset_map(&writer.position)?, &writer.map);
+    }
+
+    #[test]
     fn what_is_lost_makes_an_answer_earlier_but_never_later(
         small in 1..40_usize,
         chunks in 2..30_usize,
@@ -505,6 +601,46 @@ fn any_chunk_is_found_by_two_reads_however_old() -> TestResult {
             },
             "chunk {chunk}"
         );
+    }
+    Ok(())
+}
+
+#[test]
+fn pages_and_chunks_are_found_where_they_stayed_when_the_partition_moved() -> TestResult {
+    // The page is full, or about to be, or begins; the open chunk holds something, or nothing.
+    for chunks in PAGE_CHUNKS - 1..=PAGE_CHUNKS + 1 {
+        for open in [false, true] {
+            let (mut writer, firsts) = pages(chunks)?;
+            let one = Transaction {
+                runs: 1,
+                records_per_run: 1,
+                commits: true,
+            };
+            for home in [1, 2, 1, 0] {
+                if open {
+                    writer.run(one)?;
+                }
+                writer.move_to(Slot::new(home))?;
+                writer.run(one)?;
+                writer.renew()?;
+            }
+            let replicated = Replicated {
+                source: writer.position.source_offset,
+                target_end: writer.position.target_offset,
+            };
+            assert_eq!(writer.position.former.len(), 4);
+            let all = (0..replicated.source.get()).step_by(7);
+            for source in all.map(SourceOffset::new).chain(firsts) {
+                let mut search = writer.search(&writer.position)?;
+                let (answer, reads) = writer.ask(&mut search, |search| search.forward(source))?;
+                assert_eq!(
+                    answer,
+                    writer.map.forward(source, replicated),
+                    "{chunks} {open} {source}"
+                );
+                assert!(!reads.everything && reads.records <= 2, "{reads:?}");
+            }
+        }
     }
     Ok(())
 }

@@ -537,6 +537,74 @@ impl Cluster {
         })
     }
 
+    /// The first offset below `until` from which on records were written under a higher leader epoch than `epoch`, or the
+    /// log's end if that comes first; `until` if neither does. `None` while the partition cannot be read.
+    ///
+    /// # Errors
+    /// A time limit, or what the broker answered.
+    pub fn first_after_epoch(
+        &self,
+        partition: &TopicPartition,
+        epoch: i32,
+        until: i64,
+        within: Duration,
+    ) -> Result<Option<i64>, Fault> {
+        let edge = |edge| -> Result<Option<i64>, Fault> {
+            let found = self.edges([partition], edge, within)?.remove(partition);
+            Ok(found.and_then(Result::ok))
+        };
+        let (Some(start), Some(end)) = (edge(Edge::Earliest)?, edge(Edge::HighWatermark)?) else {
+            return Ok(None);
+        };
+        let (mut low, mut high) = (start, until.min(end).max(start));
+        // Leader epochs never fall along a log: halves the range each time.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.epoch_at(partition, middle, within)? {
+                Some((offset, found)) if found <= epoch => low = offset.saturating_add(1),
+                Some(_) | None => high = middle,
+            }
+        }
+        Ok(Some(low.min(until.min(end).max(start))))
+    }
+
+    /// The first committed record at `offset` or behind it, and the leader epoch under which it was written.
+    fn epoch_at(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        within: Duration,
+    ) -> Result<Option<(i64, i32)>, Fault> {
+        let deadline = Instant::now() + within;
+        let mut reader = Reader::new(&self.endpoint.reader_to_end(), self.endpoint.watch.clone())?;
+        reader.start(partition, offset)?;
+        let mut fetched = Vec::new();
+        while Instant::now() < deadline {
+            reader.poll(Duration::from_millis(200), &mut fetched);
+            match fetched.drain(..).next() {
+                Some(Fetched::Record(_, record)) => {
+                    // Without an epoch the record was written before brokers had them.
+                    return Ok(Some((record.offset(), record.leader_epoch().unwrap_or(-1))));
+                }
+                Some(Fetched::End(..)) => return Ok(None),
+                Some(Fetched::Fault(_, code, reason)) => {
+                    return Err(Fault::code(
+                        Operation::Fetch,
+                        &partition.to_string(),
+                        code,
+                        reason,
+                    ));
+                }
+                None => {}
+            }
+        }
+        Err(Fault::TimedOut {
+            operation: Operation::Fetch,
+            subject: partition.to_string(),
+            within,
+        })
+    }
+
     /// Reads the committed records of `partition` from `from` to the high watermark as of now.
     ///
     /// # Errors

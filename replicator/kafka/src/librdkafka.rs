@@ -15,7 +15,9 @@ use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
 use crate::ffi::reader::{Fetched, Index, Reader, Record};
 use crate::ffi::writer::{CodecOf, Writer};
-use crate::plane::{Advance, Copied, Course, DataPlane, Parked, Stall, StallKind, StateWrite};
+use crate::plane::{
+    Advance, Copied, Course, DataPlane, Parked, Stall, StallKind, StateWrite, Witness,
+};
 
 /// What may wait for the target's acknowledgement, per slot.
 const BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
@@ -32,8 +34,11 @@ const ABORT_WITHIN: Duration = Duration::from_secs(3);
 /// What was read of one partition since the last `settle`.
 struct Progress {
     partition: TopicPartition,
+    target: TopicPartition,
     source_offset: SourceOffset,
     until: Option<SourceOffset>,
+    /// To be met before the first record that counts; read from there on.
+    witness: Option<Witness>,
     leader_epoch: Option<i32>,
     at_end: bool,
     last_timestamp_ms: Option<i64>,
@@ -123,6 +128,10 @@ impl Librdkafka {
                 StallKind::OutOfRange,
                 format!("offset {offset} is not in the source's log ({reason})"),
             ),
+            Code::LogTruncation => (
+                StallKind::Diverged,
+                format!("the source's log was cut below offset {offset} ({reason})"),
+            ),
             Code::UnknownTopicOrPartition
             | Code::UnknownTopic
             | Code::UnknownPartition
@@ -153,6 +162,36 @@ impl Librdkafka {
         });
     }
 
+    /// Another record stands where the witness was.
+    fn diverge(&mut self, index: Index) {
+        let Some(progress) = self.progress.get(&index) else {
+            return;
+        };
+        let (partition, offset) = (progress.partition.clone(), progress.source_offset);
+        self.halt(Stall {
+            partition,
+            offset,
+            kind: StallKind::Diverged,
+            reason: format!("the source's log before offset {offset} is not what was copied"),
+        });
+    }
+
+    /// The log does not hold the witness any more: reads on from where copying stands.
+    fn forget_witness(&mut self, index: Index) -> Result<(), Fault> {
+        let Some(mut progress) = self.progress.remove(&index) else {
+            return Ok(());
+        };
+        self.reader.stop(&progress.partition);
+        progress.witness = None;
+        let offset = progress.source_offset.get();
+        let index = self.reader.start(&progress.partition, offset)?;
+        self.writer
+            .aim(index, &progress.partition, &progress.target)?;
+        self.by_partition.insert(progress.partition.clone(), index);
+        self.progress.insert(index, progress);
+        Ok(())
+    }
+
     /// The partition stands before the offset that it must not copy.
     fn reach(&mut self, index: Index) {
         let Some(progress) = self.progress.get_mut(&index) else {
@@ -174,7 +213,7 @@ impl Librdkafka {
     fn halt(&mut self, stall: Stall) {
         match stall.kind {
             StallKind::Waiting => {}
-            StallKind::OutOfRange | StallKind::Gone | StallKind::Reached => {
+            StallKind::OutOfRange | StallKind::Diverged | StallKind::Gone | StallKind::Reached => {
                 self.reader.stop(&stall.partition);
             }
         }
@@ -182,7 +221,35 @@ impl Librdkafka {
     }
 }
 
+/// What a fetched record is to a partition that was read from its witness on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    /// To be copied.
+    New,
+    /// Copied before: the witness itself, or what was passed behind it.
+    Known,
+    /// Another record where the witness was.
+    Other,
+}
+
 impl Progress {
+    /// Looks at a record by the witness.
+    fn see(&mut self, record: &Record) -> Sight {
+        let Some(witness) = self.witness else {
+            return Sight::New;
+        };
+        let offset = SourceOffset::new(record.offset());
+        let epoch = record.leader_epoch();
+        if offset == witness.offset && epoch.is_some_and(|epoch| epoch != witness.leader_epoch) {
+            Sight::Other
+        } else if offset < self.source_offset {
+            Sight::Known
+        } else {
+            self.witness = None;
+            Sight::New
+        }
+    }
+
     /// Notes where the copy of the record at `source` should land.
     fn expect(&mut self, source: SourceOffset) {
         self.forwarded += 1;
@@ -223,15 +290,18 @@ impl DataPlane for Librdkafka {
     }
 
     fn start(&mut self, partition: &TopicPartition, course: &Course) -> Result<(), Fault> {
-        let index = self.reader.start(partition, course.from.get())?;
+        let begin = course.witness.map_or(course.from, |witness| witness.offset);
+        let index = self.reader.start(partition, begin.get())?;
         self.writer.aim(index, partition, &course.target)?;
         self.by_partition.insert(partition.clone(), index);
         self.progress.insert(
             index,
             Progress {
                 partition: partition.clone(),
+                target: course.target.clone(),
                 source_offset: course.from,
                 until: course.until,
+                witness: course.witness,
                 leader_epoch: None,
                 at_end: false,
                 last_timestamp_ms: None,
@@ -257,13 +327,21 @@ impl DataPlane for Librdkafka {
         let mut fetched = std::mem::take(&mut self.fetched);
         self.reader.poll(wait, &mut fetched);
         let before = self.records.len();
-        let mut reached = Vec::new();
+        let (mut reached, mut diverged, mut unseen) = (Vec::new(), Vec::new(), Vec::new());
         for item in fetched.drain(..) {
             match item {
                 Fetched::Record(index, record) => {
                     let Some(progress) = self.progress.get_mut(&index) else {
                         continue;
                     };
+                    match progress.see(&record) {
+                        Sight::New if !diverged.contains(&index) => {}
+                        Sight::New | Sight::Known => continue,
+                        Sight::Other => {
+                            diverged.push(index);
+                            continue;
+                        }
+                    }
                     let offset = SourceOffset::new(record.offset());
                     match progress.until {
                         Some(until) if offset == until => {
@@ -293,14 +371,40 @@ impl DataPlane for Librdkafka {
                     let Some(progress) = self.progress.get_mut(&index) else {
                         continue;
                     };
+                    // The log ends before the place where copying stands.
+                    if progress.witness.is_some() && end < progress.source_offset {
+                        unseen.push(index);
+                        continue;
+                    }
                     progress.source_offset = progress.source_offset.max(end);
                     progress.at_end = true;
                     progress.changed = true;
                 }
-                Fetched::Fault(index, code, reason) => self.stall(index, code, &reason),
+                Fetched::Fault(index, code, reason) => {
+                    let has_witness = self
+                        .progress
+                        .get(&index)
+                        .is_some_and(|progress| progress.witness.is_some());
+                    match code {
+                        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange
+                            if has_witness =>
+                        {
+                            unseen.push(index);
+                        }
+                        _ => self.stall(index, code, &reason),
+                    }
+                }
             }
         }
         self.fetched = fetched;
+        diverged.sort_unstable();
+        diverged.dedup();
+        for index in diverged {
+            self.diverge(index);
+        }
+        for index in unseen {
+            self.forget_witness(index)?;
+        }
         for index in reached {
             self.reach(index);
         }

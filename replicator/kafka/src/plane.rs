@@ -71,10 +71,21 @@ pub enum StallKind {
     Waiting,
     /// The source's log does not hold the offset: reading was stopped.
     OutOfRange,
+    /// The source's log is another one than what was copied, though it is long enough: reading was stopped.
+    Diverged,
     /// The source does not know the partition any more: reading was stopped.
     Gone,
     /// The offset up to which it was to be read: reading was stopped.
     Reached,
+}
+
+/// A record that was copied before: by it the source's log is known to be the one that was copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Where it stands on the source.
+    pub offset: SourceOffset,
+    /// The leader epoch under which it was written: a record written there later has another one.
+    pub leader_epoch: i32,
 }
 
 /// Where a copy of a partition begins, and where it must stop.
@@ -86,6 +97,8 @@ pub struct Course {
     pub from: SourceOffset,
     /// A source offset that must not be copied; what lies before it is.
     pub until: Option<SourceOffset>,
+    /// A record before `from` to be looked at first. Where it is not there any more nothing is known by it.
+    pub witness: Option<Witness>,
 }
 
 /// A record of a state topic, written with the data.

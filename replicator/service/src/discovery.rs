@@ -16,6 +16,7 @@ use crate::config::Flow;
 use crate::creation::create;
 use crate::flow_record::FlowWatch;
 use crate::growth::{Growth, Unadmitted};
+use crate::opposite::{self, Ends};
 use crate::stop::Stop;
 
 /// Time limit of one call.
@@ -24,6 +25,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 const CONTROL_INTERVAL: Duration = Duration::from_millis(500);
 /// At every how many looks all topics' ids are asked for.
 const IDS_EVERY: u64 = 3;
+/// How often flows the other way round are looked for.
+const OPPOSITE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Keeps a [`Catalog`] true.
 pub struct Discovery {
@@ -40,6 +43,8 @@ pub struct Discovery {
     on_target: BTreeMap<String, i32>,
     growth: Growth,
     listing: Listing,
+    /// Why nothing may be copied because of a flow the other way round, and when to look again.
+    opposite: (Option<String>, Instant),
 }
 
 /// Why a discovery ended.
@@ -47,7 +52,7 @@ pub struct Discovery {
 pub enum Ended {
     /// It was told to stop.
     Stopped,
-    /// The flow has another generation now: slots and transactional ids are others.
+    /// The flow has another generation now, or is being given one: slots and transactional ids are others.
     OtherGeneration,
 }
 
@@ -76,6 +81,8 @@ impl Discovery {
             on_target: BTreeMap::new(),
             growth: Growth::default(),
             listing: Listing::default(),
+            // The worker looked before it came here.
+            opposite: (None, Instant::now() + OPPOSITE_INTERVAL),
         })
     }
 
@@ -84,7 +91,7 @@ impl Discovery {
         let mut next_look = Instant::now();
         while !stop.is_set() {
             let control = self.look_at_control();
-            if self.watch.record().generation != self.generation {
+            if !self.watch.record().is_of(self.generation) {
                 return Ended::OtherGeneration;
             }
             if Instant::now() >= next_look {
@@ -117,7 +124,10 @@ impl Discovery {
         self.board.hold().flow_state = Some(record.state);
         let part = Part::Flow;
         match record.state {
-            FlowState::Running => self.board.ready(&part),
+            FlowState::Running => match &self.opposite.0 {
+                None => self.board.ready(&part),
+                Some(reason) => self.board.not_ready(part, reason),
+            },
             FlowState::Paused => self.board.not_ready(
                 part,
                 "the flow is paused; `understudy resume` lets it go on",
@@ -137,9 +147,9 @@ impl Discovery {
     }
 
     fn look(&mut self) -> Result<(), Fault> {
-        let selected: Vec<_> = self
-            .source
-            .topics(WITHIN)?
+        let all = self.source.topics(WITHIN)?;
+        self.look_the_other_way(&all);
+        let selected: Vec<_> = all
             .into_iter()
             .filter(|topic| self.flow.selects(&topic.name))
             .collect();
@@ -231,11 +241,27 @@ impl Discovery {
         Ok(ids)
     }
 
+    /// Looks now and then whether a flow the other way round was started or resumed. Both wait then, until somebody decides
+    /// which is to go on.
+    fn look_the_other_way(&mut self, topics: &[Topic]) {
+        if Instant::now() < self.opposite.1 {
+            return;
+        }
+        let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+        let record = self.watch.record();
+        let ends = Ends {
+            source: &record.source_cluster_id,
+            target: &record.target_cluster_id,
+        };
+        let found = opposite::in_the_way(&self.flow, &self.source, &names, ends, WITHIN);
+        self.opposite = (found, Instant::now() + OPPOSITE_INTERVAL);
+    }
+
     /// Shows slots what was found, with what the flow's record says of it.
     fn publish(&mut self) {
         let record = self.watch.record();
         self.listing.paused = match record.state {
-            FlowState::Running => false,
+            FlowState::Running => self.opposite.0.is_some(),
             FlowState::Paused | FlowState::Sealed => true,
         };
         for (name, topic) in &mut self.listing.topics {

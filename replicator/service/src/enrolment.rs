@@ -125,7 +125,7 @@ impl Holding {
             self.show_partition(partition, PartitionState::Paused, None);
             return Ok(());
         }
-        let position = entry.position.clone();
+        let (position, witness) = (entry.position.clone(), entry.witness());
         let replaced = match (&position.source_topic_id, listing.id_of(&partition.topic)) {
             (Some(known), Some(now)) if known != now => Some(now.to_owned()),
             (Some(_) | None, _) => None,
@@ -144,6 +144,7 @@ impl Holding {
             target: self.target_of(partition),
             from: position.source_offset,
             until: self.refused.get(partition).map(|refused| refused.offset),
+            witness,
         };
         self.plane.start(partition, &course)?;
         Ok(())

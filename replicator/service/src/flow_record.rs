@@ -1,7 +1,7 @@
 //! The flow's own record on the target: made once, read before anything is written.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use understudy_domain::{DecodeError, FlowRecord, FlowState, TopicPartition};
 use understudy_kafka::ffi::admin::Edge;
@@ -13,6 +13,10 @@ use crate::config::Flow;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(20);
+/// How often the record is looked at while the number of slots is being changed.
+const CHANGE_LOOK: Duration = Duration::from_millis(200);
+/// How often state is read again because the number of slots was changed meanwhile.
+const STEADY_TRIES: usize = 3;
 
 /// Why a flow cannot run as it is configured.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +44,7 @@ pub enum FlowError {
     NoFlow(String),
     /// The flow was made for another number of slots.
     #[error(
-        "flow {flow} has {stored} slots, the configuration says {configured}; set mirror.slots = {stored}"
+        "flow {flow} has {stored} slots, the configuration says {configured}; set mirror.slots = {stored}, or give the flow {configured} with `understudy reslot`"
     )]
     OtherSlots {
         /// The flow.
@@ -49,6 +53,36 @@ pub enum FlowError {
         stored: u32,
         /// As configured.
         configured: u32,
+    },
+    /// The number of slots is being changed, and nobody may write until that is done.
+    #[error(
+        "the slots of flow {flow} are being changed from {stored} to {to}; workers and `understudy reslot` with mirror.slots = {to} go on with that, this configuration says {configured}"
+    )]
+    Changing {
+        /// The flow.
+        flow: String,
+        /// As they were.
+        stored: u32,
+        /// As they will be.
+        to: u32,
+        /// As configured.
+        configured: u32,
+    },
+    /// Another flow mirrors back what this one writes.
+    #[error("flow {flow} waits: {reason}")]
+    RoundTrip {
+        /// The flow.
+        flow: String,
+        /// Which, what, and what to do.
+        reason: String,
+    },
+    /// The slots that were held are not the flow's any more.
+    #[error("flow {flow} has other slots since generation {generation}")]
+    OtherGeneration {
+        /// The flow.
+        flow: String,
+        /// Which it has, or is being given.
+        generation: u64,
     },
     /// The flow was made for another cluster.
     #[error(
@@ -79,8 +113,19 @@ pub enum FlowError {
 impl FlowError {
     /// Whether trying again may help, without anybody changing the configuration or the flow.
     pub fn may_heal(&self) -> bool {
-        // A sealed flow may be opened again by a recovery.
-        matches!(self, Self::Fault(_) | Self::NotRunning { .. })
+        match self {
+            // A sealed flow may be opened again by a recovery.
+            Self::Fault(_)
+            | Self::NotRunning { .. }
+            | Self::RoundTrip { .. }
+            | Self::OtherGeneration { .. } => true,
+            Self::Changing { to, configured, .. } => to == configured,
+            Self::Decode(_)
+            | Self::SameCluster { .. }
+            | Self::NoFlow(_)
+            | Self::OtherSlots { .. }
+            | Self::OtherCluster { .. } => false,
+        }
     }
 }
 
@@ -98,6 +143,55 @@ pub fn read(cluster: &Cluster, flow: &Flow) -> Result<Option<FlowRecord>, FlowEr
         }
     })?;
     Ok(last.map(|bytes| FlowRecord::decode(&bytes)).transpose()?)
+}
+
+/// The transactional id under which operators' answers about gaps are written.
+pub fn answers_id(flow: &Flow) -> String {
+    format!("understudy-{}-answers", flow.name)
+}
+
+/// The flow's record, once its number of slots is not being changed; waits for that, for a while.
+///
+/// # Errors
+/// There is no such flow, a change of its slots stands still, the cluster's answer, or a record that this version cannot
+/// read.
+pub fn settled(cluster: &Cluster, flow: &Flow) -> Result<FlowRecord, FlowError> {
+    let limit = Instant::now() + WITHIN;
+    loop {
+        let record =
+            read(cluster, flow)?.ok_or_else(|| FlowError::NoFlow(flow.name.to_string()))?;
+        match must_be_settled(flow, &record) {
+            Ok(()) => return Ok(record),
+            Err(changing) if Instant::now() >= limit => return Err(changing),
+            Err(_changing) => std::thread::sleep(CHANGE_LOOK),
+        }
+    }
+}
+
+/// Looks at a flow's state while its number of slots stays what it is: state on its way from slot to slot could be
+/// missed. Looks again where it changed meanwhile.
+///
+/// # Errors
+/// As [`settled`], and those of `look`.
+pub fn steady<T, E: From<FlowError>>(
+    cluster: &Cluster,
+    flow: &Flow,
+    mut look: impl FnMut(&FlowRecord) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut record = settled(cluster, flow)?;
+    for _ in 0..STEADY_TRIES {
+        let found = look(&record)?;
+        let now = settled(cluster, flow)?;
+        if now.generation == record.generation {
+            return Ok(found);
+        }
+        record = now;
+    }
+    let generation = record.generation;
+    Err(E::from(FlowError::OtherGeneration {
+        flow: flow.name.to_string(),
+        generation,
+    }))
 }
 
 /// Notices changes of the flow's record.
@@ -197,18 +291,19 @@ pub fn read_or_create(
         stored: stored.to_owned(),
         found: found.to_owned(),
     };
+    if record.source_cluster_id != source_id {
+        return Err(other("source", &record.source_cluster_id, source_id));
+    }
+    if record.target_cluster_id != target_id {
+        return Err(other("target", &record.target_cluster_id, target_id));
+    }
+    must_be_settled(flow, &record)?;
     if record.slots != flow.slots {
         return Err(FlowError::OtherSlots {
             flow: flow.name.to_string(),
             stored: record.slots.get(),
             configured: flow.slots.get(),
         });
-    }
-    if record.source_cluster_id != source_id {
-        return Err(other("source", &record.source_cluster_id, source_id));
-    }
-    if record.target_cluster_id != target_id {
-        return Err(other("target", &record.target_cluster_id, target_id));
     }
     must_run(flow, &record)?;
     Ok(record)
@@ -226,6 +321,37 @@ pub fn must_differ(flow: &Flow, source_id: &str, target_id: &str) -> Result<(), 
         source_alias: flow.source.alias.clone(),
         target_alias: flow.target.alias.clone(),
         id: source_id.to_owned(),
+    })
+}
+
+/// The number of slots must not be on its way to another one.
+///
+/// # Errors
+/// It is.
+pub fn must_be_settled(flow: &Flow, record: &FlowRecord) -> Result<(), FlowError> {
+    match record.changing_to {
+        None => Ok(()),
+        Some(to) => Err(FlowError::Changing {
+            flow: flow.name.to_string(),
+            stored: record.slots.get(),
+            to: to.get(),
+            configured: flow.slots.get(),
+        }),
+    }
+}
+
+/// Slots of this generation must be the flow's, and stay so.
+///
+/// # Errors
+/// They are not.
+pub fn must_be_of(flow: &Flow, record: &FlowRecord, generation: u64) -> Result<(), FlowError> {
+    must_be_settled(flow, record)?;
+    if record.is_of(generation) {
+        return Ok(());
+    }
+    Err(FlowError::OtherGeneration {
+        flow: flow.name.to_string(),
+        generation: record.generation,
     })
 }
 
@@ -265,6 +391,7 @@ fn create(
         target_cluster_id: target_id.to_owned(),
         created_at_ms: Some(now_ms()),
         paused_topics: BTreeSet::new(),
+        changing_to: None,
     };
     write(&mut writer, flow, &record)?;
     tracing::info!(flow = %flow.name, slots = record.slots.get(), "flow created");

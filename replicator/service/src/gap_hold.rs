@@ -61,6 +61,7 @@ impl Holding {
                 Ok(())
             }
             StallKind::OutOfRange => self.meet_out_of_range(&partition, stall.offset),
+            StallKind::Diverged => self.meet_diverged(&partition, stall.offset),
             StallKind::Reached => {
                 let reason = self
                     .refused
@@ -117,15 +118,66 @@ impl Holding {
             );
             self.meet_new(partition, found(Some(start), GapCause::Deleted, reason))
         } else if offset > end {
+            let epoch = self
+                .state
+                .get(partition)
+                .and_then(|entry| entry.position.source_leader_epoch);
+            // What was written since it was cut is copied as well.
+            let cut = match epoch {
+                Some(epoch) => source.first_after_epoch(partition, epoch, end.get(), WITHIN)?,
+                None => None,
+            };
+            let cut = cut.map_or(end, SourceOffset::new);
             let reason = format!(
                 "the source's log ends at {end}, copies went up to {offset}: the source lost records that the target still holds (an unclean leader election, a restored disk)"
             );
-            self.meet_new(partition, found(Some(end), GapCause::Truncated, reason))
+            self.meet_new(partition, found(Some(cut), GapCause::Truncated, reason))
         } else {
             // It is in range by now.
             self.set_aside(partition);
             Ok(())
         }
+    }
+
+    /// The source's log is long enough, and yet not what was copied: it was cut and has grown again. What it holds from
+    /// there on is copied from where the leader epochs rise above that of the last copy.
+    fn meet_diverged(
+        &mut self,
+        partition: &TopicPartition,
+        offset: SourceOffset,
+    ) -> Result<(), HoldError> {
+        let flow = self.context.flow.clone();
+        let source = Cluster::open(&flow.source)?;
+        let known = self.state.get(partition).map(|entry| {
+            let position = &entry.position;
+            (
+                position.source_topic_id.clone(),
+                position.source_leader_epoch,
+            )
+        });
+        let Some((id, epoch)) = known else {
+            return Ok(());
+        };
+        let ids = source.topic_ids([&*partition.topic], WITHIN)?;
+        if let (Some(known), Some(now)) = (&id, ids.get(&*partition.topic))
+            && known != now
+        {
+            return self.meet_replaced(partition, &now.clone());
+        }
+        let Some(epoch) = epoch else {
+            self.set_aside(partition);
+            return Ok(());
+        };
+        let found_at = source.first_after_epoch(partition, epoch, offset.get(), WITHIN)?;
+        let Some(cut) = found_at else {
+            self.set_aside(partition);
+            return Ok(());
+        };
+        let cut = SourceOffset::new(cut);
+        let reason = format!(
+            "the source's log is another one from {cut} on: it was cut there and has grown again, while copies went up to {offset}; the source lost records that the target still holds (an unclean leader election, a restored disk)"
+        );
+        self.meet_new(partition, found(Some(cut), GapCause::Truncated, reason))
     }
 
     /// The topic has another id than the one whose records were copied.

@@ -4,9 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use understudy_domain::{
-    GapKey, GapRecord, Resolution, Slot, SourceOffset, TopicPartition, slot_of,
-};
+use understudy_domain::{GapKey, GapRecord, Resolution, SourceOffset, TopicPartition, slot_of};
 use understudy_kafka::Fault;
 use understudy_kafka::ffi::writer::Writer;
 
@@ -104,13 +102,14 @@ pub struct Gaps {
 /// The target does not answer, holds no such flow, or state that this version cannot read.
 pub fn list(flow: &Flow) -> Result<Gaps, ToolError> {
     let target = open_target(flow)?;
-    let record = flow_record::read(&target, flow)?
-        .ok_or_else(|| ToolError::NoFlow(flow.name.to_string()))?;
-    let mut gaps = Vec::new();
-    for slot in (0..record.slots.get()).map(Slot::new) {
-        let found = read(&target, &flow.state, slot)?;
-        gaps.extend(found.iter().map(|(key, record)| GapLine::new(key, record)));
-    }
+    let mut gaps = flow_record::steady(&target, flow, |record| {
+        let mut gaps = Vec::new();
+        for slot in record.homes() {
+            let found = read(&target, &flow.state, slot)?;
+            gaps.extend(found.iter().map(|(key, record)| GapLine::new(key, record)));
+        }
+        Ok::<_, ToolError>(gaps)
+    })?;
     gaps.sort_by(|a, b| (&a.topic, a.partition, a.start).cmp(&(&b.topic, b.partition, b.start)));
     Ok(Gaps {
         flow: flow.name.to_string(),
@@ -157,10 +156,12 @@ pub struct Resolved {
 /// The target does not answer, or refuses the answer.
 pub fn resolve(flow: &Flow, which: &Which, resolution: Resolution) -> Result<Resolved, ToolError> {
     let target = open_target(flow)?;
-    let stored = flow_record::read(&target, flow)?
-        .ok_or_else(|| ToolError::NoFlow(flow.name.to_string()))?;
+    let at_target = |fault: Fault| ToolError::Target(explain(&flow.target, &fault));
+    // Before the flow's record is read: whoever changes its slots fences us before a gap moves to another one.
+    let mut writer = writer(flow).map_err(at_target)?;
+    let stored = flow_record::settled(&target, flow)?;
     let (mut asked, mut unfit, mut answers) = (Vec::new(), Vec::new(), Vec::new());
-    for slot in (0..stored.slots.get()).map(Slot::new) {
+    for slot in stored.homes() {
         for (key, mut record) in read(&target, &flow.state, slot)? {
             if !record.is_open() || !which.matches(&key) {
                 continue;
@@ -176,7 +177,7 @@ pub fn resolve(flow: &Flow, which: &Which, resolution: Resolution) -> Result<Res
             answers.push((to, key.encode(), record.encode()));
         }
     }
-    answer(flow, &answers).map_err(|fault| ToolError::Target(explain(&flow.target, &fault)))?;
+    answer(&mut writer, &answers).map_err(at_target)?;
     Ok(Resolved {
         flow: flow.name.to_string(),
         resolution: resolution.name(),
@@ -185,15 +186,23 @@ pub fn resolve(flow: &Flow, which: &Which, resolution: Resolution) -> Result<Res
     })
 }
 
-/// Writes answers, all or none.
-fn answer(flow: &Flow, answers: &[(TopicPartition, Vec<u8>, Vec<u8>)]) -> Result<(), Fault> {
-    if answers.is_empty() {
-        return Ok(());
-    }
-    let id = format!("understudy-{}-answers", flow.name);
+/// The right to answer, taken from whoever had it.
+fn writer(flow: &Flow) -> Result<Writer, Fault> {
+    let id = flow_record::answers_id(flow);
     let (properties, watch) = (flow.target.writer(&id), flow.target.watch.clone());
     let mut writer = Writer::new(&properties, watch, usize::MAX)?;
     writer.init(WITHIN)?;
+    Ok(writer)
+}
+
+/// Writes answers, all or none.
+fn answer(
+    writer: &mut Writer,
+    answers: &[(TopicPartition, Vec<u8>, Vec<u8>)],
+) -> Result<(), Fault> {
+    if answers.is_empty() {
+        return Ok(());
+    }
     writer.begin()?;
     for (place, key, value) in answers {
         writer.put(0, place, key, Some(value))?;

@@ -340,7 +340,10 @@ impl Holding {
                 StallKind::Waiting => {
                     self.show_state(&stall.partition, PartitionState::Waiting, &stall.reason);
                 }
-                StallKind::OutOfRange | StallKind::Gone | StallKind::Reached => {
+                StallKind::OutOfRange
+                | StallKind::Diverged
+                | StallKind::Gone
+                | StallKind::Reached => {
                     self.stopped.push(stall);
                 }
             }

@@ -37,10 +37,12 @@ mod metric_table;
 mod metrics;
 mod msk_iam;
 mod observer;
+mod opposite;
 mod pacing;
 mod page;
 mod place_hold;
 mod places;
+mod reslot;
 mod rotation;
 mod secrets;
 mod selection;
@@ -49,6 +51,7 @@ mod slot;
 mod slot_state;
 mod spark;
 mod stable_end;
+mod state_topics;
 mod status;
 mod status_follow;
 mod stop;
@@ -161,6 +164,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Give the flow the number of slots that its file says; nothing is copied again.
+    Reslot {
+        /// The flow.
+        flow: PathBuf,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what could not be copied, and decide about it.
     Gaps {
         /// The flow.
@@ -252,6 +263,7 @@ fn main() -> ExitCode {
         | Command::Status { flow, .. }
         | Command::Pause { flow, .. }
         | Command::Resume { flow, .. }
+        | Command::Reslot { flow, .. }
         | Command::Gaps { flow, .. }
         | Command::Translate { flow, .. }
         | Command::Verify { flow, .. } => flow,
@@ -296,6 +308,10 @@ fn main() -> ExitCode {
         Command::Resume { topic, json, .. } => {
             logging::start_quiet();
             report(control::resume(&flow, &topic), json)
+        }
+        Command::Reslot { json, .. } => {
+            logging::start_quiet();
+            report(reslot::run(&flow), json)
         }
         Command::Gaps { action, .. } => {
             logging::start_quiet();

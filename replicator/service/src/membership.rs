@@ -1,6 +1,7 @@
 //! Which slots this worker holds: decided by a consumer group on the target.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -127,7 +128,7 @@ impl ConsumerContext for Slots {
             // until the brokers fence it or the group answers.
             Rebalance::Revoke(list) if consumer.assignment_lost() => {
                 self.context.lost.store(true, Ordering::Relaxed);
-                let slots = text_of(&slots_of(list));
+                let slots = text_of(&slots_of(list, self.context.slots));
                 tracing::warn!(%slots, "the group lost this worker; its slots go on until it answers");
                 self.context.board.not_ready(
                     Part::Membership,
@@ -139,7 +140,7 @@ impl ConsumerContext for Slots {
                 self.context.lost.store(true, Ordering::Relaxed);
             }
             Rebalance::Revoke(list) => {
-                let slots = slots_of(list);
+                let slots = slots_of(list, self.context.slots);
                 if !slots.is_empty() && !self.stop.is_set() {
                     tracing::info!(slots = %text_of(&slots), "slots revoked");
                 }
@@ -152,7 +153,7 @@ impl ConsumerContext for Slots {
 
     fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
-            let slots = slots_of(list);
+            let slots = slots_of(list, self.context.slots);
             if !slots.is_empty() {
                 tracing::info!(slots = %text_of(&slots), "slots assigned");
             }
@@ -243,10 +244,13 @@ fn join(flow: &Flow, group: &str, slots: &Slots) -> Result<BaseConsumer<Slots>, 
     Ok(consumer)
 }
 
-fn slots_of(list: &TopicPartitionList) -> Vec<Slot> {
+/// The flow's slots among these partitions. The slot topic may have more partitions than the flow has slots, from when
+/// it had more; nobody holds those.
+fn slots_of(list: &TopicPartitionList, slots: NonZeroU32) -> Vec<Slot> {
     list.elements()
         .iter()
         .filter_map(|place| u32::try_from(place.partition()).ok())
+        .filter(|slot| *slot < slots.get())
         .map(Slot::new)
         .collect()
 }

@@ -4,8 +4,8 @@
 //! a. *Fence first.* `init_transactions` under the slot's transactional id comes before any look at state: whoever
 //!    held the id can write nothing afterwards, and its open transaction has ended. Else a predecessor could still
 //!    commit a position after we read it.
-//! b. *Flow next.* The flow's record is read to its high watermark after (a): a seal written before our fence is seen,
-//!    and one written after it fences us in turn.
+//! b. *Flow next.* The flow's record is read to its high watermark after (a): a seal, or a change of the number of
+//!    slots, written before our fence is seen, and one written after it fences us in turn.
 //! c. *State last.* Positions and map are read after (a), committed records only, to the high watermark: nobody else
 //!    writes this partition of the state topics, so what was read is what is true.
 //! d. *One transaction.* Copies, their map runs and the positions behind them are committed together or not at all.
@@ -220,6 +220,7 @@ impl SlotTask {
         let epoch = record.as_ref().map_or(0, |record| record.epoch);
         if let Some(record) = &record {
             self.context.board.hold().flow_state = Some(record.state);
+            flow_record::must_be_of(&flow, record, self.context.generation)?;
             flow_record::must_run(&flow, record)?;
         }
         // c

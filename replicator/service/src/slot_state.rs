@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use understudy_domain::{
     DELTA_RING, DecodeError, FoldError, MapCursor, MapKey, MapReader, MapRecord, OffsetMap,
-    OpenChunk, Origin, Pending, Position, Run, RunError, Slot, StalePlan, StateTopics,
-    TopicPartition,
+    OpenChunk, Origin, Pending, Position, Run, RunError, Slot, SourceOffset, StalePlan,
+    StateTopics, TopicPartition,
 };
 use understudy_kafka::cluster::StateRecord;
-use understudy_kafka::plane::{Copied, StateWrite};
+use understudy_kafka::plane::{Copied, StateWrite, Witness};
 use understudy_kafka::{Cluster, Fault};
 
 use crate::board::now_ms;
@@ -20,6 +20,9 @@ pub const POSITIONS: u8 = 0;
 pub const OFFSET_MAP: u8 = 1;
 /// Numbers the gaps topic for the engine.
 pub const GAPS: u8 = 2;
+/// How far behind the last copy a partition may stand so that it is read from there again: control records and a gap
+/// that was passed lie between.
+const WITNESS_PASSED_MAX: i64 = 1_000;
 /// Time limit for reading one state partition to its end.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -77,6 +80,16 @@ impl Entry {
     /// The runs of the map's open chunk.
     pub fn runs(&self) -> &[Run] {
         self.chunk.runs()
+    }
+
+    /// The last record copied, where it is known and close: the record by which the source's log is known again.
+    pub fn witness(&self) -> Option<Witness> {
+        let last = self.runs().last()?.source_end().get().checked_sub(1)?;
+        let passed = self.position.source_offset.get().checked_sub(last)?;
+        (passed <= WITNESS_PASSED_MAX).then_some(Witness {
+            offset: SourceOffset::new(last),
+            leader_epoch: self.position.source_leader_epoch?,
+        })
     }
 
     /// Whether the open chunk is the first one: its runs are the whole map.
@@ -183,6 +196,7 @@ impl SlotState {
                 from: self.map_floor,
             },
             records: 0,
+            former: Vec::new(),
         };
         Planned {
             writes: vec![self.position_write(partition, &position)],
@@ -197,7 +211,7 @@ impl SlotState {
     pub fn plan(
         &self,
         copied: Vec<Copied>,
-        ends: &dyn Fn(&TopicPartition) -> Option<understudy_domain::SourceOffset>,
+        ends: &dyn Fn(&TopicPartition) -> Option<SourceOffset>,
         id_of: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Planned, StateError> {
         let mut planned = Planned::default();
@@ -316,7 +330,7 @@ impl SlotState {
     fn map_write(&self, partition: &TopicPartition, record: &MapRecord) -> StateWrite {
         StateWrite {
             kind: OFFSET_MAP,
-            place: TopicPartition::new(self.topics.offset_map(), partition_of(self.slot)),
+            place: place_of(self.topics.offset_map(), self.slot),
             key: record.key(partition).encode(),
             value: record.encode(),
         }
@@ -325,16 +339,16 @@ impl SlotState {
     fn position_write(&self, partition: &TopicPartition, position: &Position) -> StateWrite {
         StateWrite {
             kind: POSITIONS,
-            place: TopicPartition::new(self.topics.positions(), partition_of(self.slot)),
+            place: place_of(self.topics.positions(), self.slot),
             key: Position::key(partition),
             value: position.encode(),
         }
     }
 }
 
-/// A slot's partition in the state topics.
-pub fn partition_of(slot: Slot) -> i32 {
-    i32::try_from(slot.get()).unwrap_or(i32::MAX)
+/// A slot's partition in a state topic.
+pub fn place_of(topic: String, slot: Slot) -> TopicPartition {
+    TopicPartition::new(topic, i32::try_from(slot.get()).unwrap_or(i32::MAX))
 }
 
 /// The slot's positions, as committed.
@@ -348,14 +362,9 @@ pub fn read_positions(
 ) -> Result<BTreeMap<TopicPartition, Position>, StateError> {
     let topic = topics.positions();
     let mut latest: BTreeMap<Vec<u8>, StateRecord> = BTreeMap::new();
-    cluster.read_to_end(
-        &TopicPartition::new(topic.as_str(), partition_of(slot)),
-        0,
-        WITHIN,
-        |record| {
-            latest.insert(record.0.clone(), record);
-        },
-    )?;
+    cluster.read_to_end(&place_of(topic.clone(), slot), 0, WITHIN, |record| {
+        latest.insert(record.0.clone(), record);
+    })?;
     let mut positions = BTreeMap::new();
     for (key, value, offset) in latest.into_values() {
         let Some(value) = value else { continue };
@@ -383,29 +392,82 @@ pub fn read_map(
     from: i64,
     readers: &mut BTreeMap<TopicPartition, MapReader>,
 ) -> Result<i64, StateError> {
+    each_map_record(cluster, topics, slot, from, |key, record| match record {
+        Some(record) => readers
+            .entry(key.partition().clone())
+            .or_default()
+            .read(record),
+        None => forget(key, readers),
+    })
+}
+
+/// Reads the chunks of these partitions that stayed in the slots that they belonged to before, from logs that nothing
+/// else of them is read from. Comes before [`read_map`]: what that reads is newer.
+///
+/// # Errors
+/// As [`read_map`].
+pub fn read_former<'a>(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    positions: impl IntoIterator<Item = (&'a TopicPartition, &'a Position)>,
+    readers: &mut BTreeMap<TopicPartition, MapReader>,
+) -> Result<(), StateError> {
+    let mut homes: BTreeMap<Slot, BTreeSet<&TopicPartition>> = BTreeMap::new();
+    for (partition, position) in positions {
+        for former in &position.former {
+            let home = homes.entry(Slot::new(former.slot)).or_default();
+            home.insert(partition);
+        }
+    }
+    for (home, partitions) in homes {
+        each_map_record(cluster, topics, home, 0, |key, record| {
+            if !partitions.contains(key.partition()) {
+                return;
+            }
+            match record {
+                Some(chunk @ MapRecord::Chunk { .. }) => readers
+                    .entry(key.partition().clone())
+                    .or_default()
+                    .read(chunk),
+                // What they said of the open chunk and of the directory is said anew since.
+                Some(MapRecord::Delta { .. } | MapRecord::Directory(_)) => {}
+                None => forget(key, readers),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn forget(key: MapKey, readers: &mut BTreeMap<TopicPartition, MapReader>) {
+    match key {
+        MapKey::Chunk { partition, chunk } => readers.entry(partition).or_default().forget(chunk),
+        MapKey::Delta { .. } | MapKey::Directory { .. } => {}
+    }
+}
+
+/// Reads a slot's partition of the offset-map topic from `from`; one past its last record.
+fn each_map_record(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    slot: Slot,
+    from: i64,
+    mut take: impl FnMut(MapKey, Option<MapRecord>),
+) -> Result<i64, StateError> {
     let topic = topics.offset_map();
     let (mut end, mut failed) = (from, None);
     cluster.read_to_end(
-        &TopicPartition::new(topic.as_str(), partition_of(slot)),
+        &place_of(topic.clone(), slot),
         from,
         WITHIN,
         |(key, value, offset)| {
             end = end.max(offset + 1);
-            match (MapKey::decode(&key), value) {
-                (Ok(key), Some(value)) => match MapRecord::decode(&value) {
-                    Ok(record) => readers
-                        .entry(key.partition().clone())
-                        .or_default()
-                        .read(record),
-                    Err(source) => {
-                        failed.get_or_insert((offset, source));
-                    }
-                },
-                (Ok(MapKey::Chunk { partition, chunk }), None) => {
-                    readers.entry(partition).or_default().forget(chunk);
-                }
-                (Ok(MapKey::Delta { .. } | MapKey::Directory { .. }), None) => {}
-                (Err(source), _) => {
+            let decoded = MapKey::decode(&key).and_then(|key| {
+                let record = value.map(|value| MapRecord::decode(&value)).transpose()?;
+                Ok((key, record))
+            });
+            match decoded {
+                Ok((key, record)) => take(key, record),
+                Err(source) => {
                     failed.get_or_insert((offset, source));
                 }
             }
@@ -429,17 +491,27 @@ pub fn read_map(
 pub fn read_all(
     cluster: &Cluster,
     topics: &StateTopics,
-    slots: u32,
+    slots: impl Iterator<Item = Slot>,
 ) -> Result<BTreeMap<TopicPartition, (Position, OffsetMap)>, StateError> {
+    // Positions first: a map that is newer than its position can be cut back to it, an older one cannot.
+    let slots = slots
+        .map(|slot| Ok((slot, read_positions(cluster, topics, slot)?)))
+        .collect::<Result<Vec<_>, StateError>>()?;
+    let everything = slots.iter().flat_map(|(_, positions)| positions);
+    let mut former = BTreeMap::new();
+    read_former(cluster, topics, everything, &mut former)?;
     let mut all = BTreeMap::new();
-    for slot in (0..slots).map(Slot::new) {
-        // Positions first: a map that is newer than its position can be cut back to it, an older one cannot.
-        let positions = read_positions(cluster, topics, slot)?;
+    for (slot, positions) in slots {
         let mut readers = BTreeMap::new();
+        let named: BTreeSet<_> = positions.keys().cloned().collect();
+        for partition in &named {
+            if let Some(reader) = former.remove(partition) {
+                readers.insert(partition.clone(), reader);
+            }
+        }
         if !positions.is_empty() {
             read_map(cluster, topics, slot, 0, &mut readers)?;
         }
-        let named: BTreeSet<_> = positions.keys().cloned().collect();
         readers.retain(|partition, _| named.contains(partition));
         for (partition, position) in positions {
             let reader = readers.remove(&partition).unwrap_or_default();
@@ -457,7 +529,7 @@ pub fn read_all(
 
 #[cfg(test)]
 mod tests {
-    use understudy_domain::{FlowName, Run, SourceOffset, TargetOffset};
+    use understudy_domain::{FlowName, Run, TargetOffset};
 
     use super::*;
 

@@ -80,16 +80,13 @@ struct Line {
 /// The target does not answer, or holds no such flow.
 pub fn read(flow: &Flow) -> Result<Status, ToolError> {
     let target = open_target(flow)?;
-    let record = flow_record::read(&target, flow)?
-        .ok_or_else(|| ToolError::NoFlow(flow.name.to_string()))?;
-    let mut all = Vec::new();
-    for slot in 0..record.slots.get() {
-        all.extend(read_positions(
-            &target,
-            &flow.state,
-            understudy_domain::Slot::new(slot),
-        )?);
-    }
+    let (record, mut all) = flow_record::steady(&target, flow, |record| {
+        let mut all = Vec::new();
+        for slot in record.homes() {
+            all.extend(read_positions(&target, &flow.state, slot)?);
+        }
+        Ok::<_, ToolError>((record.clone(), all))
+    })?;
     all.sort_by(|a, b| a.0.cmp(&b.0));
     let ends = Cluster::open(&flow.source)
         .and_then(|source| source.edges(all.iter().map(|(name, _)| name), Edge::LastStable, WITHIN))

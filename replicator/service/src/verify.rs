@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use understudy_domain::{GapKey, OffsetMap, Position, Slot, TopicPartition};
+use understudy_domain::{GapKey, OffsetMap, Position, TopicPartition};
 use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::{Edge, Edges};
 
@@ -52,9 +52,14 @@ struct Line {
 /// A cluster that does not answer, or state that cannot be read: nothing is known then.
 pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
     let target = open_target(flow)?;
-    let record = flow_record::read(&target, flow)?
-        .ok_or_else(|| ToolError::NoFlow(flow.name.to_string()))?;
-    let all = read_all(&target, &flow.state, record.slots.get())?;
+    let (all, gaps) = flow_record::steady(&target, flow, |record| {
+        let all = read_all(&target, &flow.state, record.homes())?;
+        let mut gaps = BTreeMap::new();
+        for slot in record.homes() {
+            gaps.extend(gap_book::read(&target, &flow.state, slot)?);
+        }
+        Ok::<_, ToolError>((all, gaps))
+    })?;
     let at_source = |fault| ToolError::Source(explain(&flow.source, &fault));
     let at_target = |fault| ToolError::Target(explain(&flow.target, &fault));
     let source = Cluster::open(&flow.source).map_err(at_source)?;
@@ -64,10 +69,6 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
     let source_ends = source
         .edges(all.keys(), Edge::LastStable, WITHIN)
         .map_err(at_source)?;
-    let mut gaps = BTreeMap::new();
-    for slot in (0..record.slots.get()).map(Slot::new) {
-        gaps.extend(gap_book::read(&target, &flow.state, slot)?);
-    }
     let copies: Vec<_> = all
         .iter()
         .map(|(name, (position, _))| flow.copies_of(name, position))

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use understudy_domain::FlowRecord;
-use understudy_kafka::{Cluster, Fault, Operation};
+use understudy_kafka::{Cluster, Fault};
 
 use crate::access::Access;
 use crate::answers::Answers;
 use crate::board::{Board, Part};
 use crate::catalog::{Catalog, explain};
+use crate::chain;
 use crate::config::Flow;
 use crate::discovery::{Discovery, Ended};
 use crate::door::{self, Caller, Door, TlsError};
@@ -24,16 +25,19 @@ use crate::keeper::Keeper;
 use crate::membership;
 use crate::metrics::Metrics;
 use crate::observer::Observer;
+use crate::opposite::{self, Ends};
 use crate::places::{Looker, Places};
+use crate::reslot;
 use crate::rotation::Rotation;
 use crate::slot::Context;
+use crate::state_topics;
 use crate::stop::Stop;
 use crate::throttle::Throttle;
 
 /// Time limit of one call while starting.
 const WITHIN: Duration = Duration::from_secs(10);
-/// How long until a new topic is looked at again that has no leaders yet.
-const LEADER_WAIT: Duration = Duration::from_millis(20);
+/// How long a change of the number of slots is left to whoever began it before this worker goes on with it.
+const CHANGE_LEFT_ALONE: Duration = Duration::from_secs(5);
 
 /// Why the process cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -266,11 +270,19 @@ fn mirror(
 fn prepare(flow: &Flow, board: &Board, stop: &Stop) -> Result<Option<FlowRecord>, WorkerError> {
     let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
     let mut wait = Duration::from_millis(250);
+    let mut changing_since = None;
     while !stop.is_set() {
         match attempt(flow, board, &source, &target) {
             Ok(record) => return Ok(Some(record)),
             Err((_, error)) if !error.may_heal() => return Err(error.into()),
             Err((part, error)) => {
+                if let FlowError::Changing { .. } = &error {
+                    let since = *changing_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= CHANGE_LEFT_ALONE {
+                        changing_since = None;
+                        go_on_with_change(&target, flow);
+                    }
+                }
                 let end = if part == Part::Source {
                     &flow.source
                 } else {
@@ -289,6 +301,35 @@ fn prepare(flow: &Flow, board: &Board, stop: &Stop) -> Result<Option<FlowRecord>
     Ok(None)
 }
 
+/// No running flow may mirror back what this one would write.
+fn must_not_go_round(
+    flow: &Flow,
+    source: &Cluster,
+    (source_id, target_id): (&str, &str),
+) -> Result<(), FlowError> {
+    let topics = source.topics(WITHIN)?;
+    let topics: Vec<String> = topics.into_iter().map(|topic| topic.name).collect();
+    let ends = Ends {
+        source: source_id,
+        target: target_id,
+    };
+    match opposite::in_the_way(flow, source, &topics, ends, WITHIN) {
+        None => Ok(()),
+        Some(reason) => Err(FlowError::RoundTrip {
+            flow: flow.name.to_string(),
+            reason,
+        }),
+    }
+}
+
+/// Does what is left of a change of the number of slots. Where others are at it, or it does not go, the next attempt
+/// sees so.
+fn go_on_with_change(target: &Cluster, flow: &Flow) {
+    if let Err(error) = reslot::finish(target, flow) {
+        tracing::warn!(error = %chain(&error), "could not change the number of slots");
+    }
+}
+
 fn attempt(
     flow: &Flow,
     board: &Board,
@@ -305,50 +346,13 @@ fn attempt(
     board.hold().target_cluster_id = Some(target_id.clone());
     // Before anything is made: a flow onto itself must leave nothing behind.
     flow_record::must_differ(flow, &source_id, &target_id).map_err(at_target)?;
-    make_state_topics(flow, target).map_err(|fault| at_target(fault.into()))?;
+    // Nor one that would only go in circles.
+    must_not_go_round(flow, source, (&source_id, &target_id))
+        .map_err(|error| (Part::Source, error))?;
+    state_topics::make(flow, target).map_err(|fault| at_target(fault.into()))?;
     let record =
         flow_record::read_or_create(target, flow, &source_id, &target_id).map_err(at_target)?;
     board.hold().flow_state = Some(record.state);
     board.ready(&Part::Target);
     Ok(record)
-}
-
-fn make_state_topics(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
-    let slots = i32::try_from(flow.slots.get()).unwrap_or(i32::MAX);
-    let compacted: &[(&str, &str)] = &[("cleanup.policy", "compact")];
-    let topics = [
-        (flow.state.flow(), 1, compacted),
-        (flow.state.settings(), 1, compacted),
-        (flow.state.positions(), slots, compacted),
-        (flow.state.offset_map(), slots, compacted),
-        (flow.state.gaps(), slots, compacted),
-        (flow.state.slots(), slots, &[]),
-    ];
-    for (name, partitions, configs) in topics {
-        if target.topic(&name, WITHIN)?.is_none() {
-            target.create_topic(&name, partitions, configs, WITHIN)?;
-        }
-    }
-    // Clients that meet a topic without leaders look again after seconds; this look is after milliseconds.
-    let limit = Instant::now() + WITHIN;
-    for name in [
-        flow.state.flow(),
-        flow.state.settings(),
-        flow.state.positions(),
-        flow.state.offset_map(),
-        flow.state.gaps(),
-        flow.state.slots(),
-    ] {
-        while !target.topic(&name, WITHIN)?.is_some_and(|topic| topic.led) {
-            if Instant::now() > limit {
-                return Err(Fault::TimedOut {
-                    operation: Operation::CreateTopic,
-                    subject: name,
-                    within: WITHIN,
-                });
-            }
-            std::thread::sleep(LEADER_WAIT);
-        }
-    }
-    Ok(())
 }

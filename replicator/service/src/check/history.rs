@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use understudy_domain::FlowState;
 use understudy_domain::permissions::End;
-use understudy_domain::{FlowName, FlowRecord, FlowState, Position, StateTopics, TopicPartition};
 
 use crate::check::Limits;
 use crate::check::facts::Facts;
@@ -11,6 +11,7 @@ use crate::check::finding::{Finding, Findings};
 use crate::check::wanted::Wanted;
 use crate::config::Flow;
 use crate::flow_record;
+use crate::opposite::{Ends, flows_onto, mirrored_back};
 
 /// Judges what earlier runs left.
 pub fn judge(
@@ -65,6 +66,14 @@ fn own(flow: &Flow, source: &Facts, target: &Facts) -> Finding {
             );
         }
     }
+    if let Some(to) = record.changing_to {
+        return Finding::fails(
+            End::Target,
+            &what,
+            format!("its slots are being changed from {} to {to}", record.slots),
+            &format!("finish that: `understudy reslot` with mirror.slots = {to}"),
+        );
+    }
     if record.slots != flow.slots {
         return Finding::fails(
             End::Target,
@@ -73,7 +82,10 @@ fn own(flow: &Flow, source: &Facts, target: &Facts) -> Finding {
                 "it has {} slots, the configuration says {}",
                 record.slots, flow.slots
             ),
-            &format!("set mirror.slots = {}", record.slots),
+            &format!(
+                "set mirror.slots = {}, or give the flow another number with `understudy reslot`",
+                record.slots
+            ),
         );
     }
     let found = format!(
@@ -116,18 +128,19 @@ fn reverse(
         )];
     };
     let copies: BTreeSet<String> = wanted.copies().into_iter().collect();
-    let flows = topics.iter().filter_map(|topic| {
-        let name = topic
-            .name
-            .strip_prefix("understudy.")?
-            .strip_suffix(".flow")?;
-        FlowName::new(name).ok()
-    });
+    let (Some(source_id), Some(target_id)) = (&source.id, &target.id) else {
+        return Vec::new();
+    };
+    let ends = Ends {
+        source: source_id,
+        target: target_id,
+    };
+    let flows = flows_onto(topics.iter().map(|topic| topic.name.as_str()));
     let mut findings = Vec::new();
-    for name in flows.take_while(|_| !limits.is_over()) {
+    for name in flows.into_iter().take_while(|_| !limits.is_over()) {
         let what = format!("flow {name} the other way");
-        match overlap(&name, source, target, &copies, limits) {
-            Ok(Some(topics)) if !topics.is_empty() => findings.push(Finding::fails(
+        match mirrored_back(&name, &source.cluster, ends, &copies, limits.call()) {
+            Ok(topics) if !topics.is_empty() => findings.push(Finding::fails(
                 End::Source,
                 &what,
                 format!(
@@ -143,46 +156,4 @@ fn reverse(
         }
     }
     findings
-}
-
-/// The copies of ours that the running flow `name` reads, if it goes the other way.
-fn overlap(
-    name: &FlowName,
-    source: &Facts,
-    target: &Facts,
-    copies: &BTreeSet<String>,
-    limits: Limits,
-) -> Result<Option<Vec<String>>, String> {
-    let state = StateTopics::new(name.clone());
-    let mut value = None;
-    let place = TopicPartition::new(state.flow(), 0);
-    source
-        .cluster
-        .read_to_end(&place, 0, limits.call(), |(key, found, _)| {
-            if key == FlowRecord::key(name) {
-                value = found;
-            }
-        })
-        .map_err(|fault| format!("its record cannot be read: {fault}"))?;
-    let Some(value) = value else { return Ok(None) };
-    let record = FlowRecord::decode(&value).map_err(|error| error.to_string())?;
-    let opposite = target.id.as_ref() == Some(&record.source_cluster_id)
-        && source.id.as_ref() == Some(&record.target_cluster_id);
-    if !opposite || record.state != FlowState::Running {
-        return Ok(None);
-    }
-    let mut read = BTreeSet::new();
-    for slot in 0..record.slots.get() {
-        let partition = i32::try_from(slot).unwrap_or(i32::MAX);
-        let place = TopicPartition::new(state.positions(), partition);
-        source
-            .cluster
-            .read_to_end(&place, 0, limits.call(), |(key, _, _)| {
-                if let Ok(partition) = Position::decode_key(&key) {
-                    read.insert(partition.topic.to_string());
-                }
-            })
-            .map_err(|fault| format!("its positions cannot be read: {fault}"))?;
-    }
-    Ok(Some(read.intersection(copies).cloned().collect()))
 }

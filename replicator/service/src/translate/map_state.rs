@@ -15,7 +15,7 @@ use understudy_kafka::Cluster;
 use understudy_kafka::picking::{Wanted, pick};
 
 use crate::config::Flow;
-use crate::slot_state::{StateError, partition_of, read_map, read_positions};
+use crate::slot_state::{StateError, place_of, read_former, read_map, read_positions};
 
 /// Time limit for single records.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -199,14 +199,19 @@ fn fetch(
     searches: &mut BTreeMap<TopicPartition, MapSearch>,
 ) -> Result<(), StateError> {
     let topic = flow.state.offset_map();
-    let log = TopicPartition::new(topic.as_str(), partition_of(slot));
     let (everything, single): (Vec<_>, Vec<_>) = needs
         .into_iter()
         .partition(|(_, need)| *need == Need::Everything);
     let wanted: Vec<Wanted> = single
         .iter()
         .filter_map(|(partition, need)| {
+            let position = searches.get(partition)?.position();
             let partition = partition.clone();
+            let home = match need {
+                Need::Chunk(chunk, _) => position.home_of_chunk(*chunk, slot),
+                Need::Page(page, _) => position.home_of_page(*page, slot),
+                Need::Everything => slot,
+            };
             let (key, at) = match need {
                 Need::Chunk(chunk, at) => (
                     MapKey::Chunk {
@@ -225,7 +230,7 @@ fn fetch(
                 Need::Everything => return None,
             };
             Some(Wanted {
-                partition: log.clone(),
+                partition: place_of(topic.clone(), home),
                 at,
                 key: Some(key.encode()),
             })
@@ -271,6 +276,11 @@ fn fetch(
         return Ok(());
     }
     let mut readers: BTreeMap<TopicPartition, MapReader> = BTreeMap::new();
+    let positions = everything.iter().filter_map(|(partition, _)| {
+        let position = searches.get(partition)?.position();
+        Some((partition, position))
+    });
+    read_former(cluster, &flow.state, positions, &mut readers)?;
     read_map(cluster, &flow.state, slot, 0, &mut readers)?;
     for (partition, _) in everything {
         let reader = readers.remove(&partition).unwrap_or_default();

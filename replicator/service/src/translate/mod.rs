@@ -76,8 +76,6 @@ pub enum Direction {
 /// The target does not answer, holds no such flow, or holds state that this version cannot read.
 pub fn run(flow: &Flow, question: &Question) -> Result<Answers, ToolError> {
     let target = open_target(flow)?;
-    let record = flow_record::read(&target, flow)?
-        .ok_or_else(|| ToolError::NoFlow(flow.name.to_string()))?;
     let at_target = |fault| ToolError::Target(explain(&flow.target, &fault));
     let mut asked = asked::places(flow, &target, question)?;
     let copies =
@@ -87,7 +85,9 @@ pub fn run(flow: &Flow, question: &Question) -> Result<Answers, ToolError> {
         .edges(&copies, Edge::LastStable, WITHIN)
         .map_err(at_target)?;
     let questions: Vec<MapQuestion> = asked.places.iter().filter_map(Place::question).collect();
-    let known = answer_all(flow, record.slots, &questions)?;
+    let known = flow_record::steady(&target, flow, |record| {
+        Ok::<_, ToolError>(answer_all(flow, record.slots, &questions)?)
+    })?;
     for place in &mut asked.places {
         place.learn(flow, &known);
     }

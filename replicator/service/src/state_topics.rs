@@ -1,0 +1,87 @@
+//! The topics of a flow's own on the target: made when it first runs, grown when it gets more slots.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use understudy_kafka::{Cluster, Fault, Operation};
+
+use crate::config::Flow;
+
+/// Time limit of one call.
+const WITHIN: Duration = Duration::from_secs(10);
+/// How long until a new topic is looked at again that has no leaders yet.
+const LEADER_WAIT: Duration = Duration::from_millis(20);
+
+/// Makes what is missing, for the configured number of slots.
+///
+/// # Errors
+/// The target refuses, or does not answer in time.
+pub fn make(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
+    let slots = i32::try_from(flow.slots.get()).unwrap_or(i32::MAX);
+    let compacted: &[(&str, &str)] = &[("cleanup.policy", "compact")];
+    let topics = [
+        (flow.state.flow(), 1, compacted),
+        (flow.state.settings(), 1, compacted),
+        (flow.state.positions(), slots, compacted),
+        (flow.state.offset_map(), slots, compacted),
+        (flow.state.gaps(), slots, compacted),
+        (flow.state.slots(), slots, &[]),
+    ];
+    for (name, partitions, configs) in topics {
+        if target.topic(&name, WITHIN)?.is_none() {
+            target.create_topic(&name, partitions, configs, WITHIN)?;
+        }
+    }
+    for name in [
+        flow.state.flow(),
+        flow.state.settings(),
+        flow.state.positions(),
+        flow.state.offset_map(),
+        flow.state.gaps(),
+        flow.state.slots(),
+    ] {
+        wait_led(target, &name, 1)?;
+    }
+    Ok(())
+}
+
+/// Gives every topic with one partition a slot at least `slots` of them; none is ever taken away.
+///
+/// # Errors
+/// The target refuses, or does not answer in time.
+pub fn grow(flow: &Flow, target: &Cluster, slots: NonZeroU32) -> Result<(), Fault> {
+    let slots = i32::try_from(slots.get()).unwrap_or(i32::MAX);
+    let state = &flow.state;
+    for name in [
+        state.positions(),
+        state.offset_map(),
+        state.gaps(),
+        state.slots(),
+    ] {
+        let known = target.topic(&name, WITHIN)?;
+        if known.is_some_and(|topic| topic.partitions < slots) {
+            target.grow_topic(&name, slots, WITHIN)?;
+        }
+        wait_led(target, &name, slots)?;
+    }
+    Ok(())
+}
+
+/// Clients that meet a topic without leaders look again after seconds; this look is after milliseconds.
+fn wait_led(target: &Cluster, name: &str, partitions: i32) -> Result<(), Fault> {
+    let limit = Instant::now() + WITHIN;
+    while !target
+        .topic(name, WITHIN)?
+        .is_some_and(|topic| topic.led && topic.partitions >= partitions)
+    {
+        if Instant::now() > limit {
+            return Err(Fault::TimedOut {
+                operation: Operation::CreateTopic,
+                subject: name.to_owned(),
+                within: WITHIN,
+            });
+        }
+        std::thread::sleep(LEADER_WAIT);
+    }
+    Ok(())
+}

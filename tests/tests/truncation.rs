@@ -1,0 +1,174 @@
+//! A source whose log was cut and has grown again is not the one that was copied: that is found, and named.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, understudy};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn a_source_restored_from_an_older_disk_is_found_although_it_grew_beyond_the_copies() -> Outcome {
+    let Pair { source, target } = &Pair::start(|source| source, |target| target)?;
+    for topic in ["asleep", "awake"] {
+        source.create_topic(topic, 1, &[])?;
+        write(source, topic, "before", 100)?;
+    }
+    let flow = |name: &str| {
+        FlowFile::new(source, target)
+            .named(name)
+            .topics([name])
+            .slots(1)
+    };
+    // What a snapshot of the disk holds.
+    let data = source.broker(1)?.dir().join("data");
+    stop_source(source)?;
+    for topic in ["asleep", "awake"] {
+        copy(&data.join(format!("{topic}-0")), &source.dir().join(topic))?;
+    }
+    start_source(source)?;
+    for topic in ["asleep", "awake"] {
+        write(source, topic, "lost", 50)?;
+    }
+    let asleep = Worker::start(&flow("asleep"), "asleep")?;
+    let awake = Worker::start(&flow("awake"), "awake")?;
+    asleep.wait_copied(source, "asleep", LIMIT)?;
+    awake.wait_copied(source, "awake", LIMIT)?;
+
+    // One worker does not run meanwhile, the other one does not see what happens.
+    asleep.kill()?;
+    // Not cut: a source that refuses connections would keep the worker busy, and the machine with it.
+    source.link().blackhole()?;
+    stop_source(source)?;
+    for topic in ["asleep", "awake"] {
+        let log = data.join(format!("{topic}-0"));
+        fs::remove_dir_all(&log)?;
+        copy(&source.dir().join(topic), &log)?;
+    }
+    start_source(source)?;
+    for topic in ["asleep", "awake"] {
+        write(source, topic, "after", 300)?;
+    }
+    source.link().heal()?;
+    asleep.restart()?;
+
+    for (worker, topic) in [(&asleep, "asleep"), (&awake, "awake")] {
+        let halted = format!("{topic}-0 halted");
+        worker.wait_reason(&[&halted, "another one from 100 on"], LIMIT)?;
+        let (code, gaps) = tool(worker, &["gaps", "list", "--json"])?;
+        let gap = at(&gaps, "/gaps/0");
+        assert_eq!((code, at(gap, "/cause")), (1, &"truncated".into()), "{gap}");
+        assert_eq!(
+            (at(gap, "/start"), at(gap, "/end")),
+            (&150.into(), &100.into()),
+            "{gap}"
+        );
+        let go_on = ["gaps", "resolve", "--as", "continue-in-same", "--json"];
+        assert_eq!(tool(worker, &go_on)?.0, 0);
+        worker.wait_copied(source, topic, LIMIT)?;
+        worker.wait_ready(LIMIT)?;
+        // All of the new log is there, behind what the source has lost.
+        let comparison = Judge::new(source, target, topic).compare()?;
+        assert_eq!(
+            (comparison.lost, comparison.foreign),
+            (0, 50),
+            "{comparison}"
+        );
+        // A restart finds what was copied last where it was, and goes on in silence.
+        worker.kill()?;
+        write(source, topic, "more", 40)?;
+        worker.restart()?;
+        worker.wait_copied(source, topic, LIMIT)?;
+        worker.wait_ready(LIMIT)?;
+        let (code, gaps) = tool(worker, &["gaps", "list", "--json"])?;
+        assert_eq!(
+            (code, at(&gaps, "/gaps").as_array().map(Vec::len)),
+            (0, Some(1)),
+            "{gaps}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_new_leader_epoch_alone_is_no_truncation() -> Outcome {
+    let Pair { source, target } = &Pair::start(|source| source, |target| target)?;
+    source.create_topic("moved", 2, &[])?;
+    write(source, "moved", "before", 200)?;
+    let file = FlowFile::new(source, target)
+        .named("moved")
+        .topics(["moved"])
+        .slots(1);
+    let worker = Worker::start(&file, "moved")?;
+    worker.wait_copied(source, "moved", LIMIT)?;
+    for round in 0..2 {
+        stop_source(source)?;
+        start_source(source)?;
+        if round == 1 {
+            worker.kill()?;
+        }
+        write(source, "moved", &format!("after-{round}"), 200)?;
+        if round == 1 {
+            worker.restart()?;
+        }
+        worker.wait_copied(source, "moved", LIMIT)?;
+    }
+    let comparison = Judge::new(source, target, "moved").wait_exact(LIMIT)?;
+    assert!(comparison.is_exact(), "{comparison}");
+    let (code, gaps) = tool(&worker, &["gaps", "list", "--json"])?;
+    assert_eq!(
+        (code, at(&gaps, "/gaps").as_array().map(Vec::len)),
+        (0, Some(0)),
+        "{gaps}"
+    );
+    Ok(())
+}
+
+fn write(source: &Cluster, topic: &str, producer: &str, records: u64) -> Outcome {
+    Workload::orders(source.client(), topic)
+        .producer(producer)
+        .records(records)
+        .run()?;
+    Ok(())
+}
+
+/// A clean stop: everything is on the disk.
+fn stop_source(source: &Cluster) -> Outcome {
+    let broker = source.broker(1)?;
+    broker.terminate()?;
+    broker.wait(LIMIT)?;
+    Ok(())
+}
+
+fn start_source(source: &Cluster) -> Outcome {
+    source.broker(1)?.start()?;
+    Ok(source.wait_ready()?)
+}
+
+fn copy(from: &Path, to: &Path) -> Outcome {
+    fs::create_dir_all(to)?;
+    for file in fs::read_dir(from)? {
+        let file = file?;
+        fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    Ok(())
+}
+
+fn tool(worker: &Worker, arguments: &[&str]) -> Result<(i32, Value), Box<dyn Error>> {
+    let (command, options) = arguments.split_first().ok_or("no command")?;
+    let mut all = vec![Path::new(command).as_os_str(), worker.flow().as_os_str()];
+    all.extend(options.iter().map(|option| Path::new(option).as_os_str()));
+    let output = understudy(all, LIMIT)?;
+    let value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
+    Ok((output.status.code().unwrap_or(-1), value))
+}
+
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
