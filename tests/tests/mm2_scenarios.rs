@@ -116,6 +116,22 @@ fn one_way_makes_nothing_on_the_source_and_only_groups_of_mirrored_topics_on_the
     Ok(())
 }
 
+/// `testReplicationWithEmptyPartition`.
+#[test]
+fn a_group_on_a_partition_that_was_never_written_stands_at_its_beginning() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    source.create_topic("empty", 2, &[])?;
+    fill(source, "empty", 0..1)?;
+    source.commit_group("empty-group", &[("empty", 0, 5), ("empty", 1, 0)])?;
+    let file = flow(source, target, "empty")
+        .topics(["empty"])
+        .groups(["empty-.*"]);
+    let worker = Worker::start(&file, "empty-1")?;
+    worker.wait_copied(source, "empty", LIMIT)?;
+    expect_place(source, "empty", target, "empty", "empty-group", 0, 5)?;
+    wait_place(target, "empty-group", "empty", 1, |place| place == 0)
+}
+
 /// `testNoCheckpointsIfNoRecordsAreMirrored`, `testNoCheckpointForTopicWithoutOffsetSyncs`.
 #[test]
 fn a_group_has_no_place_before_its_records_are_copied_and_the_right_one_afterwards() -> Outcome {
