@@ -319,16 +319,23 @@ fn headers_are_copied_to_the_byte_whatever_they_are_and_however_many() -> Outcom
         .slots(1);
     let worker = Worker::start(&file, "headers-1")?;
     worker.wait_copied(source, "headers", LIMIT)?;
-    let held = wire::fetch(here, "headers")?;
-    for record in &records {
-        let content = record.content();
-        let found = held
-            .windows(content.len())
-            .filter(|window| *window == content)
-            .count();
-        let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
-        assert_eq!(found, 1, "{key}");
-    }
+    // A commit is answered before its marker is written, and a reader waits for that.
+    let found = wait_for("every copy to be readable", LIMIT, || {
+        let held = wire::fetch(here, "headers").map_err(|error| chain(&error))?;
+        let found: Vec<usize> = records
+            .iter()
+            .map(|record| {
+                let content = record.content();
+                let windows = held.windows(content.len());
+                windows.filter(|window| *window == content).count()
+            })
+            .collect();
+        match found.contains(&0) {
+            true => Err(format!("{found:?}")),
+            false => Ok(found),
+        }
+    })?;
+    assert_eq!(found, vec![1; records.len()]);
     worker.terminate()?;
     worker.wait(LIMIT)?;
     let flow = worker.flow().display().to_string();
