@@ -129,6 +129,12 @@ impl Broker {
         self.with(Process::resume)
     }
 
+    /// From now on no file of it grows beyond `bytes`, as if its disk were full; none lifts that. A broker that is
+    /// started again has no such limit.
+    pub fn limit_files(&self, bytes: Option<u64>) -> Result<()> {
+        self.with(|process| process.limit_files(bytes))
+    }
+
     /// Waits for its end.
     pub fn wait(&self, limit: Duration) -> Result<ExitStatus> {
         self.with(|process| process.wait(limit))

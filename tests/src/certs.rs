@@ -20,7 +20,9 @@ pub(crate) struct Certificates {
     pub(crate) ca: PathBuf,
     /// The brokers' key and certificate chain, for `ssl.keystore.location`.
     pub(crate) broker: PathBuf,
-    /// Signs certificates of clients.
+    /// Whose brokers these are.
+    cluster: String,
+    /// Signs certificates of clients and brokers.
     issuer: Arc<Issuer<'static, KeyPair>>,
 }
 
@@ -45,30 +47,35 @@ impl Certificates {
         let ca_certificate = ca_params.self_signed(&ca_key)?;
         let issuer = Issuer::new(ca_params, ca_key);
 
+        let files = Self {
+            ca: folder.join("ca.pem"),
+            broker: folder.join("broker.pem"),
+            cluster: cluster.to_owned(),
+            issuer: Arc::new(issuer),
+        };
+        fs::write(&files.ca, ca_certificate.pem())
+            .doing(format!("write {}", files.ca.display()))?;
+        files.renew_brokers(false)?;
+        Ok(files)
+    }
+
+    /// Gives the brokers another certificate, which they serve from their next start on; one that ended years ago, if
+    /// told so.
+    pub(crate) fn renew_brokers(&self, expired: bool) -> Result<()> {
         let mut params =
             CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
         params
             .distinguished_name
-            .push(DnType::CommonName, format!("broker of {cluster}"));
+            .push(DnType::CommonName, format!("broker of {}", self.cluster));
         params.use_authority_key_identifier_extension = true;
+        if expired {
+            expire(&mut params);
+        }
         let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &issuer)?;
-
-        let files = Self {
-            ca: folder.join("ca.pem"),
-            broker: folder.join("broker.pem"),
-            issuer: Arc::new(issuer),
-        };
-        let chain = format!(
-            "{}{}{}",
-            key.serialize_pem(),
-            certificate.pem(),
-            ca_certificate.pem()
-        );
-        fs::write(&files.ca, ca_certificate.pem())
-            .doing(format!("write {}", files.ca.display()))?;
-        fs::write(&files.broker, chain).doing(format!("write {}", files.broker.display()))?;
-        Ok(files)
+        let certificate = params.signed_by(&key, &*self.issuer)?;
+        let ca = fs::read_to_string(&self.ca).doing(format!("read {}", self.ca.display()))?;
+        let chain = format!("{}{}{ca}", key.serialize_pem(), certificate.pem());
+        fs::write(&self.broker, chain).doing(format!("write {}", self.broker.display()))
     }
 
     /// A client's certificate, signed by the cluster's authority; replaces the files of an earlier one of that name.
@@ -81,8 +88,7 @@ impl Certificates {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, name);
         if expired {
-            params.not_before = date_time_ymd(2020, 1, 1);
-            params.not_after = date_time_ymd(2020, 2, 1);
+            expire(&mut params);
         }
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &*self.issuer)?;
@@ -100,4 +106,9 @@ impl Certificates {
         }
         Ok(files)
     }
+}
+
+fn expire(params: &mut CertificateParams) {
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2020, 2, 1);
 }

@@ -52,6 +52,7 @@ mod scratch;
 mod tool;
 mod topics;
 mod wait;
+pub mod wire;
 mod worker;
 mod workload;
 
@@ -64,7 +65,7 @@ pub use error::{LabError, Result, chain};
 pub use flow_file::FlowFile;
 pub use http::{Answer, get};
 pub use jars::{DEFAULT_VERSION, Kafka, OLDER_VERSION, cache_dir};
-pub use link::{Link, LinkState};
+pub use link::{Answers, Link, LinkState};
 pub use listener::{ADMIN, ADMIN_PASSWORD, ClientProperties, Listener, client_config};
 pub use login::{ClientCertificate, Login, PLAIN_PASSWORD, PLAIN_USER, unsecured_token};
 pub use pair::Pair;

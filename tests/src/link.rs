@@ -8,6 +8,7 @@
 //!                           ◀ [ writer ◀ queue (delay) ◀ reader ] ─
 //! ```
 
+mod answers;
 mod pipe;
 mod route;
 
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::wait::wait_for;
+pub use answers::Answers;
 use route::Route;
 
 const SWITCH_LIMIT: Duration = Duration::from_secs(10);
@@ -41,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) one_way_delay: Duration,
     /// Bytes a second in each direction; none: no limit.
     pub(crate) rate: Option<u64>,
+    /// What becomes of what the brokers answer.
+    pub(crate) answers: Answers,
     /// The link was dropped: every thread ends.
     pub(crate) closed: bool,
 }
@@ -139,6 +143,7 @@ impl Link {
             state: LinkState::Up,
             one_way_delay: Duration::ZERO,
             rate: None,
+            answers: Answers::Whole,
             closed: false,
         };
         let shared = Shared {
@@ -191,6 +196,11 @@ impl Link {
     /// Lets bytes pass again.
     pub fn heal(&self) -> Result<()> {
         self.switch(LinkState::Up)
+    }
+
+    /// What becomes of the brokers' answers from now on, on every connection; [`Answers::Whole`] mends it.
+    pub fn set_answers(&self, answers: Answers) {
+        self.shared.change(|settings| settings.answers = answers);
     }
 
     /// Whether bytes pass.

@@ -110,6 +110,12 @@ impl Cluster {
         self.certificates.client(&self.dir, name, false)
     }
 
+    /// Gives the brokers another certificate, which they serve from their next start on: one that ended years ago, if
+    /// told so.
+    pub fn renew_certificate(&self, expired: bool) -> Result<()> {
+        self.certificates.renew_brokers(expired)
+    }
+
     /// One that the cluster would trust, had it not ended years ago.
     pub fn expired_client_certificate(&self, name: &str) -> Result<ClientCertificate> {
         self.certificates.client(&self.dir, name, true)

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::error::{Doing, LabError, Result, tail};
 
@@ -109,6 +109,17 @@ impl Process {
     /// SIGCONT.
     pub fn resume(&mut self) -> Result<()> {
         self.signal(Signal::CONT)
+    }
+
+    /// From now on no file of it grows beyond `bytes`: writes fail as they do when a disk is full. None lifts that.
+    pub fn limit_files(&mut self, bytes: Option<u64>) -> Result<()> {
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit)
+            .map(drop)
+            .doing(format!("limit the files of {}", self.name))
     }
 
     /// Waits for its end.

@@ -8,108 +8,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
-use understudy_domain::acl::{Pattern, Resource};
-use understudy_domain::grants::acl_commands;
-use understudy_domain::permissions::{End, FlowScope, Need, Purpose, needs};
-use understudy_domain::{FlowName, ReplicationPolicy, StateTopics};
-use understudy_tests::{
-    Cluster, FlowFile, Judge, LabError, Listener, Pair, Worker, Workload, understudy,
-};
+use understudy_tests::{Cluster, FlowFile, LabError, Listener, Pair, Worker, Workload, understudy};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "correct-horse";
-/// Has every permission that a flow needs, and no other.
-const LEAST: &str = "least";
-/// Has none.
-const NOBODY: &str = "nobody";
-
-#[test]
-fn exactly_the_granted_permissions_let_a_worker_copy_and_one_less_is_named() -> Outcome {
-    let _turn = turn();
-    let Pair { source, target } = pair()?;
-    let all = flow_needs()?;
-    source.create_topic("orders", 2, &[])?;
-    Workload::orders(source.client(), "orders")
-        .records(300)
-        .run()?;
-    source.commit_group("readers", &[("orders", 0, 5)])?;
-    let (granted, also) = std::thread::scope(|scope| {
-        let source = scope.spawn(|| grant(source, End::Source, &all).map_err(|e| e.to_string()));
-        (grant(target, End::Target, &all), source.join())
-    });
-    granted?;
-    also.map_err(|_panic| "granting panicked")??;
-
-    // Before anything is there.
-    let report = check(&users(LEAST, LEAST)?, "least-before")?;
-    assert_eq!(report.code, 0, "{}", report.json);
-    assert_eq!(report.missing(), Vec::<String>::new());
-    let worker = Worker::start(&users(LEAST, LEAST)?, "least-1")?;
-    let comparison = Judge::new(source, target, "orders").wait_exact(LIMIT)?;
-    assert!(comparison.is_exact(), "{comparison}");
-    worker.wait_ready(LIMIT)?;
-    worker.terminate()?;
-    assert_eq!(worker.wait(LIMIT)?.code(), Some(0));
-    let report = check(&users(LEAST, LEAST)?, "least-after")?;
-    assert_eq!(report.code, 0, "{}", report.json);
-    assert!(report.has("ok", "target", "running"), "{}", report.json);
-    let report = check(&users(LEAST, LEAST)?.slots(5), "least-slots")?;
-    assert!(
-        report.code == 1 && report.has("fails", "target", "mirror.slots = 2"),
-        "{}",
-        report.json
-    );
-
-    // One less each.
-    for (at, need) in all.iter().enumerate() {
-        let lacking = lacking(at);
-        let file = match need.end {
-            End::Source => users(&lacking, LEAST)?,
-            End::Target => users(LEAST, &lacking)?,
-        };
-        let report = check(&file, &format!("without-{at}"))?;
-        if all
-            .iter()
-            .any(|other| other != need && includes(other, need))
-        {
-            // The groups that are mirrored are all of them, so READ on the flow's own is among that.
-            assert_eq!((report.code, report.missing()), (0, vec![]), "{need:?}");
-            continue;
-        }
-        let kind = need.resources.first().ok_or("no resource")?.kind.name();
-        let expected = format!(
-            "{} {} on {kind} for User:{lacking}",
-            need.end.name(),
-            need.operation
-        );
-        assert_eq!(
-            (report.code, report.missing()),
-            (1, vec![expected]),
-            "{need:?}: {}",
-            report.json
-        );
-    }
-
-    // Nothing at all: the commands that it prints are the ones that were used.
-    let report = check(&users(NOBODY, NOBODY)?, "nobody")?;
-    assert_eq!(report.code, 1);
-    let grants = at(&report.json, "grants").as_array().into_iter().flatten();
-    let printed: Vec<&str> = grants
-        .flat_map(|grants| at(grants, "kafka_acls").as_array().into_iter().flatten())
-        .filter_map(Value::as_str)
-        .collect();
-    let mut used = Vec::new();
-    for (end, cluster) in [(End::Source, source), (End::Target, target)] {
-        for command in acl_commands(all.iter().filter(|need| need.end == end)) {
-            used.push(command.line(&cluster.bootstrap_sasl(), &format!("User:{NOBODY}")));
-        }
-    }
-    assert_eq!(printed, used);
-    assert!(!report.json.to_string().contains(PASSWORD));
-    Ok(())
-}
+/// Has no permission.
+const USER: &str = "somebody";
 
 #[test]
 fn what_does_not_fit_is_named_and_nothing_is_changed() -> Outcome {
@@ -229,8 +135,8 @@ fn what_cannot_be_reached_is_named_address_by_address_within_the_time_limit() ->
     assert!(report.has("ok", "target", "let us in"), "{}", report.json);
     // A wrong password, and a certificate of somebody else.
     let file = FlowFile::with_clients(
-        ("use1", source.client_properties_of(LEAST, "wrong-battery")),
-        ("usw2", target.client_properties_of(LEAST, PASSWORD)),
+        ("use1", source.client_properties_of(USER, "wrong-battery")),
+        ("usw2", target.client_properties_of(USER, PASSWORD)),
         target.dir(),
     )
     .named("strange")
@@ -309,87 +215,16 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A pair of its own: it has users, and refuses what no ACL allows.
+/// A pair of its own: it has a user, and refuses what no ACL allows.
 fn pair() -> Result<&'static Pair, &'static LabError> {
     static PAIR: OnceLock<understudy_tests::Result<Pair>> = OnceLock::new();
     PAIR.get_or_init(|| {
-        let names: Vec<String> = (0..16)
-            .map(lacking)
-            .chain([LEAST.to_owned(), NOBODY.to_owned()])
-            .collect();
-        let with_users = |builder: understudy_tests::ClusterBuilder| {
-            let builder = builder.allow_everyone_if_no_acl(false);
-            names
-                .iter()
-                .fold(builder, |builder, name| builder.user(name, PASSWORD))
+        let with_user = |builder: understudy_tests::ClusterBuilder| {
+            builder.allow_everyone_if_no_acl(false).user(USER, PASSWORD)
         };
-        Pair::start(with_users, with_users)
+        Pair::start(with_user, with_user)
     })
     .as_ref()
-}
-
-/// The user that lacks one permission.
-fn lacking(need: usize) -> String {
-    format!("without-{need}")
-}
-
-fn flow_needs() -> Result<Vec<Need>, Box<dyn Error>> {
-    Ok(needs(&FlowScope {
-        state: &StateTopics::new(FlowName::new("least")?),
-        policy: &ReplicationPolicy::Identity,
-        topics: &["orders".to_owned()],
-        groups: &[".*".to_owned()],
-        purposes: &Purpose::ALL,
-    }))
-}
-
-/// Whether what `one` grants makes `other` idle.
-fn includes(one: &Need, other: &Need) -> bool {
-    let name = |pattern: &Pattern| match pattern {
-        Pattern::Literal(name) | Pattern::Prefixed(name) => name.clone(),
-        Pattern::Any => "any".to_owned(),
-    };
-    one.end == other.end
-        && one.operation.includes(other.operation)
-        && other.resources.iter().all(|inner| {
-            let covers = |outer: &Resource| outer.covers(inner.kind, &name(&inner.pattern));
-            inner.pattern != Pattern::Any && one.resources.iter().any(covers)
-        })
-}
-
-fn users(source: &str, target: &str) -> Result<FlowFile, Box<dyn Error>> {
-    let pair = pair()?;
-    Ok(FlowFile::with_clients(
-        ("use1", pair.source.client_properties_of(source, PASSWORD)),
-        ("usw2", pair.target.client_properties_of(target, PASSWORD)),
-        pair.target.dir(),
-    )
-    .named("least")
-    .topics(["orders"])
-    .slots(2))
-}
-
-/// Grants every need of one end to everybody but the user that is to lack it.
-fn grant(cluster: &Cluster, end: End, all: &[Need]) -> Result<(), LabError> {
-    for (at, need) in all.iter().enumerate() {
-        if need.end != end {
-            continue;
-        }
-        let others = (0..all.len()).filter(|other| *other != at).map(lacking);
-        let principals: Vec<String> = others
-            .chain([LEAST.to_owned()])
-            .map(|name| format!("User:{name}"))
-            .collect();
-        let principals: Vec<&str> = principals.iter().map(String::as_str).collect();
-        for command in acl_commands([need]) {
-            let mut arguments = vec!["--bootstrap-server".to_owned(), cluster.bootstrap()];
-            arguments.extend(command.arguments(&principals));
-            cluster
-                .kafka()
-                .run_tool("org.apache.kafka.tools.AclCommand", &arguments)?;
-        }
-    }
-    Ok(())
 }
 
 struct Found {
@@ -410,26 +245,6 @@ impl Found {
                 .join(" ");
             at(finding, "standing") == standing && at(finding, "end") == end && text.contains(words)
         })
-    }
-
-    /// The permissions that are missing.
-    fn missing(&self) -> Vec<String> {
-        self.findings()
-            .filter(|finding| !at(finding, "missing").is_null())
-            .map(|finding| {
-                let part = |field: &str| {
-                    let missing = at(finding, "missing");
-                    at(missing, field).as_str().unwrap_or_default()
-                };
-                format!(
-                    "{} {} on {} for {}",
-                    at(finding, "end").as_str().unwrap_or_default(),
-                    part("operation"),
-                    part("resource"),
-                    part("principal")
-                )
-            })
-            .collect()
     }
 }
 

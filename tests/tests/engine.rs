@@ -1,7 +1,5 @@
 //! The engine against real brokers: what is fenced stays unwritten, what is copied is the same to the byte.
 
-mod wire;
-
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -13,7 +11,7 @@ use understudy_kafka::ffi::reader::{Fetched, Reader};
 use understudy_kafka::librdkafka::{Librdkafka, Options};
 use understudy_kafka::plane::{Advance, Copied, Course, DataPlane};
 use understudy_kafka::{Endpoint, Fault};
-use understudy_tests::{Cluster, Judge, Listener, Pair, Workload};
+use understudy_tests::{Cluster, Judge, Listener, Pair, Workload, wire};
 
 type Outcome = Result<(), Box<dyn Error>>;
 

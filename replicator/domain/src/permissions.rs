@@ -39,6 +39,8 @@ pub enum Part {
     OwnGroup,
     /// The groups whose places are mirrored.
     MirroredGroups,
+    /// The topic that takes refused records.
+    ParkingTopic,
     /// The cluster itself.
     Cluster,
 }
@@ -52,6 +54,7 @@ impl Part {
             Self::TransactionalIds => "transactional ids",
             Self::OwnGroup => "the flow's own group",
             Self::MirroredGroups => "mirrored groups",
+            Self::ParkingTopic => "the parking topic",
             Self::Cluster => "the cluster",
         }
     }
@@ -68,18 +71,21 @@ pub enum Purpose {
     Configs,
     /// Places of consumer groups.
     Places,
-    /// ACLs of topics.
+    /// ACLs of topics, groups and transactional ids.
     Acls,
+    /// Putting refused records aside.
+    Parking,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Records,
         Self::Growth,
         Self::Configs,
         Self::Places,
         Self::Acls,
+        Self::Parking,
     ];
 
     /// What does not happen without it; completes "without it …".
@@ -90,6 +96,18 @@ impl Purpose {
             Self::Configs => "changed topic configs do not reach the copy",
             Self::Places => "places of consumer groups are not carried over",
             Self::Acls => "ACLs are not carried over",
+            Self::Parking => "refused records cannot be parked",
+        }
+    }
+
+    /// What in a flow file decides whether a flow does it; completes "needed …".
+    pub const fn needed(self) -> &'static str {
+        match self {
+            Self::Records | Self::Growth => "always",
+            Self::Configs => "unless `mirror.sync_configs = false`",
+            Self::Places => "unless `mirror.groups = []`",
+            Self::Acls => "with `mirror.sync_acls = true`",
+            Self::Parking => "with `mirror.parking_topic`",
         }
     }
 
@@ -100,6 +118,7 @@ impl Purpose {
             Self::Configs => "topic configs",
             Self::Places => "places of groups",
             Self::Acls => "ACLs",
+            Self::Parking => "parking",
         }
     }
 }
@@ -132,6 +151,10 @@ pub struct FlowScope<'a> {
     pub topics: &'a [String],
     /// The patterns of mirrored groups.
     pub groups: &'a [String],
+    /// Whether copies of a topic that was made again go to a topic of their own, `<copy>.<n>`.
+    pub renews: bool,
+    /// The topic of the target that takes refused records, if there is one.
+    pub parking: Option<&'a str>,
     /// What the flow does.
     pub purposes: &'a [Purpose],
 }
@@ -163,7 +186,7 @@ const ROWS: &[Row] = {
             Part::MirroredGroups,
             Op::Describe,
             For::Places,
-            "listing groups and their places",
+            "listing groups and looking their places up",
         ),
         (
             Source,
@@ -184,14 +207,14 @@ const ROWS: &[Row] = {
             Part::StateTopics,
             Op::Read,
             For::Records,
-            "reading positions, map and flow at a take-over; the slots' topic",
+            "reading positions, map, flow, gaps and settings at a take-over; the slots' topic",
         ),
         (
             Target,
             Part::StateTopics,
             Op::Write,
             For::Records,
-            "writing positions, map and flow",
+            "writing positions, map, flow, gaps and settings",
         ),
         (
             Target,
@@ -226,14 +249,21 @@ const ROWS: &[Row] = {
             Part::MirroredTopics,
             Op::AlterConfigs,
             For::Configs,
-            "changing configs; includes DESCRIBE_CONFIGS",
+            "comparing and changing configs; includes DESCRIBE_CONFIGS",
+        ),
+        (
+            Target,
+            Part::ParkingTopic,
+            Op::Write,
+            For::Parking,
+            "writing refused records there",
         ),
         (
             Target,
             Part::TransactionalIds,
             Op::Write,
             For::Records,
-            "one transaction a slot; includes DESCRIBE and, since Kafka 2.8, IDEMPOTENT_WRITE",
+            "one transaction a slot, and one for settings; includes DESCRIBE and, since Kafka 2.8, IDEMPOTENT_WRITE",
         ),
         (
             Target,
@@ -254,12 +284,13 @@ const ROWS: &[Row] = {
             Part::Cluster,
             Op::Alter,
             For::Acls,
-            "making and deleting ACLs; includes DESCRIBE",
+            "listing, making and deleting ACLs; includes DESCRIBE",
         ),
     ]
 };
 
-/// Every permission that a flow needs, source first.
+/// Every permission that a flow needs, source first. A need without a resource, such as the groups of a flow that
+/// mirrors none, is none.
 pub fn needs(scope: &FlowScope<'_>) -> Vec<Need> {
     ROWS.iter()
         .filter(|(_, _, _, purpose, _)| scope.purposes.contains(purpose))
@@ -271,10 +302,11 @@ pub fn needs(scope: &FlowScope<'_>) -> Vec<Need> {
             purpose,
             why,
         })
+        .filter(|need| !need.resources.is_empty())
         .collect()
 }
 
-/// The table of `docs/permissions.md`, of a flow that does everything.
+/// The tables of `docs/permissions.md`: of a flow that does everything, and what turns each purpose on.
 pub fn table() -> String {
     let mut text =
         "| cluster | on | operation | for | asked for by |\n|---|---|---|---|---|\n".to_owned();
@@ -283,12 +315,23 @@ pub fn table() -> String {
             Part::StateTopics => "topics `understudy.<flow>.*`",
             Part::TransactionalIds => "transactional ids `understudy-<flow>-*`",
             Part::OwnGroup => "group `understudy-<flow>`",
-            Part::MirroredTopics | Part::MirroredGroups | Part::Cluster => part.name(),
+            Part::MirroredTopics | Part::MirroredGroups | Part::ParkingTopic | Part::Cluster => {
+                part.name()
+            }
         };
         text.push_str(&format!(
             "| {} | {things} | {operation} | {} | {why} |\n",
             end.name(),
             purpose.name()
+        ));
+    }
+    text.push_str("\n| for | needed | without it |\n|---|---|---|\n");
+    for purpose in Purpose::ALL {
+        text.push_str(&format!(
+            "| {} | {} | {} |\n",
+            purpose.name(),
+            purpose.needed(),
+            purpose.without()
         ));
     }
     text
@@ -306,13 +349,23 @@ fn resources(scope: &FlowScope<'_>, end: End, part: Part) -> Vec<Resource> {
             ResourceKind::Group,
             scope.groups.iter().flat_map(|p| covering(p)),
         ),
+        Part::ParkingTopic => scope
+            .parking
+            .map(|topic| Resource {
+                kind: ResourceKind::Topic,
+                pattern: Pattern::Literal(topic.to_owned()),
+            })
+            .into_iter()
+            .collect(),
         Part::MirroredTopics => {
             let patterns = scope.topics.iter().flat_map(|pattern| covering(pattern));
             match end {
                 End::Source => all(ResourceKind::Topic, patterns),
                 End::Target => all(
                     ResourceKind::Topic,
-                    patterns.map(|pattern| copied(scope.policy, pattern)),
+                    patterns
+                        .map(|pattern| copied(scope.policy, pattern))
+                        .flat_map(|pattern| renewed(scope.renews, pattern)),
                 ),
             }
         }
@@ -326,6 +379,18 @@ fn copied(policy: &ReplicationPolicy, pattern: Pattern) -> Pattern {
         (policy, Pattern::Literal(name)) => Pattern::Literal(policy.target_topic(&name)),
         (policy, Pattern::Prefixed(prefix)) => Pattern::Prefixed(policy.target_topic(&prefix)),
         (policy, Pattern::Any) => Pattern::Prefixed(policy.target_topic("")),
+    }
+}
+
+/// The names of copies, and of the topics that take the copies of topics that were made again.
+fn renewed(renews: bool, pattern: Pattern) -> Vec<Pattern> {
+    match &pattern {
+        Pattern::Literal(name) if renews => {
+            let later = Pattern::Prefixed(format!("{name}."));
+            vec![pattern, later]
+        }
+        // What begins so takes in what begins so and goes on.
+        Pattern::Literal(_) | Pattern::Prefixed(_) | Pattern::Any => vec![pattern],
     }
 }
 

@@ -24,6 +24,8 @@ fn of(policy: &ReplicationPolicy, topics: &[&str]) -> Result<Vec<Need>, Box<dyn 
         policy,
         topics: &topics,
         groups: &["readers".to_owned()],
+        renews: false,
+        parking: Some("parking"),
         purposes: &Purpose::ALL,
     }))
 }
@@ -73,12 +75,69 @@ fn a_flow_without_a_purpose_does_without_its_permissions() -> TestResult {
         policy: &ReplicationPolicy::Identity,
         topics: &[".*".to_owned()],
         groups: &[".*".to_owned()],
+        renews: false,
+        parking: None,
         purposes: &[Purpose::Records],
     };
-    let needs = needs(&scope);
-    assert!(!needs.is_empty());
-    assert!(needs.iter().all(|need| need.part != Part::Cluster));
-    assert!(needs.iter().all(|need| need.part != Part::MirroredGroups));
+    let least = needs(&scope);
+    assert!(!least.is_empty());
+    assert!(least.iter().all(|need| need.part != Part::Cluster));
+    assert!(least.iter().all(|need| need.part != Part::MirroredGroups));
+    for (purpose, part, end) in [
+        (Purpose::Growth, Part::MirroredTopics, End::Target),
+        (Purpose::Configs, Part::MirroredTopics, End::Target),
+        (Purpose::Places, Part::MirroredGroups, End::Source),
+        (Purpose::Acls, Part::Cluster, End::Source),
+        (Purpose::Parking, Part::ParkingTopic, End::Target),
+    ] {
+        let with = needs(&FlowScope {
+            parking: Some("aside"),
+            purposes: &[Purpose::Records, purpose],
+            ..scope
+        });
+        let more: Vec<_> = with.iter().filter(|need| !least.contains(need)).collect();
+        assert!(!more.is_empty() && more.iter().all(|need| need.purpose == purpose));
+        let named = more
+            .iter()
+            .any(|need| (need.part, need.end) == (part, end) && !need.resources.is_empty());
+        assert!(named, "{more:?}");
+    }
+    // Nothing to ask for where nothing is named.
+    let nothing = needs(&FlowScope {
+        groups: &[],
+        purposes: &[Purpose::Places, Purpose::Parking],
+        ..scope
+    });
+    assert!(
+        nothing.iter().all(|need| need.part == Part::MirroredTopics),
+        "{nothing:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn topics_of_their_own_for_what_was_made_again_are_among_the_copies() -> TestResult {
+    let state = StateTopics::new(FlowName::new("f")?);
+    let needs = needs(&FlowScope {
+        state: &state,
+        policy: &ReplicationPolicy::Identity,
+        topics: &["orders".to_owned(), "pay\\..*".to_owned()],
+        groups: &[],
+        renews: true,
+        parking: None,
+        purposes: &[Purpose::Records],
+    });
+    for need in needs
+        .iter()
+        .filter(|need| need.part == Part::MirroredTopics)
+    {
+        let covers = |name: &str| {
+            let mut resources = need.resources.iter();
+            resources.any(|resource| resource.covers(Kind::Topic, name))
+        };
+        assert!(covers("orders") && covers("pay.x.1") && !covers("ordersx"));
+        assert_eq!(covers("orders.1"), need.end == End::Target);
+    }
     Ok(())
 }
 
@@ -289,9 +348,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_granted_allows_every_need_and_one_grant_less_does_not(left_out in 0_usize..16, topic in "[a-z]{1,8}") {
+    fn what_is_granted_allows_every_need_and_one_grant_less_does_not(left_out in 0_usize..17, topic in "[a-z]{1,8}") {
         let needs = of(&ReplicationPolicy::Identity, &[&topic]).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        prop_assert_eq!(needs.len(), 16);
+        prop_assert_eq!(needs.len(), 17);
         for end in [End::Source, End::Target] {
             let here: Vec<Need> = needs.iter().filter(|need| need.end == end).cloned().collect();
             let but_one: Vec<Need> = needs

@@ -3,7 +3,8 @@
 //! Invariants:
 //! a. a record's position is taken only from `settle`, so only after the target acknowledged it;
 //! b. records of a partition go out in the order in which they came;
-//! c. after a refusal nothing of the transaction counts: the caller takes over again from stored positions.
+//! c. nothing of a partition is taken that comes behind something unusable: it is read again from there;
+//! d. after a refusal nothing of the transaction counts: the caller takes over again from stored positions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -44,6 +45,8 @@ struct Progress {
     last_timestamp_ms: Option<i64>,
     bytes: u64,
     changed: bool,
+    /// Something unusable came, or a refusal; what comes behind it is not taken.
+    broken: bool,
     /// Records given to the writer since the last `settle`.
     forwarded: u64,
     /// Where they should land, and where the next one should, if that is known.
@@ -117,7 +120,7 @@ impl Librdkafka {
     }
 
     fn stall(&mut self, index: Index, code: RDKafkaErrorCode, reason: &str) {
-        let Some(progress) = self.progress.get(&index) else {
+        let Some(progress) = self.progress.get_mut(&index) else {
             return;
         };
         let partition = progress.partition.clone();
@@ -139,8 +142,9 @@ impl Librdkafka {
                 StallKind::Gone,
                 format!("the source does not know it any more ({code})"),
             ),
+            _ if progress.broken => return,
             Code::TopicAuthorizationFailed => (
-                StallKind::Waiting,
+                StallKind::Again,
                 format!(
                     "could not {} ({}): permission denied; it needs {}; grant it to {}",
                     Operation::Fetch,
@@ -149,11 +153,18 @@ impl Librdkafka {
                     self.principal
                 ),
             ),
+            Code::BadMessage | Code::BadCompression | Code::NotImplemented => (
+                StallKind::Again,
+                format!(
+                    "what the source answered for offset {offset} cannot be used, and is asked for again ({reason})"
+                ),
+            ),
             _ => (
                 StallKind::Waiting,
                 format!("the source answered {code} {reason}"),
             ),
         };
+        progress.broken |= kind == StallKind::Again;
         self.halt(Stall {
             partition,
             offset,
@@ -213,7 +224,11 @@ impl Librdkafka {
     fn halt(&mut self, stall: Stall) {
         match stall.kind {
             StallKind::Waiting => {}
-            StallKind::OutOfRange | StallKind::Diverged | StallKind::Gone | StallKind::Reached => {
+            StallKind::OutOfRange
+            | StallKind::Diverged
+            | StallKind::Gone
+            | StallKind::Reached
+            | StallKind::Again => {
                 self.reader.stop(&stall.partition);
             }
         }
@@ -307,6 +322,7 @@ impl DataPlane for Librdkafka {
                 last_timestamp_ms: None,
                 bytes: 0,
                 changed: false,
+                broken: false,
                 forwarded: 0,
                 expected: Runs::new(),
                 next_target: None,
@@ -334,6 +350,9 @@ impl DataPlane for Librdkafka {
                     let Some(progress) = self.progress.get_mut(&index) else {
                         continue;
                     };
+                    if progress.broken {
+                        continue;
+                    }
                     match progress.see(&record) {
                         Sight::New if !diverged.contains(&index) => {}
                         Sight::New | Sight::Known => continue,
@@ -371,6 +390,9 @@ impl DataPlane for Librdkafka {
                     let Some(progress) = self.progress.get_mut(&index) else {
                         continue;
                     };
+                    if progress.broken {
+                        continue;
+                    }
                     // The log ends before the place where copying stands.
                     if progress.witness.is_some() && end < progress.source_offset {
                         unseen.push(index);

@@ -77,6 +77,10 @@ pub enum StallKind {
     Gone,
     /// The offset up to which it was to be read: reading was stopped.
     Reached,
+    /// Reading was stopped, and is to begin again where it stands. What came cannot be used, such as a batch whose
+    /// checksum is wrong: librdkafka would go on behind it. Or it was refused: librdkafka says that only once, and not
+    /// when it ends.
+    Again,
 }
 
 /// A record that was copied before: by it the source's log is known to be the one that was copied.

@@ -161,7 +161,7 @@ fn advice(code: Option<RDKafkaErrorCode>, reason: &str, token: bool) -> &'static
             "check sasl.mechanism, sasl.username and sasl.password, and that the user exists on this cluster"
         }
         Some(Code::SSL) => {
-            "check ssl.ca.location and that the certificate names the host in bootstrap.servers"
+            "check ssl.ca.location, and that the brokers' certificate has not ended and names the host in bootstrap.servers"
         }
         Some(Code::Resolve) => "check the host names in bootstrap.servers",
         Some(Code::BrokerTransportFailure | Code::AllBrokersDown) => {

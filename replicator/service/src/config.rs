@@ -18,6 +18,7 @@ use understudy_kafka::ffi::names::property_names;
 use understudy_kafka::ffi::writer::CodecOf;
 
 use crate::aws::Aws;
+use crate::bounded;
 use crate::config_error::ConfigError;
 use crate::end_access::{Access, OWN_KEYS, Recipe, Tokens};
 use crate::http_config::HttpConfig;
@@ -233,7 +234,7 @@ impl Flow {
                 flow: flow.to_owned(),
             });
         }
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        let text = bounded::read_text(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
             source,
         })?;

@@ -11,6 +11,9 @@ use crate::config::Flow;
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
 
+/// The longest name that Kafka takes.
+const NAME_MAX: usize = 249;
+
 /// Makes the topic `copy` like the source's `topic`: its first record already meets the right configs.
 ///
 /// # Errors
@@ -58,7 +61,9 @@ pub fn create(
         }
         made => made,
     };
-    made.map_err(|fault| explain(&flow.target, &fault))?;
+    made.map_err(|fault| {
+        misnamed(target, copy, &fault).unwrap_or_else(|| explain(&flow.target, &fault))
+    })?;
     tracing::info!(
         topic = copy,
         partitions,
@@ -66,4 +71,35 @@ pub fn create(
         "topic created on the target"
     );
     Ok(())
+}
+
+/// What is wrong with a name that the target does not take; it does not say so itself.
+fn misnamed(target: &Cluster, copy: &str, fault: &Fault) -> Option<String> {
+    if !matches!(
+        fault,
+        Fault::Kafka {
+            code: Some(RDKafkaErrorCode::InvalidTopic),
+            ..
+        }
+    ) {
+        return None;
+    }
+    let alias = &target.endpoint().alias;
+    let length = copy.chars().count();
+    if length > NAME_MAX {
+        return Some(format!(
+            "cluster {alias} takes no topic {copy}: its name has {length} characters, and Kafka takes at most {NAME_MAX}; \
+             mirror.policy = \"identity\" adds none, or leave the topic out with mirror.topics_exclude"
+        ));
+    }
+    let same = |name: &str| name.replace('.', "_");
+    let topics = target.topics(WITHIN).ok()?;
+    let other = topics
+        .iter()
+        .find(|topic| topic.name != copy && same(&topic.name) == same(copy))?;
+    Some(format!(
+        "cluster {alias} takes no topic {copy} beside {}: Kafka takes `.` and `_` for the same in the names of its metrics; \
+         delete the one there, or leave this one out with mirror.topics_exclude",
+        other.name
+    ))
 }

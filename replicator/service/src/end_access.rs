@@ -285,7 +285,7 @@ impl Recipe {
             if Path::new(path).is_dir() {
                 continue;
             }
-            let content = std::fs::read(path).map_err(unreadable)?;
+            let content = crate::bounded::read(Path::new(path)).map_err(unreadable)?;
             content.hash(&mut hasher);
             if *key == CERTIFICATE {
                 end = CertificateEnd::of_pem(&String::from_utf8_lossy(&content));

@@ -132,7 +132,9 @@ impl Holding {
         };
         self.active
             .insert(partition.clone(), PartitionState::Copying);
-        self.show_partition(partition, PartitionState::Copying, None);
+        if !self.retrying.remove(partition) {
+            self.show_partition(partition, PartitionState::Copying, None);
+        }
         if let Some(now) = replaced {
             return self.meet_replaced(partition, &now);
         }
@@ -140,8 +142,15 @@ impl Holding {
             let (key, record) = (key.clone(), record.clone());
             return self.meet(key, record);
         }
+        let target = self.target_of(partition);
+        if let Some(reason) = self.denial(&target) {
+            self.active
+                .insert(partition.clone(), PartitionState::Waiting);
+            self.show_partition(partition, PartitionState::Waiting, Some(&reason));
+            return Ok(());
+        }
         let course = Course {
-            target: self.target_of(partition),
+            target,
             from: position.source_offset,
             until: self.refused.get(partition).map(|refused| refused.offset),
             witness,

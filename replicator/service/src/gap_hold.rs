@@ -19,6 +19,8 @@ use crate::holding::{HoldError, Holding};
 const WITHIN: Duration = Duration::from_secs(10);
 /// How long until a step is tried again that a cluster did not let happen.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
+/// How long until a partition is read again that was refused, or of which something unusable came.
+const AGAIN_WAIT: Duration = Duration::from_secs(1);
 
 impl Holding {
     /// Looks at partitions that stopped and at what operators answered. Not while a transaction is open.
@@ -58,6 +60,14 @@ impl Holding {
             StallKind::Gone => {
                 self.show_state(&partition, PartitionState::Waiting, &stall.reason);
                 self.set_aside(&partition);
+                Ok(())
+            }
+            StallKind::Again => {
+                self.show_state(&partition, PartitionState::Waiting, &stall.reason);
+                self.plane.stop(&partition);
+                self.active.remove(&partition);
+                self.retrying.insert(partition);
+                self.look_again = Some(Instant::now() + AGAIN_WAIT);
                 Ok(())
             }
             StallKind::OutOfRange => self.meet_out_of_range(&partition, stall.offset),

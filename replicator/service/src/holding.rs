@@ -1,6 +1,6 @@
 //! A slot while it is held: records move, state is committed with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use understudy_kafka::{Cluster, Fault};
 
 use crate::board::{Partition, PartitionState};
 use crate::catalog::Listing;
+use crate::denied::Denied;
 use crate::flow_record::FlowError;
 use crate::gap_book::GapBook;
 use crate::pacing::Pacing;
@@ -97,8 +98,12 @@ pub struct Holding {
     pub(crate) active: BTreeMap<TopicPartition, PartitionState>,
     /// Records known to be refused: their partitions stop in front of them.
     pub(crate) refused: BTreeMap<TopicPartition, Refused>,
+    /// Copies that may not be written just now: their partitions wait.
+    pub(crate) denied: Denied,
     /// Partitions that the source did not know; each waits for a look at the source after this one.
     pub(crate) absent: BTreeMap<TopicPartition, u64>,
+    /// Partitions that are read again; the board says why they waited until something comes.
+    pub(crate) retrying: BTreeSet<TopicPartition>,
     pub(crate) seen: Option<Arc<Listing>>,
     /// When to look again at partitions that had no leader.
     pub(crate) look_again: Option<Instant>,
@@ -126,6 +131,7 @@ impl Holding {
         while !stop.is_set() && self.context.flow.credentials_generation() == self.credentials {
             let wait = if !self.plane.in_transaction() {
                 self.enrol()?;
+                self.look_at_denied()?;
                 self.look_at_gaps()?;
                 self.bring_groups()?;
                 if let Some(rest) = self.rest() {
@@ -343,7 +349,8 @@ impl Holding {
                 StallKind::OutOfRange
                 | StallKind::Diverged
                 | StallKind::Gone
-                | StallKind::Reached => {
+                | StallKind::Reached
+                | StallKind::Again => {
                     self.stopped.push(stall);
                 }
             }

@@ -27,6 +27,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long until a client is tried again that could not be made of new credentials.
 const REJOIN_WAIT: Duration = Duration::from_secs(1);
 
+/// What a worker does until the group has answered it.
+pub const JOINING: &str = "joining the group that shares out slots";
+
 struct Held {
     stop: Arc<Stop>,
     thread: JoinHandle<()>,
@@ -184,7 +187,7 @@ pub fn run(context: Context, stop: &Arc<Stop>) -> Result<(), Fault> {
         held: Arc::default(),
         rejoining: Arc::default(),
     };
-    board.not_ready_yet(Part::Membership, "joining the group that shares out slots");
+    board.not_ready_yet(Part::Membership, JOINING);
     loop {
         let generation = flow.target.generation();
         let consumer = match join(&flow, &group, &slots) {

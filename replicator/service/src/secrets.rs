@@ -79,7 +79,7 @@ impl<'a> Secrets<'a> {
     pub fn resolve(&mut self, value: &Written) -> Result<String, SecretError> {
         match value {
             Written::Text(text) => Ok(text.clone()),
-            Written::File(path) => std::fs::read_to_string(path)
+            Written::File(path) => crate::bounded::read_text(path)
                 .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
                 .map_err(|source| SecretError::NoFile {
                     path: path.clone(),

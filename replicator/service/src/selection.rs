@@ -58,6 +58,7 @@ const GROUPS_EXCLUDED: &[&str] = &["console-consumer-.*", "connect-.*", "__.*", 
 /// Which consumer groups a flow mirrors: patterns, each matching whole names.
 #[derive(Clone, Debug)]
 pub struct GroupSelection {
+    patterns: Vec<String>,
     include: RegexSet,
     exclude: RegexSet,
 }
@@ -74,9 +75,15 @@ impl GroupSelection {
             .collect();
         all.extend(exclude.iter().cloned());
         Ok(Self {
+            patterns: include.to_vec(),
             include: set("mirror.groups", include)?,
             exclude: set("mirror.groups_exclude", &all)?,
         })
+    }
+
+    /// The include patterns, as configured; without any, no group is mirrored.
+    pub fn include(&self) -> &[String] {
+        &self.patterns
     }
 
     /// Whether the places of `group` are mirrored.

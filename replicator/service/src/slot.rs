@@ -14,13 +14,14 @@
 //! f. *Any doubt ends the holding.* After an error the outcome of a transaction may be unknown; everything is dropped
 //!    and the slot taken over again from (a).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use understudy_domain::{Slot, TopicPartition};
+use rdkafka::error::RDKafkaErrorCode;
+use understudy_domain::{Slot, TopicPartition, slot_of};
 use understudy_kafka::librdkafka::{Librdkafka, Options};
 use understudy_kafka::plane::DataPlane;
 use understudy_kafka::{Cluster, Fault};
@@ -29,6 +30,7 @@ use crate::answers::Answers;
 use crate::board::{Board, Part, SlotEntry};
 use crate::catalog::{Catalog, explain};
 use crate::config::Flow;
+use crate::denied::Denied;
 use crate::flow_record;
 use crate::gap_book::GapBook;
 use crate::holding::{HoldError, Holding, IDLE_WAIT, Refused};
@@ -81,6 +83,8 @@ pub struct SlotTask {
     stop: Arc<Stop>,
     /// Records that the target refused, exactly known.
     refused: BTreeMap<TopicPartition, Refused>,
+    /// Copies that may not be written just now.
+    denied: Denied,
     /// A batch was refused: records go out one by one until the refused one is known.
     careful: bool,
     /// Whether state may be put by forecast; not where others write to mirrored topics.
@@ -95,6 +99,7 @@ impl SlotTask {
             slot,
             stop,
             refused: BTreeMap::new(),
+            denied: Denied::default(),
             careful: false,
             forecasting: true,
         }
@@ -177,6 +182,17 @@ impl SlotTask {
             self.forecasting = false;
             return Duration::ZERO;
         }
+        if matches!(
+            error.fault(),
+            Some(Fault::Denied {
+                code: RDKafkaErrorCode::TopicAuthorizationFailed,
+                ..
+            })
+        ) && self.set_denied_aside()
+        {
+            tracing::warn!(%slot, %error, "copies that may not be written are set aside");
+            return Duration::ZERO;
+        }
         self.state("failed", None);
         let reason = match error.fault() {
             Some(fault) => explain(&self.context.flow.target, fault),
@@ -184,6 +200,30 @@ impl SlotTask {
         };
         self.context.board.not_ready(Part::Slot(slot), &reason);
         backoff
+    }
+
+    /// Finds out which copies may not be written; false if none is known to be, beyond those that are.
+    fn set_denied_aside(&mut self) -> bool {
+        let context = &self.context;
+        let copies = context
+            .catalog
+            .listing()
+            .partitions()
+            .into_iter()
+            .filter(|partition| slot_of(partition, context.slots) == self.slot)
+            .map(|partition| context.flow.target_of(&partition).topic)
+            .collect();
+        match Denied::ask(&context.flow, &copies) {
+            Ok(denied) => {
+                let is_news = !denied.is_empty() && !denied.is_within(&self.denied);
+                self.denied = denied;
+                is_news
+            }
+            Err(fault) => {
+                tracing::debug!(slot = %self.slot, %fault, "the target does not tell what may be written");
+                false
+            }
+        }
     }
 
     fn state(&self, state: &'static str, take_over_seconds: Option<f64>) {
@@ -240,7 +280,9 @@ impl SlotTask {
             target: Some(target),
             active: BTreeMap::new(),
             refused: std::mem::take(&mut self.refused),
+            denied: std::mem::take(&mut self.denied),
             absent: BTreeMap::new(),
+            retrying: BTreeSet::new(),
             seen: None,
             look_again: None,
             gaps_again: None,
@@ -274,6 +316,7 @@ impl SlotTask {
     ) -> Result<(), HoldError> {
         // What is known of refused records outlives the holding.
         self.refused = std::mem::take(&mut holding.refused);
+        self.denied = std::mem::take(&mut holding.denied);
         let result = match copied {
             Ok(()) => {
                 self.state("stopping", None);

@@ -181,6 +181,8 @@ fn mirror(
         .map_err(WorkerError::Start)?;
     let throttle = Throttle::new(flow.max_bytes_per_second);
     while let Some(record) = prepare(flow, board, stop)? {
+        // Before the start is over, so that nobody sees a worker ready that holds nothing.
+        board.not_ready_yet(Part::Membership, membership::JOINING);
         board.ready(&Part::Start);
         let (catalog, answers) = (Catalog::default(), Answers::default());
         let discovery = Discovery::new(

@@ -1,6 +1,7 @@
 //! One direction of one connection.
 //!
-//! a. Bytes leave in the order in which they came, none is altered, none is dropped while the link lives.
+//! a. Bytes leave in the order in which they came, none is dropped while the link lives, and none is altered unless
+//!    [`Answers`] says so.
 //! b. At most [`QUEUE_BYTES`] wait; then the reader stops, and the sender feels it.
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::answers::{Answers, Fate, Frames};
 use super::{LinkState, Settings, Shared};
 
 /// Enough for 1 GB/s over 30 ms.
@@ -49,6 +51,19 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds a chunk, once there is room; false if nobody will take it.
+    fn push(&self, due: Instant, chunk: &[u8]) -> bool {
+        let mut waiting = self.wait_until(|waiting| waiting.bytes < QUEUE_BYTES || waiting.broken);
+        if waiting.broken {
+            return false;
+        }
+        waiting.bytes += chunk.len();
+        waiting.chunks.push_back((due, chunk.to_vec()));
+        drop(waiting);
+        self.changed.notify_all();
+        true
+    }
+
     /// Waits until `ready`; every end of a connection makes it so.
     fn wait_until(&self, ready: impl Fn(&Waiting) -> bool) -> MutexGuard<'_, Waiting> {
         let guard = self.lock();
@@ -69,6 +84,7 @@ pub(crate) fn pump(
     thread::scope(|scope| {
         scope.spawn(|| write(&queue, target, source, shared));
         let mut buffer = vec![0; READ_BYTES];
+        let mut frames = Frames::default();
         loop {
             let limit = read_limit(&shared.settings());
             let room = buffer.get_mut(..limit).unwrap_or_default();
@@ -78,17 +94,27 @@ pub(crate) fn pump(
             };
             shared.count(direction as usize, length);
             let due = throttle(shared, direction, length);
-            let mut waiting =
-                queue.wait_until(|waiting| waiting.bytes < QUEUE_BYTES || waiting.broken);
-            if waiting.broken {
+            let chunk = buffer.get_mut(..length).unwrap_or_default();
+            let fate = match direction {
+                Direction::Inward => Fate::Pass,
+                Direction::Outward => frames.follow(chunk, shared.settings().answers),
+            };
+            let passed = match fate {
+                Fate::Pass => length,
+                Fate::Stall(at) | Fate::Close(at) => at,
+            };
+            if !queue.push(due, chunk.get(..passed).unwrap_or_default()) {
                 break;
             }
-            waiting.bytes += length;
-            waiting
-                .chunks
-                .push_back((due, buffer.get(..length).unwrap_or_default().to_vec()));
-            drop(waiting);
-            queue.changed.notify_all();
+            match fate {
+                Fate::Pass => {}
+                // Half a frame is there and nothing follows; who goes on later begins anew.
+                Fate::Stall(_) => {
+                    shared.wait_until(None, |now| stopped(now) || now.answers != Answers::Stalled);
+                    break;
+                }
+                Fate::Close(_) => break,
+            }
         }
         queue.lock().ended = true;
         queue.changed.notify_all();

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka_sys as rdsys;
 use understudy_domain::{Runs, SourceOffset, TargetOffset};
 
+use super::code::code_at;
 use crate::watch::Watch;
 
 /// A tag holds the partition's number above, the source offset (relative to the transaction's first) below.
@@ -162,7 +163,8 @@ impl Book {
     fn note(&mut self, message: &rdsys::rd_kafka_message_t) -> bool {
         let tag = message._private as u64;
         let (index, low) = ((tag >> OFFSET_BITS) as u32, tag & ((1 << OFFSET_BITS) - 1));
-        let failed = message.err != rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        // SAFETY: a field of a live message.
+        let failed = unsafe { code_at(&raw const message.err) } != RDKafkaErrorCode::NoError;
         if index == STATE {
             let kind = low as usize;
             if self.state_offsets.len() <= kind {
@@ -198,7 +200,8 @@ impl Book {
     }
 
     fn fail(&mut self, index: u32, source: i64, message: &rdsys::rd_kafka_message_t) {
-        let code = RDKafkaErrorCode::from(message.err);
+        // SAFETY: a field of a live message.
+        let code = unsafe { code_at(&raw const message.err) };
         // What was purged, or only shared a batch with a refused record, follows from another failure.
         let weight = |code: RDKafkaErrorCode| match code {
             purged if is_purge(purged) => 0,

@@ -11,6 +11,7 @@ use rdkafka_sys as rdsys;
 use understudy_domain::TopicPartition;
 
 use super::call::ask;
+use super::code::code_at;
 use super::login::Enlisted;
 use super::reader::Reader;
 use crate::endpoint::Endpoint;
@@ -154,10 +155,9 @@ unsafe fn edges_of(event: *mut rdsys::rd_kafka_event_t) -> Edges {
                 topic: topic.into(),
                 partition: (*place).partition,
             };
-            let offset = if (*place).err == rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                Ok((*place).offset)
-            } else {
-                Err(RDKafkaErrorCode::from((*place).err))
+            let offset = match code_at(&raw const (*place).err) {
+                RDKafkaErrorCode::NoError => Ok((*place).offset),
+                code => Err(code),
             };
             edges.insert(partition, offset);
         }

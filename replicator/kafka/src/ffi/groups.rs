@@ -10,6 +10,7 @@ use rdkafka_sys as rdsys;
 use understudy_domain::TopicPartition;
 
 use super::call::COORDINATOR_LIMIT;
+use super::code::code_at;
 use super::reader::Reader;
 use crate::fault::{Fault, Operation};
 
@@ -221,8 +222,9 @@ unsafe fn places_of(event: *mut rdsys::rd_kafka_event_t, name: &str) -> Result<G
                     continue;
                 };
                 let partition = TopicPartition::new(topic, place.partition);
-                if place.err != rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    places.insert(partition, Err(RDKafkaErrorCode::from(place.err)));
+                let code = code_at(&raw const place.err);
+                if code != RDKafkaErrorCode::NoError {
+                    places.insert(partition, Err(code));
                 } else if place.offset >= 0 {
                     places.insert(partition, Ok(place.offset));
                 }

@@ -27,6 +27,7 @@ pub mod acls;
 pub mod admin;
 mod call;
 pub mod certificates;
+mod code;
 pub mod configs;
 pub mod describe;
 pub mod groups;

@@ -14,6 +14,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as rdsys;
 use understudy_domain::{SourceOffset, TopicPartition};
 
+use super::code::code_at;
 use super::login::Enlisted;
 use super::topic::{Topic, name_of};
 use crate::fault::{Fault, Operation};
@@ -216,10 +217,11 @@ impl Reader {
     fn sort(&mut self, record: Record) -> Option<Fetched> {
         let message = record.native();
         let index = self.index_of(message.rkt, message.partition)?;
-        if message.err == rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        // SAFETY: a field of a live message.
+        let code = unsafe { code_at(&raw const message.err) };
+        if code == RDKafkaErrorCode::NoError {
             return Some(Fetched::Record(index, record));
         }
-        let code = RDKafkaErrorCode::from(message.err);
         if code == RDKafkaErrorCode::PartitionEOF {
             return Some(Fetched::End(index, SourceOffset::new(message.offset)));
         }

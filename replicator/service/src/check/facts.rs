@@ -83,6 +83,8 @@ impl Facts {
             (flow.state.positions(), slots),
             (flow.state.offset_map(), slots),
             (flow.state.slots(), slots),
+            (flow.state.gaps(), slots),
+            (flow.state.settings(), 1),
         ];
         topics.extend(
             wanted
@@ -90,7 +92,13 @@ impl Facts {
                 .iter()
                 .map(|(_, partitions, copy)| (copy.clone(), *partitions)),
         );
-        let names: Vec<String> = topics.iter().map(|(name, _)| name.clone()).collect();
+        topics.extend(wanted.renewals.iter().cloned());
+        let names: Vec<String> = topics
+            .iter()
+            .map(|(name, _)| name)
+            .chain(&flow.parking_topic)
+            .cloned()
+            .collect();
         let mut groups = wanted.groups.clone();
         groups.push(flow.state.group_id());
         self.describe(&names, &groups, limits);

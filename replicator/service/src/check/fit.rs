@@ -38,6 +38,17 @@ pub fn judge(
             same.insert(topic.name);
             all
         });
+    if let Some(parking) = &flow.parking_topic
+        && let Some(Err(Code::UnknownTopicOrPartition)) = target.topics.get(parking)
+    {
+        findings.add(Finding::fails(
+            End::Target,
+            &format!("topic {parking}"),
+            "mirror.parking_topic is not there; refused records would halt their partitions"
+                .to_owned(),
+            "make it",
+        ));
+    }
     for (topic, partitions, copy) in &wanted.topics {
         let mut faults = names(copy, taken.get(&metric(copy)));
         let ours = source.configs.get(topic);

@@ -10,7 +10,7 @@ use understudy_kafka::ffi::describe::Authorized;
 
 use crate::check::facts::{Acls, Facts};
 use crate::check::finding::{Finding, Findings, Missing};
-use crate::check::wanted::{ANY_GROUP, Wanted};
+use crate::check::wanted::Wanted;
 use crate::config::Flow;
 
 /// How many names a line shows.
@@ -60,7 +60,14 @@ pub fn judge(
         let told = |name: &String| told(facts, &principal, need.operation, kind, name);
         let missing = filter(&names, |name| told(name) == Told::Missing);
         let unknown = filter(&names, |name| told(name) == Told::Unknown);
-        let what = format!("{} on {}", need.operation, shown(kind, &missing));
+        let shown = |names: &[String]| {
+            if need.part == Part::MirroredGroups && wanted.groups_made_up {
+                "the mirrored groups".to_owned()
+            } else {
+                shown(kind, names)
+            }
+        };
+        let what = format!("{} on {}", need.operation, shown(&missing));
         if !missing.is_empty() {
             let found = format!(
                 "missing for {principal} ({}); without it {}",
@@ -79,7 +86,7 @@ pub fn judge(
                 ),
             );
         } else if !unknown.is_empty() {
-            let what = format!("{} on {}", need.operation, shown(kind, &unknown));
+            let what = format!("{} on {}", need.operation, shown(&unknown));
             findings.add(Finding::unknown(end, &what, reason(kind, facts)).about([index]));
         } else if !names.is_empty() {
             let inferred = names.iter().any(|name| told(name) == Told::Inferred);
@@ -101,8 +108,8 @@ pub fn judge(
     for (part, (operations, count)) in held {
         let counted = match part {
             Part::MirroredTopics | Part::StateTopics => true,
-            Part::MirroredGroups => wanted.groups != [ANY_GROUP],
-            Part::TransactionalIds | Part::OwnGroup | Part::Cluster => false,
+            Part::MirroredGroups => !wanted.groups_made_up,
+            Part::TransactionalIds | Part::OwnGroup | Part::ParkingTopic | Part::Cluster => false,
         };
         let number = if counted {
             format!("{count} ")
@@ -139,6 +146,8 @@ fn things(flow: &Flow, need: &Need, wanted: &Wanted) -> (ResourceKind, Vec<Strin
                 flow.state.flow(),
                 flow.state.positions(),
                 flow.state.offset_map(),
+                flow.state.gaps(),
+                flow.state.settings(),
             ];
             // Nobody writes to the slots' topic.
             if need.operation != AclOperation::Write {
@@ -148,10 +157,17 @@ fn things(flow: &Flow, need: &Need, wanted: &Wanted) -> (ResourceKind, Vec<Strin
         }
         Part::TransactionalIds => (
             ResourceKind::TransactionalId,
-            vec![flow.state.transactional_id(1, Slot::new(0))],
+            vec![
+                flow.state.transactional_id(1, Slot::new(0)),
+                flow.state.settings_transactional_id(),
+            ],
         ),
         Part::OwnGroup => (ResourceKind::Group, vec![flow.state.group_id()]),
         Part::MirroredGroups => (ResourceKind::Group, wanted.groups.clone()),
+        Part::ParkingTopic => {
+            let names = flow.parking_topic.iter().cloned().collect();
+            (ResourceKind::Topic, names)
+        }
         Part::Cluster => (ResourceKind::Cluster, vec!["kafka-cluster".to_owned()]),
     }
 }
@@ -262,9 +278,6 @@ fn reason(kind: ResourceKind, facts: &Facts) -> String {
 fn shown(kind: ResourceKind, names: &[String]) -> String {
     if kind == ResourceKind::Cluster {
         return "the cluster".to_owned();
-    }
-    if names == [ANY_GROUP] {
-        return "the mirrored groups".to_owned();
     }
     let first: Vec<&str> = names.iter().take(NAMES_SHOWN).map(String::as_str).collect();
     let more = match names.len().saturating_sub(NAMES_SHOWN) {

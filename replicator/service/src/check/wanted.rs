@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use understudy_domain::acl::Pattern;
-use understudy_domain::is_internal;
 use understudy_domain::permissions::{End, FlowScope, Need, Purpose, covering, needs as needs_of};
+use understudy_domain::{RecreatedPolicy, is_internal};
 
 use crate::catalog::explain;
 use crate::check::Limits;
@@ -12,10 +12,8 @@ use crate::check::facts::Facts;
 use crate::check::finding::{Finding, Findings};
 use crate::config::Flow;
 
-/// The patterns of mirrored groups.
-const GROUPS: &str = ".*";
-/// A group that nobody has, to be asked for where none may be seen or none is there.
-pub const ANY_GROUP: &str = "understudy-check";
+/// What the name of a group ends with that is asked for where none may be seen or none is there.
+const ANY_GROUP: &str = "understudy-check";
 /// How many groups are asked for one by one.
 const GROUPS_MAX: usize = 1_000;
 
@@ -28,27 +26,47 @@ pub struct Wanted {
     pub unseen: Vec<String>,
     /// Mirrored groups.
     pub groups: Vec<String>,
+    /// Whether those are made up, because none may be seen or none is there.
+    pub groups_made_up: bool,
+    /// Topics on the target that would take the copies of topics that are made again, with their partitions.
+    pub renewals: Vec<(String, i32)>,
 }
 
 impl Wanted {
-    /// The names of the copies.
+    /// The names of the copies, those to come included.
     pub fn copies(&self) -> Vec<String> {
-        self.topics
-            .iter()
-            .map(|(_, _, copy)| copy.clone())
-            .collect()
+        let copies = self.topics.iter().map(|(_, _, copy)| copy);
+        let renewals = self.renewals.iter().map(|(name, _)| name);
+        copies.chain(renewals).cloned().collect()
     }
 }
 
-/// Every permission of the flow.
+/// Every permission of the flow, of what its file turns on.
 pub fn needs(flow: &Flow) -> Vec<Need> {
+    let purposes: Vec<Purpose> = Purpose::ALL
+        .into_iter()
+        .filter(|purpose| match purpose {
+            Purpose::Records | Purpose::Growth => true,
+            Purpose::Configs => flow.settings.configs,
+            Purpose::Places => !flow.groups.include().is_empty(),
+            Purpose::Acls => flow.settings.acls,
+            Purpose::Parking => flow.parking_topic.is_some(),
+        })
+        .collect();
     needs_of(&FlowScope {
         state: &flow.state,
         policy: &flow.policy,
         topics: flow.selection.include(),
-        groups: &[GROUPS.to_owned()],
-        purposes: &Purpose::ALL,
+        groups: flow.groups.include(),
+        renews: renews(flow),
+        parking: flow.parking_topic.as_deref(),
+        purposes: &purposes,
     })
+}
+
+/// Whether copies of a topic that was made again go to a topic of their own without asking.
+fn renews(flow: &Flow) -> bool {
+    flow.gap_policy.recreated == RecreatedPolicy::NewTopic
 }
 
 /// Looks up what is there to be mirrored, and says what selects nothing.
@@ -118,14 +136,32 @@ pub fn wanted(
     }
     // A refusal leaves the list empty; the permission's own line says so.
     let mut groups = facts.cluster.groups(limits.call()).unwrap_or_default();
+    groups.retain(|group| flow.groups.selects(group));
     groups.sort();
     groups.truncate(GROUPS_MAX);
-    if groups.is_empty() {
-        groups.push(ANY_GROUP.to_owned());
+    let groups_made_up = groups.is_empty() && !flow.groups.include().is_empty();
+    if groups_made_up {
+        let patterns = flow.groups.include().iter();
+        groups.extend(patterns.flat_map(|own| covering(own)).map(name_within));
     }
+    let renewals = topics.iter().filter(|_| renews(flow));
+    let renewals = renewals
+        .map(|(_, partitions, copy)| (format!("{copy}.1"), *partitions))
+        .collect();
     Wanted {
         topics,
         unseen: unseen.into_iter().collect(),
         groups,
+        groups_made_up,
+        renewals,
+    }
+}
+
+/// The name of a group within a pattern.
+fn name_within(pattern: Pattern) -> String {
+    match pattern {
+        Pattern::Literal(name) => name,
+        Pattern::Prefixed(prefix) => format!("{prefix}{ANY_GROUP}"),
+        Pattern::Any => ANY_GROUP.to_owned(),
     }
 }

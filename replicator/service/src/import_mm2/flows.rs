@@ -21,6 +21,8 @@ const DEFAULT_EXCLUDES: &[&str] = &[
 const SLOTS_MAX: u32 = 64;
 /// How many slots a flow has unless told otherwise.
 const SLOTS_DEFAULT: u32 = 8;
+/// The longest `mirror.config_sync_interval`, in seconds.
+const SETTINGS_MAX: i64 = 86_400;
 
 /// A flow in the making.
 pub struct Draft {
@@ -34,6 +36,8 @@ pub struct Draft {
     pub contradictions: Vec<String>,
     /// Whether names stay as they are.
     pub is_identity: bool,
+    /// What is to be said below `[mirror]`.
+    remarks: Vec<String>,
 }
 
 /// A property as it concerns a flow.
@@ -69,6 +73,7 @@ impl Draft {
             mirror: BTreeMap::from([("policy", quoted("prefixed"))]),
             contradictions: Vec::new(),
             is_identity: false,
+            remarks: Vec::new(),
         };
         let mut found: Vec<Found<'_>> = properties
             .values
@@ -139,6 +144,12 @@ impl Draft {
     }
 
     fn flow_key(&mut self, name: &str, value: &str) -> Outcome {
+        if name == "sync.group.offsets.enabled" && value.eq_ignore_ascii_case("false") {
+            return Outcome::Lost(
+                "places of groups are kept on the target even so, where nobody is a member; `mirror.groups = []` keeps none"
+                    .to_owned(),
+            );
+        }
         let key = match fate(FLOW_KEYS, name) {
             None => return Outcome::Unknown,
             Some(Fate::Instead(what)) => return Outcome::Instead(what.to_owned()),
@@ -163,6 +174,23 @@ impl Draft {
             "sync.group.offsets.interval.seconds" => {
                 return self.interval("group_sync_interval", value, "1s");
             }
+            "sync.topic.configs.enabled" => return self.switch("sync_configs", value),
+            "sync.topic.acls.enabled" => return self.switch("sync_acls", value),
+            "sync.topic.configs.interval.seconds" => {
+                return self.settings_interval("sync_configs", value);
+            }
+            "sync.topic.acls.interval.seconds" => {
+                return self.settings_interval("sync_acls", value);
+            }
+            "config.properties.exclude" | "config.properties.blacklist" => {
+                self.patterns("config_exclude", list(value));
+            }
+            "use.defaults.from" => match value {
+                "source" | "target" => {
+                    self.mirror.insert("config_defaults_from", quoted(value));
+                }
+                _ => return Outcome::Lost("it is neither source nor target".to_owned()),
+            },
             _ => return Outcome::Unknown,
         }
         Outcome::To(key.to_owned())
@@ -251,7 +279,55 @@ impl Draft {
         }
     }
 
+    /// A switch that both have.
+    fn switch(&mut self, key: &'static str, value: &str) -> Outcome {
+        match value.to_ascii_lowercase().parse::<bool>() {
+            Ok(on) => {
+                // An interval below zero has switched it off, whatever is said here.
+                self.mirror.entry(key).or_insert_with(|| on.to_string());
+                Outcome::To(format!("mirror.{key}"))
+            }
+            Err(_) => Outcome::Lost("it is neither true nor false".to_owned()),
+        }
+    }
+
+    /// One interval serves configs and ACLs: the shorter of the two counts.
+    fn settings_interval(&mut self, switch: &'static str, seconds: &str) -> Outcome {
+        match seconds.parse::<i64>() {
+            Ok(seconds @ 1..) => {
+                let key = "config_sync_interval";
+                let before = self.mirror.get(key).and_then(|text| {
+                    let text = text.trim_matches('"').strip_suffix('s')?;
+                    text.parse::<i64>().ok()
+                });
+                let shorter = before.unwrap_or(i64::MAX).min(seconds).min(SETTINGS_MAX);
+                self.mirror.insert(key, quoted(&format!("{shorter}s")));
+                Outcome::To(format!("mirror.{key}"))
+            }
+            Ok(_) => {
+                self.mirror.insert(switch, "false".to_owned());
+                Outcome::To(format!("mirror.{switch}"))
+            }
+            Err(_) => Outcome::Lost("it is not a number".to_owned()),
+        }
+    }
+
+    /// MirrorMaker 2 mirrors ACLs unless told otherwise; a flow only when told to.
+    fn tell_about_acls(&mut self) {
+        let remark = match self.mirror.get("sync_acls").map(String::as_str) {
+            Some("true") => {
+                "first_acl = \"allow\"   # as MirrorMaker 2: also the first ACL of a resource, which may shut others out"
+            }
+            Some(_) => return,
+            None => {
+                "sync_acls = true   # MirrorMaker 2 does this unless told otherwise; read docs/settings.md first"
+            }
+        };
+        self.remarks.push(remark.to_owned());
+    }
+
     fn check(&mut self) {
+        self.tell_about_acls();
         let policy = self.mirror.get("policy").map_or("", String::as_str);
         if policy == quoted("identity") {
             self.mirror.remove("separator");
@@ -317,6 +393,9 @@ impl Draft {
         text.push_str("[mirror]\n");
         for (key, value) in &self.mirror {
             text.push_str(&format!("{key} = {value}\n"));
+        }
+        for remark in &self.remarks {
+            text.push_str(&comment(remark));
         }
         text
     }

@@ -48,7 +48,7 @@ const FACTOR: &str = "topics are made with the target's `default.replication.fac
 const NO_CONNECT: &str =
     "there is no Connect cluster: start as many `understudy replicate` as you like";
 const OWN: &str = "set by understudy, exactness depends on it";
-const GROUPS: &str = "places of groups are always kept on the target; choose with `mirror.groups`";
+const GROUPS: &str = "places of the groups in `mirror.groups` are always kept on the target, where nobody is a member; `false` is listed as something to look at";
 const LIMITS: &str = "understudy's own limits hold";
 
 /// Properties of flows and of the three connectors.
@@ -116,33 +116,22 @@ pub const FLOW_KEYS: &[Key] = &[
     ),
     instead("heartbeats.topic.replication.factor", FACTOR),
     instead("replication.factor", FACTOR),
-    lost(
-        "sync.topic.configs.enabled",
-        "a new copy gets its source's `cleanup.policy`; see the README for what else is carried over",
-    ),
-    lost(
+    to("sync.topic.configs.enabled", "mirror.sync_configs"),
+    to(
         "sync.topic.configs.interval.seconds",
-        "a new copy gets its source's `cleanup.policy`; see the README for what else is carried over",
+        "mirror.config_sync_interval",
     ),
-    lost(
-        "sync.topic.acls.enabled",
-        "see the README for what is carried over besides records",
-    ),
-    lost(
+    to("sync.topic.acls.enabled", "mirror.sync_acls"),
+    to(
         "sync.topic.acls.interval.seconds",
-        "see the README for what is carried over besides records",
+        "mirror.config_sync_interval",
     ),
-    lost(
-        "config.properties.exclude",
-        "see the README for what is carried over besides records",
-    ),
-    lost(
-        "config.properties.blacklist",
-        "see the README for what is carried over besides records",
-    ),
-    lost(
-        "use.defaults.from",
-        "see the README for what is carried over besides records",
+    to("config.properties.exclude", "mirror.config_exclude"),
+    to("config.properties.blacklist", "mirror.config_exclude"),
+    to("use.defaults.from", "mirror.config_defaults_from"),
+    instead(
+        "use.incremental.alter.configs",
+        "configs are always changed one by one (KIP-339); what is not named stays",
     ),
     lost(
         "topic.filter.class",
@@ -154,7 +143,7 @@ pub const FLOW_KEYS: &[Key] = &[
     ),
     lost(
         "config.property.filter.class",
-        "see the README for what is carried over besides records",
+        "filters are patterns: `mirror.config_exclude`",
     ),
     lost(
         "forwarding.admin.class",

@@ -178,7 +178,7 @@ fn read(files: &[PathBuf]) -> Result<(Properties, Vec<String>), ImportError> {
     let (mut connectors, mut properties) = (Connectors::new(), None);
     let mut has_json = false;
     for path in files {
-        let bytes = std::fs::read(path).map_err(|source| ImportError::Unreadable {
+        let bytes = crate::bounded::read(path).map_err(|source| ImportError::Unreadable {
             path: path.clone(),
             source,
         })?;

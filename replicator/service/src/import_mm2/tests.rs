@@ -87,7 +87,7 @@ fn a_typical_file_becomes_a_flow_and_every_key_is_told() -> Result<(), Box<dyn s
         ("usw2->use1.topics", Status::Unused),
         ("clusters", Status::Instead),
         ("madeup.thing", Status::Look),
-        ("sync.topic.acls.enabled", Status::Look),
+        ("sync.topic.acls.enabled", Status::Translated),
         ("use1.ssl.truststore.location", Status::Look),
         ("usw2.producer.acks", Status::Instead),
         ("use1.sasl.jaas.config", Status::Translated),
@@ -277,6 +277,71 @@ fn connectors_become_the_same_flow() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+#[test]
+fn configs_acls_and_groups_are_mirrored_as_before() -> Result<(), Box<dyn std::error::Error>> {
+    let base = "clusters=a,b\na.bootstrap.servers=a:1\nb.bootstrap.servers=b:1\na->b.enabled=true\n\
+                replication.policy.class=DefaultReplicationPolicy\n";
+    let of = |lines: &str| -> Result<(String, Flow, Vec<Entry>), Box<dyn std::error::Error>> {
+        let (flows, keys, contradictions) = import_text(&format!("{base}{lines}\n"));
+        assert_eq!(contradictions, Vec::<String>::new(), "{lines}");
+        let toml = flows
+            .first()
+            .map(|flow| flow.toml.clone())
+            .ok_or("no flow")?;
+        let flow = Flow::parse(&toml, Path::new("imported"), &|_| None)?;
+        Ok((toml, flow, keys))
+    };
+    let (toml, flow, keys) = of(
+        "sync.topic.configs.enabled=false\nsync.topic.acls.enabled=true\n\
+         sync.topic.acls.interval.seconds=30\nsync.topic.configs.interval.seconds=600\n\
+         config.properties.exclude=retention\\\\..*, segment.bytes\nuse.defaults.from=source\n\
+         sync.group.offsets.enabled=true\nsync.group.offsets.interval.seconds=5",
+    )?;
+    let settings = &flow.settings;
+    assert_eq!((settings.configs, settings.acls), (false, true), "{toml}");
+    assert_eq!(settings.interval, std::time::Duration::from_secs(30));
+    assert!(settings.excludes("retention.ms") && settings.excludes("segment.bytes"));
+    assert!(
+        !settings.excludes("min.insync.replicas"),
+        "the list is replaced, as in MirrorMaker 2"
+    );
+    assert_eq!(
+        settings.defaults_from,
+        understudy_domain::DefaultsFrom::Source
+    );
+    assert_eq!(flow.group_sync_interval, std::time::Duration::from_secs(5));
+    assert!(toml.contains("# first_acl = \"allow\""), "{toml}");
+    assert!(
+        keys.iter().all(|entry| entry.status != Status::Look),
+        "nothing is left to look at"
+    );
+    // Unless told otherwise: configs as before; ACLs are said to be off.
+    let (toml, flow, _) = of("")?;
+    assert!(flow.settings.configs && !flow.settings.acls);
+    assert!(flow.settings.excludes("min.insync.replicas"));
+    assert!(toml.contains("# sync_acls = true"), "{toml}");
+    // An interval below zero switches it off in MirrorMaker 2, whatever the switch says.
+    let (_, flow, _) =
+        of("sync.topic.configs.enabled=true\nsync.topic.configs.interval.seconds=-1")?;
+    assert!(!flow.settings.configs);
+    let (_, flow, _) = of("sync.topic.acls.interval.seconds=9999999")?;
+    assert_eq!(
+        flow.settings.interval,
+        std::time::Duration::from_secs(86_400)
+    );
+    for lines in [
+        "use.defaults.from=elsewhere",
+        "sync.topic.acls.enabled=perhaps",
+        "sync.topic.configs.interval.seconds=often",
+        "sync.group.offsets.enabled=false",
+    ] {
+        let (_, _, keys) = of(lines)?;
+        let key = lines.split_once('=').map_or("", |(key, _)| key);
+        assert_eq!(status(&keys, key), Some(Status::Look), "{lines}");
+    }
+    Ok(())
+}
+
 /// Values that MirrorMaker 2 would take for a key.
 fn sample(name: &str) -> &'static str {
     match name {
@@ -288,7 +353,9 @@ fn sample(name: &str) -> &'static str {
         "auto.offset.reset" => "latest",
         "security.protocol" => "SASL_SSL",
         "sasl.mechanism" => "PLAIN",
-        "groups" => ".*",
+        "groups" | "config.properties.exclude" | "config.properties.blacklist" => ".*",
+        "use.defaults.from" => "source",
+        name if name.ends_with(".enabled") => "true",
         _ => "1",
     }
 }
