@@ -31,7 +31,7 @@ use crate::board::{Board, Part, SlotEntry};
 use crate::catalog::{Catalog, explain};
 use crate::config::Flow;
 use crate::denied::Denied;
-use crate::flow_record;
+use crate::flow_record::{self, FlowError};
 use crate::gap_book::GapBook;
 use crate::holding::{HoldError, Holding, IDLE_WAIT, Refused};
 use crate::metrics::Metrics;
@@ -256,13 +256,11 @@ impl SlotTask {
         let fenced = began.elapsed();
         let target = Cluster::open(&flow.target)?;
         // b
-        let record = flow_record::read(&target, &flow)?;
-        let epoch = record.as_ref().map_or(0, |record| record.epoch);
-        if let Some(record) = &record {
-            self.context.board.hold().flow_state = Some(record.state);
-            flow_record::must_be_of(&flow, record, self.context.generation)?;
-            flow_record::must_run(&flow, record)?;
-        }
+        let record = flow_record::read(&target, &flow)?
+            .ok_or_else(|| FlowError::NoFlow(flow.name.to_string()))?;
+        self.context.board.hold().flow_state = Some(record.state);
+        flow_record::must_be_of(&flow, &record, self.context.generation)?;
+        flow_record::must_run(&flow, &record)?;
         // c
         let flow_read = began.elapsed();
         let state = SlotState::load(&target, &flow.state, self.slot)?;
@@ -271,8 +269,8 @@ impl SlotTask {
         let mut holding = Holding {
             context: self.context.clone(),
             slot: self.slot,
-            epoch,
-            created_at_ms: record.and_then(|record| record.created_at_ms),
+            epoch: record.epoch,
+            created_at_ms: record.created_at_ms,
             plane,
             state,
             gaps,
