@@ -32,6 +32,7 @@ use crate::config::Flow;
 use crate::flow_record;
 use crate::gap_book::GapBook;
 use crate::holding::{HoldError, Holding, IDLE_WAIT, Refused};
+use crate::log_starts::LogStarts;
 use crate::metrics::Metrics;
 use crate::pacing::Pacing;
 use crate::place_hold::PlaceBook;
@@ -63,6 +64,8 @@ pub struct Context {
     pub answers: Answers,
     /// Where groups stand.
     pub places: Places,
+    /// Where logs start on both sides.
+    pub starts: LogStarts,
     /// The bandwidth limit.
     pub throttle: Throttle,
     /// Where to say how it goes.
@@ -128,6 +131,8 @@ impl SlotTask {
         board.places.remove(&slot);
         drop(board);
         self.context.answers.forget_slot(slot);
+        self.context.starts.leave(slot);
+        self.context.places.leave(slot);
         self.context.board.ready(&Part::Slot(slot));
     }
 
@@ -235,7 +240,8 @@ impl SlotTask {
             plane,
             state,
             gaps,
-            places: PlaceBook::default(),
+            places: PlaceBook::new(&self.context.places, self.slot),
+            forgot_at: None,
             target: Some(target),
             active: BTreeMap::new(),
             refused: std::mem::take(&mut self.refused),

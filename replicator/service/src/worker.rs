@@ -21,10 +21,12 @@ use crate::gauges::Gauges;
 use crate::history;
 use crate::http::{Page, router};
 use crate::keeper::Keeper;
+use crate::log_starts::LogStarts;
+use crate::looker::Looker;
 use crate::membership;
 use crate::metrics::Metrics;
 use crate::observer::Observer;
-use crate::places::{Looker, Places};
+use crate::places::Places;
 use crate::rotation::Rotation;
 use crate::slot::Context;
 use crate::stop::Stop;
@@ -179,12 +181,14 @@ fn mirror(
     while let Some(record) = prepare(flow, board, stop)? {
         board.ready(&Part::Start);
         let (catalog, answers) = (Catalog::default(), Answers::default());
+        let starts = LogStarts::default();
         let discovery = Discovery::new(
             flow.clone(),
             &record,
             catalog.clone(),
             board.clone(),
             answers.clone(),
+            starts.clone(),
         )?;
         // Slots and discovery of one generation end together; the worker goes on with the next one.
         let generation_stop = stop.child();
@@ -221,6 +225,7 @@ fn mirror(
             catalog,
             answers,
             places: Places::default(),
+            starts,
             throttle: throttle.clone(),
             board: board.clone(),
             metrics: metrics.clone(),
