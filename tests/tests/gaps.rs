@@ -171,6 +171,21 @@ fn by_policy_a_topic_made_again_goes_to_a_topic_of_its_own() -> Outcome {
         (0, &"moved".into()),
         "{gaps}"
     );
+    // Asked by the name of the new topic, a place is found as well as by the old one.
+    let flow_file = worker.flow().display().to_string();
+    let questions: [&[&str]; 2] = [&["--topic", "moves.1", "--reverse"], &["--topic", "moves"]];
+    for question in questions {
+        let mut arguments = vec!["translate", &flow_file, "--json", "--timestamp", "1"];
+        arguments.extend(question);
+        let output = understudy(arguments, LIMIT)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let exact = text.lines().filter(|line| line.contains("\"exact\""));
+        assert_eq!(
+            (output.status.code(), exact.count()),
+            (Some(0), 2),
+            "{text}"
+        );
+    }
     stop(&worker)?;
     let (code, verified) = flow.tool(&worker, &["verify", "--deep", "--json"])?;
     assert_eq!(code, 0, "{verified}");

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use understudy_kafka::Endpoint;
-use understudy_kafka::ffi::groups::many_group_places;
+use understudy_kafka::ffi::groups::{Told, many_group_places};
 use understudy_kafka::ffi::reader::Reader;
 use understudy_tests::{Cluster, Listener, wait_for};
 
@@ -67,9 +67,13 @@ fn questions_about_groups_outlive_coordinators_that_move() -> Outcome {
     let endpoint = Endpoint::new(cluster.alias(), properties.into_iter().collect());
     let asking = understudy_kafka::Cluster::open(&endpoint)?;
     let all_told = || -> Result<(), String> {
-        let told = asking.many_group_places(&groups, SHORT);
-        let told = told.map_err(|error| error.to_string())?;
-        match told.values().filter(|told| told.is_ok()).count() {
+        let mut told = 0;
+        asking
+            .tell_group_places(&groups, SHORT, &mut |_, answer| {
+                told += usize::from(matches!(answer, Told::End(Ok(()))));
+            })
+            .map_err(|error| error.to_string())?;
+        match told {
             all if all == groups.len() => Ok(()),
             some => Err(format!("{some} of {}", groups.len())),
         }

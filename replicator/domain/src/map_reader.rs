@@ -124,7 +124,10 @@ impl MapReader {
         let floor = (position.source_offset, position.target_offset);
         let directory = Some(self.directory.clone())
             .filter(|page| page.next_chunk() == open)
-            .unwrap_or_default();
+            .unwrap_or_else(|| Page {
+                kept: self.directory.kept,
+                ..Page::default()
+            });
         Ok(OpenChunk::resumed(
             open,
             next,

@@ -78,13 +78,25 @@ impl OffsetMap {
         offset: SourceOffset,
         replicated: Replicated,
     ) -> Translation<TargetOffset> {
-        let Some(begins) = self.begins() else {
+        Self::forward_among(self.origin, &self.runs, offset, replicated)
+    }
+
+    /// The same of runs that are in order, without a map that owns them; `origin` is where they begin, none if that is
+    /// the first of them.
+    pub fn forward_among(
+        origin: Option<Origin>,
+        runs: &[Run],
+        offset: SourceOffset,
+        replicated: Replicated,
+    ) -> Translation<TargetOffset> {
+        let first = || runs.first().map(|run| run.source);
+        let Some(begins) = origin.map(|origin| origin.source).or_else(first) else {
             return Translation::NoSync;
         };
-        if offset < begins.source {
+        if offset < begins {
             return Translation::BeforeHistory;
         }
-        match place(&self.runs, |run| run.source.get(), offset.get()) {
+        match place(runs, |run| run.source.get(), offset.get()) {
             Place::Inside { run, depth } => Translation::Exact(run.target.plus(depth)),
             Place::Before(run) => Translation::Exact(run.target),
             Place::Past if replicated.source >= offset => Translation::Exact(replicated.target_end),

@@ -9,10 +9,12 @@
 //! what to write and changes nothing, [`OpenChunk::commit`] makes it so. To
 //! abort, drop the plan.
 
+use std::ops::Range;
+
 use crate::run::{End, append, check_all_follow, end_of};
 use crate::{
     ChunkStart, MapCursor, MapKey, MapRecord, PAGE_CHUNKS, Page, Position, Run, RunError,
-    TopicPartition,
+    SourceOffset, TargetOffset, TopicPartition,
 };
 
 /// How many deltas a chunk may have; the size of the ring of keys.
@@ -68,10 +70,15 @@ impl OpenChunk {
         Self::default()
     }
 
-    /// The first chunk of a partition that began anew.
-    pub fn reborn(position: &Position) -> Self {
+    /// The first chunk of a partition that began anew. What was forgotten of its earlier life stays so.
+    #[must_use]
+    pub fn reborn(&self, position: &Position) -> Self {
         Self {
             chunk: position.map.chunk,
+            directory: Page {
+                kept: self.directory.kept,
+                ..Page::default()
+            },
             ..Self::default()
         }
     }
@@ -122,7 +129,27 @@ impl OpenChunk {
         pending
     }
 
-    /// Says what to write so that the chunks before `until` are forgotten, as [`Page::forgettable`] allows: the
+    /// The chunks to [`forget`](Self::forget), the log starts being what they are: those that [`Page::forgettable`]
+    /// names, and those of the partition's earlier lives. At most `limit`; none before this life has sealed a chunk.
+    pub fn forgettable(
+        &self,
+        position: &Position,
+        source_start: SourceOffset,
+        target_start: TargetOffset,
+        limit: u64,
+    ) -> Range<u64> {
+        if self.directory.is_empty() {
+            return 0..0;
+        }
+        let of_this_life = self
+            .directory
+            .forgettable(source_start, target_start, u64::MAX);
+        let kept = self.directory.kept;
+        let until = of_this_life.end.max(position.map.first);
+        kept..until.clamp(kept, kept.saturating_add(limit))
+    }
+
+    /// Says what to write so that the chunks before `until` are forgotten, as [`Self::forgettable`] allows: the
     /// directory, and which keys of `partition` to tombstone in the same transaction, in this order.
     pub fn forget(
         &self,

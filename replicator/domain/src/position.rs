@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DELTA_RING, DecodeError, Format, FormerHome, MapRecord, Origin, PAGE_CHUNKS, Pending, Slot,
-    SourceOffset, TargetOffset, TopicPartition, json,
+    DELTA_RING, DecodeError, Format, FormerHome, MapKey, MapRecord, Origin, PAGE_CHUNKS, Pending,
+    Slot, SourceOffset, TargetOffset, TopicPartition, json,
 };
 
 /// The newest version of the value that this code reads.
@@ -128,6 +128,15 @@ impl Position {
     pub fn home_of_page(&self, page: u64, own: Slot) -> Slot {
         let former = self.former.iter().find(|home| page < home.page);
         former.map_or(own, |home| Slot::new(home.slot))
+    }
+
+    /// The slot in whose partition of the offset-map topic a record of the map lies.
+    pub fn home_of(&self, key: &MapKey, own: Slot) -> Slot {
+        match key {
+            MapKey::Chunk { chunk, .. } => self.home_of_chunk(*chunk, own),
+            MapKey::Directory { page, .. } => self.home_of_page(*page, own),
+            MapKey::Delta { .. } => own,
+        }
     }
 
     /// The compaction key of a partition's position.

@@ -214,6 +214,26 @@ impl Writer {
         self.write(self.open.renew(self.log.next))
     }
 
+    /// Both logs begin there now: what can be forgotten is, at most `limit` chunks, as a slot does it.
+    fn forget(
+        &mut self,
+        starts: (SourceOffset, TargetOffset),
+        limit: u64,
+    ) -> Result<u64, Box<dyn Error>> {
+        let range = self
+            .open
+            .forgettable(&self.position, starts.0, starts.1, limit);
+        if range.is_empty() {
+            return Ok(0);
+        }
+        let (pending, tombstones) = self.open.forget(&self.partition, range.end, self.log.next);
+        self.write(pending)?;
+        for key in &tombstones {
+            self.log.append(key, None);
+        }
+        Ok(range.end - range.start)
+    }
+
     /// The partition belongs to another slot now, perhaps to one that it belonged to before.
     fn move_to(&mut self, home: Slot) -> TestResult {
         if home == self.home {
@@ -450,6 +470,74 @@ proptest! {
             }
             prop_assert!(!search.has_holes());
         }
+    }
+
+    #[test]
+    fn a_map_that_forgets_answers_above_the_log_starts_as_one_that_does_not(
+        steps in prop::collection::vec((1..30_usize, 1..40_usize, 0..120_i64, 0..120_i64, 1..9_u64), 4..60),
+        reborn_at in prop::option::of(2..40_usize),
+        places in prop::collection::vec(0..=1000_i64, 1..30),
+    ) {
+        let mut writer = Writer::new();
+        let mut starts = (SourceOffset::ZERO, TargetOffset::ZERO);
+        for (number, (times, runs, source, target, limit)) in steps.into_iter().enumerate() {
+            if reborn_at == Some(number) {
+                // The source's log was replaced by another one.
+                let origin = Origin { source: SourceOffset::new(7), target: writer.position.target_offset.plus(3) };
+                writer.position = writer.position.reborn(origin, None);
+                writer.open = writer.open.reborn(&writer.position);
+                writer.map = OffsetMap::new(origin);
+                starts.0 = SourceOffset::ZERO;
+            }
+            for _ in 0..times {
+                writer.run(Transaction { runs, records_per_run: 2, commits: true }).map_err(fail)?;
+            }
+            writer.renew().map_err(fail)?;
+            // Retention on each side as it pleases, never beyond the end.
+            starts.0 = starts.0.plus(source.unsigned_abs() * 40).min(writer.position.source_offset);
+            starts.1 = starts.1.plus(target.unsigned_abs() * 60).min(writer.position.target_offset);
+            writer.forget(starts, limit).map_err(fail)?;
+            if number % 3 == 0 {
+                // A take-over reads what is in the log, and goes on with that.
+                let reader = writer.log.read(writer.position.map.from).map_err(fail)?;
+                writer.open = reader.open_chunk(&writer.position)?;
+            }
+        }
+        while writer.forget(starts, 5).map_err(fail)? > 0 {}
+        writer.log.compact(writer.log.next, &[false]);
+        writer.log.records.retain(|record| record.2.is_some());
+        let replicated = Replicated {
+            source: writer.position.source_offset,
+            target_end: writer.position.target_offset,
+        };
+        let mut search = writer.search(&writer.position).map_err(fail)?;
+        for place in &places {
+            let source = SourceOffset::new((replicated.source.get() + 3) * place / 1000);
+            let (answer, _) = writer.ask(&mut search, |search| search.forward(source)).map_err(fail)?;
+            let exact = writer.map.forward(source, replicated);
+            prop_assert!(answer == exact || (source < starts.0 && answer == Translation::BeforeHistory), "{source}: {answer:?}, not {exact:?}");
+            let target = TargetOffset::new((replicated.target_end.get() + 3) * place / 1000);
+            let (answer, _) = writer.ask(&mut search, |search| search.reverse(target)).map_err(fail)?;
+            let exact = writer.map.reverse(target, replicated);
+            prop_assert!(answer == exact || (target < starts.1 && answer == Translation::BeforeHistory), "{target}: {answer:?}, not {exact:?}");
+        }
+        prop_assert!(!search.has_holes());
+        // What is left is what the logs still hold, and a chunk at each end of it.
+        let chunks = writer.log.read(0).map_err(fail)?;
+        let map = chunks.offset_map(&writer.position)?;
+        let mut kept = BTreeMap::new();
+        for (_, key, value) in &writer.log.records {
+            if let (MapKey::Chunk { chunk, .. }, Some(value)) = (MapKey::decode(key)?, value) {
+                kept.insert(chunk, MapRecord::decode(value)?.runs().to_vec());
+            }
+        }
+        let below = kept.iter().filter(|(chunk, runs)| {
+            let ends = runs.last().map(|run| (run.source_end(), run.target_end()));
+            **chunk < writer.position.map.first || ends.is_some_and(|(source, target)| source <= starts.0 && target <= starts.1)
+        });
+        let allowed = if writer.open.directory().is_empty() { kept.len() } else { 1 };
+        prop_assert!(below.count() <= allowed, "{:?} of {:?}", starts, kept.keys());
+        prop_assert!(map.begins().is_some());
     }
 
     #[test]

@@ -14,7 +14,10 @@ use understudy_domain::TopicPartition;
 use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
 use crate::ffi::admin::{Admin, Edge, Edges, list_offsets};
-use crate::ffi::groups::{GroupPlaces, GroupState, list_groups, many_group_places};
+use crate::ffi::groups::{
+    GroupPlaces, GroupState, Told, delete_group_places, list_groups, other_groups,
+    tell_group_places,
+};
 use crate::ffi::reader::{Fetched, OwnedRecord, Reader};
 use crate::ffi::topic_ids::topic_ids;
 use crate::watch::Watch;
@@ -113,33 +116,37 @@ impl Cluster {
         )
     }
 
-    /// Asks for places of these groups.
-    fn ask_groups(
+    /// Asks for places of these groups; a client that was not answered by all of them is not asked again.
+    fn ask_groups<G: AsRef<str>>(
         &self,
-        groups: &[String],
+        groups: &[G],
         within: Duration,
-    ) -> Result<BTreeMap<String, Result<GroupPlaces, Fault>>, Fault> {
+        tell: &mut dyn FnMut(usize, Told<'_>),
+    ) -> Result<(), Fault> {
         let Some(first) = groups.first() else {
-            return Ok(BTreeMap::new());
+            return Ok(());
         };
         let clients = self.clients()?;
         let mut held = clients.groups.borrow_mut();
         let reader = match held.take() {
             Some(reader) => reader,
             None => Reader::new(
-                &self.endpoint.reader_of_groups(first),
+                &self.endpoint.reader_of_groups(first.as_ref()),
                 self.endpoint.watch.clone(),
             )?,
         };
-        let places = many_group_places(&reader, groups, within)?;
+        let mut answered = 0;
+        tell_group_places(&reader, groups, within, &mut |number, told| {
+            if let Told::End(Ok(()) | Err(Fault::Denied { .. })) = &told {
+                answered += 1;
+            }
+            tell(number, told);
+        })?;
         reader.serve();
-        let answered = |answer: &Result<GroupPlaces, Fault>| {
-            matches!(answer, Ok(_) | Err(Fault::Denied { .. }))
-        };
-        if places.len() == groups.len() && places.values().all(answered) {
+        if answered == groups.len() {
             *held = Some(reader);
         }
-        Ok(places)
+        Ok(())
     }
 
     /// An admin call on the reader's client, with its events served after it.
@@ -344,14 +351,19 @@ impl Cluster {
     /// # Errors
     /// No answer within `within`, or what the broker answered.
     pub fn group_places(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
-        let answer = self.ask_groups(&[group.to_owned()], within)?.remove(group);
-        let places = answer.unwrap_or_else(|| {
-            Err(Fault::TimedOut {
-                operation: Operation::GroupOffsets,
-                subject: group.to_owned(),
-                within,
-            })
+        let mut told_so_far = GroupPlaces::new();
+        let mut ended = Err(Fault::TimedOut {
+            operation: Operation::GroupOffsets,
+            subject: group.to_owned(),
+            within,
         });
+        self.ask_groups(&[group], within, &mut |_, told| match told {
+            Told::Place(topic, partition, place) => {
+                told_so_far.insert(TopicPartition::new(topic, partition), place);
+            }
+            Told::End(answer) => ended = answer,
+        })?;
+        let places = ended.map(|()| told_so_far);
         if places.is_ok() {
             self.endpoint.watch.settled();
         }
@@ -408,13 +420,39 @@ impl Cluster {
     /// The places of many groups.
     ///
     /// # Errors
-    /// As [`many_group_places`].
-    pub fn many_group_places(
+    /// As [`tell_group_places`].
+    pub fn tell_group_places<G: AsRef<str>>(
         &self,
-        groups: &[String],
+        groups: &[G],
         within: Duration,
-    ) -> Result<BTreeMap<String, Result<GroupPlaces, Fault>>, Fault> {
-        self.ask_groups(groups, within)
+        tell: &mut dyn FnMut(usize, Told<'_>),
+    ) -> Result<(), Fault> {
+        self.ask_groups(groups, within, tell)
+    }
+
+    /// Groups that are none of consumers, such as share groups, that the principal may see.
+    ///
+    /// # Errors
+    /// As [`other_groups`].
+    pub fn other_groups(
+        &self,
+        is_consumers: &dyn Fn(&str) -> bool,
+        within: Duration,
+    ) -> Result<BTreeSet<String>, Fault> {
+        self.asked(|reader| other_groups(reader, is_consumers, within))
+    }
+
+    /// Deletes places of a group without members.
+    ///
+    /// # Errors
+    /// As [`delete_group_places`].
+    pub fn delete_group_places(
+        &self,
+        group: &str,
+        places: &[TopicPartition],
+        within: Duration,
+    ) -> Result<(), Fault> {
+        self.asked(|reader| delete_group_places(reader, group, places, within))
     }
 
     /// Raises a topic's number of partitions to `partitions`.

@@ -50,6 +50,8 @@ pub enum Operation {
     GroupOffsets,
     /// Listing consumer groups.
     ListGroups,
+    /// Deleting places that a group has committed.
+    DeleteGroupOffsets,
     /// Committing a group's places in a transaction.
     SendOffsets,
     /// Reading a broker's configuration.
@@ -86,6 +88,7 @@ impl fmt::Display for Operation {
             Self::DescribeAcls => "list ACLs",
             Self::GroupOffsets => "read the group's committed offsets",
             Self::ListGroups => "list consumer groups",
+            Self::DeleteGroupOffsets => "delete a group's committed offsets",
             Self::SendOffsets => "commit a group's places",
             Self::DescribeBrokerConfigs => "read broker configs",
             Self::AlterConfigs => "change topic configs",
@@ -117,6 +120,7 @@ impl Operation {
             Self::DescribeGroups => "DESCRIBE on the group",
             Self::GroupOffsets => "DESCRIBE on the group and on its topics",
             Self::ListGroups => "DESCRIBE on the group",
+            Self::DeleteGroupOffsets => "DELETE on the group and READ on its topics",
             Self::SendOffsets => "READ on the group and on its topics",
             Self::DescribeBrokerConfigs => "DESCRIBE_CONFIGS on the cluster",
             Self::AlterConfigs => "ALTER_CONFIGS on the topic",

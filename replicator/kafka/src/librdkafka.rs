@@ -487,7 +487,7 @@ impl DataPlane for Librdkafka {
         self.writer.begin()?;
         for write in state {
             self.writer
-                .put(write.kind, &write.place, &write.key, Some(&write.value))?;
+                .put(write.kind, &write.place, &write.key, write.value.as_deref())?;
         }
         // After the state, so that one request registers all their partitions with the transaction.
         self.forward()

@@ -114,8 +114,8 @@ pub struct StateWrite {
     pub place: TopicPartition,
     /// The compaction key.
     pub key: Vec<u8>,
-    /// The value.
-    pub value: Vec<u8>,
+    /// The value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
 }
 
 /// A record that goes to another topic than its partition's.

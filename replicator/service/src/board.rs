@@ -1,6 +1,6 @@
 //! What a worker knows of itself, for the page, the probes and the metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -200,7 +200,7 @@ impl Inner {
     pub fn groups(&self) -> Vec<GroupLine> {
         self.places
             .values()
-            .flatten()
+            .flat_map(|places| places.iter())
             .map(|((group, partition), place)| GroupLine {
                 group: group.to_string(),
                 topic: partition.topic.to_string(),
@@ -208,7 +208,7 @@ impl Inner {
                 source_offset: Some(place.source_offset.get()),
                 target_offset: place.target_offset.map(TargetOffset::get),
                 state: place.state,
-                reason: place.reason.clone(),
+                reason: place.reason.as_deref().map(str::to_owned),
             })
             .collect()
     }
@@ -231,7 +231,10 @@ pub struct Inner {
     /// Open gaps, and the last settled ones, each with the slot that keeps it.
     pub gaps: BTreeMap<GapKey, (Slot, GapRecord)>,
     /// Places of consumer groups, by the slot that keeps them.
-    pub places: BTreeMap<Slot, BTreeMap<PlaceKey, Place>>,
+    pub places: BTreeMap<Slot, Arc<BTreeMap<PlaceKey, Place>>>,
+    /// Groups of the source that commit no offsets, such as share groups: nothing of them can be moved. Written by the
+    /// thread that looks at groups.
+    pub not_movable: BTreeSet<String>,
     /// Cluster ids, once known.
     pub source_cluster_id: Option<String>,
     /// Cluster ids, once known.

@@ -45,6 +45,8 @@ pub struct Flow {
     pub selection: Selection,
     /// Which consumer groups are mirrored.
     pub groups: GroupSelection,
+    /// What becomes of places on the target that groups have no more on the source.
+    pub group_deletes: GroupDeletes,
     /// How often places of groups are read on the source.
     pub group_sync_interval: Duration,
     /// What topics are called on the target.
@@ -115,6 +117,16 @@ pub enum Start {
     Latest,
 }
 
+/// What becomes of a group's places on the target when it has them no more on the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupDeletes {
+    /// They stay: a group deleted by mistake, or forgotten by its brokers, can still be moved.
+    Keep,
+    /// They are deleted too, unless somebody is in the group on the target.
+    Follow,
+}
+
 /// `[mirror]`, as written.
 #[derive(Deserialize)]
 #[serde(default)]
@@ -123,6 +135,7 @@ struct Mirror {
     topics_exclude: Vec<String>,
     groups: Vec<String>,
     groups_exclude: Vec<String>,
+    group_deletes: GroupDeletes,
     policy: String,
     separator: String,
     start: Start,
@@ -168,6 +181,7 @@ const MIRROR_KEYS: &[&str] = &[
     "compression",
     "delivery",
     "gaps",
+    "group_deletes",
     "group_sync_interval",
     "groups",
     "groups_exclude",
@@ -190,6 +204,7 @@ impl Default for Mirror {
             topics_exclude: Vec::new(),
             groups: vec![".*".to_owned()],
             groups_exclude: Vec::new(),
+            group_deletes: GroupDeletes::Keep,
             policy: "identity".to_owned(),
             separator: ".".to_owned(),
             start: Start::Earliest,
@@ -299,6 +314,7 @@ impl Flow {
             target,
             selection,
             groups: GroupSelection::new(&mirror.groups, &mirror.groups_exclude)?,
+            group_deletes: mirror.group_deletes,
             group_sync_interval: duration(
                 "mirror.group_sync_interval",
                 &mirror.group_sync_interval,

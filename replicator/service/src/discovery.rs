@@ -16,11 +16,14 @@ use crate::config::Flow;
 use crate::creation::create;
 use crate::flow_record::FlowWatch;
 use crate::growth::{Growth, Unadmitted};
+use crate::log_starts::LogStarts;
 use crate::opposite::{self, Ends};
 use crate::stop::Stop;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
+/// How often the starts of logs are looked at: brokers move them every five minutes or so.
+const STARTS_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the flow's own record and operators' answers are looked at.
 const CONTROL_INTERVAL: Duration = Duration::from_millis(500);
 /// At every how many looks all topics' ids are asked for.
@@ -45,6 +48,9 @@ pub struct Discovery {
     listing: Listing,
     /// Why nothing may be copied because of a flow the other way round, and when to look again.
     opposite: (Option<String>, Instant),
+    starts: LogStarts,
+    /// When to look at the logs' starts again.
+    starts_again: Instant,
 }
 
 /// Why a discovery ended.
@@ -67,6 +73,7 @@ impl Discovery {
         catalog: Catalog,
         board: Board,
         answers: Answers,
+        starts: LogStarts,
     ) -> Result<Self, Fault> {
         let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
         Ok(Self {
@@ -83,6 +90,8 @@ impl Discovery {
             listing: Listing::default(),
             // The worker looked before it came here.
             opposite: (None, Instant::now() + OPPOSITE_INTERVAL),
+            starts,
+            starts_again: Instant::now(),
         })
     }
 
@@ -216,7 +225,15 @@ impl Discovery {
             None if !missing => self.board.ready(&Part::Target),
             None => {}
         }
-        self.look_at_ends()
+        self.look_at_ends()?;
+        if Instant::now() >= self.starts_again {
+            self.starts_again = Instant::now() + STARTS_INTERVAL;
+            // What is not known of them is not forgotten; nothing else waits for it.
+            if let Err(fault) = self.starts.look(&self.source, &self.target, WITHIN) {
+                tracing::debug!(%fault, "could not look at the starts of logs");
+            }
+        }
+        Ok(())
     }
 
     /// The ids of these topics: asked for when a topic is new, and now and then for all. What is read meanwhile under

@@ -60,7 +60,7 @@ impl GapBook {
             kind: GAPS,
             place: self.place.clone(),
             key: key.encode(),
-            value: record.encode(),
+            value: Some(record.encode()),
         }
     }
 

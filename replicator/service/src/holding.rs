@@ -92,6 +92,8 @@ pub struct Holding {
     pub(crate) state: SlotState,
     pub(crate) gaps: GapBook,
     pub(crate) places: PlaceBook,
+    /// When the map was last looked over for what may be forgotten.
+    pub(crate) forgot_at: Option<Instant>,
     /// Open during a take-over only: its clients cost threads.
     pub(crate) target: Option<Cluster>,
     /// What this slot's partitions are doing.
@@ -134,6 +136,7 @@ impl Holding {
                 self.look_at_denied()?;
                 self.look_at_gaps()?;
                 self.bring_groups()?;
+                self.forget()?;
                 if let Some(rest) = self.rest() {
                     stop.wait(rest);
                     continue;

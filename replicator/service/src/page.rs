@@ -65,7 +65,7 @@ pub fn render(view: &View) -> String {
     in_the_way(&mut out, view);
     topics(&mut out, view);
     gaps(&mut out, &view.gaps);
-    groups(&mut out, &view.groups);
+    groups(&mut out, &view.groups, &view.groups_not_movable);
     slots(&mut out, view);
     events(&mut out, view);
     add(
@@ -390,7 +390,7 @@ fn gaps(out: &mut String, gaps: &[GapLine]) {
     out.push_str("</div>\n");
 }
 
-fn groups(out: &mut String, groups: &[GroupLine]) {
+fn groups(out: &mut String, groups: &[GroupLine], not_movable: &[String]) {
     let count = |state| groups.iter().filter(|line| line.state == state).count();
     let summary: Vec<String> = PlaceState::ALL
         .into_iter()
@@ -405,6 +405,17 @@ fn groups(out: &mut String, groups: &[GroupLine]) {
             summary.join(", ")
         ),
     );
+    if !not_movable.is_empty() {
+        let named: Vec<&str> = not_movable.iter().take(ROWS).map(String::as_str).collect();
+        add(
+            out,
+            format_args!(
+                "<div class=\"none\">Cannot be moved, for they commit no offsets (share groups, KIP-932): {}.</div>",
+                Text(&named.join(", "))
+            ),
+        );
+        left_out(out, not_movable.len().saturating_sub(ROWS), "group");
+    }
     if groups.is_empty() {
         out.push_str("<div class=\"none\">None are followed here.</div></div>\n");
         return;
@@ -435,11 +446,12 @@ fn groups(out: &mut String, groups: &[GroupLine]) {
         add(
             out,
             format_args!(
-                "<tr><td class=\"name\">{}</td><td class=\"name\">{}-{}</td><td class=\"{tone}\">{}</td>\
+                "<tr><td class=\"name\">{}</td><td class=\"name\">{}-{}</td><td class=\"{tone}\" title=\"{}\">{}</td>\
                  <td class=\"number\">{}</td><td class=\"number\">{}</td></tr>",
                 Text(&line.group),
                 Text(&line.topic),
                 line.partition,
+                Text(line.reason.as_deref().unwrap_or_default()),
                 line.state.name(),
                 offset(line.source_offset),
                 offset(line.target_offset),

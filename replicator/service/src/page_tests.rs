@@ -317,9 +317,6 @@ fn stand(
         reason: None,
     };
     let key = (group.into(), TopicPartition::new(topic, number));
-    inner
-        .places
-        .entry(Slot::new(0))
-        .or_default()
-        .insert(key, place);
+    let places = inner.places.entry(Slot::new(0)).or_default();
+    std::sync::Arc::make_mut(places).insert(key, place);
 }

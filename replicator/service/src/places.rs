@@ -1,35 +1,27 @@
 //! Where consumer groups stand: read on the source by a thread of the worker, translated and committed by slots.
 //!
 //! ```text
-//! source: groups, their places ─▶ Places ─▶ slot: translate, commit in a transaction of its own ─▶ target
-//! target: which groups are live ─┘   ▲ │ questions about history
-//!                                    └─┘ answered from the stored offset map
+//! source: groups, their places ─▶ Looker ─ what changed ─▶ slot: translate, commit in a transaction of its own ─▶ target
+//! target: which groups are live ─┘    ▲ questions about history │
+//!                                     └────────────────────────┘ answered from the stored offset map
 //! ```
 //! A slot answers from memory what lies in the open chunk of its map, which is where groups stand that keep up. Older
-//! places are looked up by the thread, once, and remembered while the group stands still.
+//! places are looked up by the thread, once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use understudy_domain::{
-    PlaceState, Slot, SourceOffset, TargetOffset, TopicPartition, Translation, slot_of,
+    PlaceState, Slot, SourceOffset, TargetOffset, TopicPartition, Translation,
 };
-use understudy_kafka::ffi::groups::GroupState;
-use understudy_kafka::{Cluster, Fault};
 
-use crate::catalog::explain;
-use crate::slot::Context;
-use crate::stop::Stop;
-use crate::translate::map_state::{Known, Question, answer_all};
-
-/// Time limit of one round of calls; after it coordinators are looked for again.
-const WITHIN: Duration = Duration::from_secs(5);
 /// How many places of history are looked up in a round.
 const QUESTIONS_MAX: usize = 10_000;
-
-/// What warnings of this part are about.
-const ABOUT: &str = "groups";
+/// How long what was found of history is kept for whoever asked.
+const FOUND_KEPT: Duration = Duration::from_secs(60);
+/// How long a group is left alone whose places the brokers refused.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
 
 /// A group's place on one partition.
 pub type PlaceKey = (Arc<str>, TopicPartition);
@@ -52,9 +44,12 @@ pub struct Place {
     pub target_offset: Option<TargetOffset>,
     /// How good that is.
     pub state: PlaceState,
-    /// Why it is not exact.
-    pub reason: Option<String>,
+    /// Why it is not exact, or not committed.
+    pub reason: Option<Arc<str>>,
 }
+
+/// What a slot hears of a place: where it is wanted, or that the group has it no more.
+pub type News = BTreeMap<PlaceKey, Option<Wanted>>;
 
 /// Shared between the thread and the slots of a worker. One mutex, held for look-ups and inserts.
 #[derive(Clone, Debug, Default)]
@@ -62,12 +57,22 @@ pub struct Places(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By slot: what its groups want, and how often that was looked up.
-    wanted: BTreeMap<Slot, (u64, Arc<BTreeMap<PlaceKey, Wanted>>)>,
+    /// By slot that is held.
+    feeds: BTreeMap<Slot, Feed>,
     /// Places of history that slots asked for.
     questions: BTreeSet<(TopicPartition, SourceOffset)>,
-    /// What was found of them.
-    history: BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>,
+    /// What was found of them, and when.
+    history: BTreeMap<(TopicPartition, SourceOffset), (Translation<TargetOffset>, Instant)>,
+    /// Groups whose places the brokers refused: why, and when.
+    refused: BTreeMap<Arc<str>, (Arc<str>, Instant)>,
+}
+
+/// What one slot has still to hear. By place, so that it never holds more than there are places.
+#[derive(Debug, Default)]
+struct Feed {
+    /// It has to hear of everything.
+    is_new: bool,
+    news: News,
 }
 
 impl Places {
@@ -75,14 +80,45 @@ impl Places {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a slot's groups want, if that was looked up since round `seen`.
-    pub fn wanted(&self, slot: Slot, seen: u64) -> Option<(u64, Arc<BTreeMap<PlaceKey, Wanted>>)> {
-        let inner = self.hold();
-        inner
-            .wanted
-            .get(&slot)
-            .filter(|(round, _)| *round > seen)
-            .cloned()
+    /// A slot is held from now on, and knows nothing yet.
+    pub fn join(&self, slot: Slot) {
+        let feed = Feed {
+            is_new: true,
+            news: News::new(),
+        };
+        self.hold().feeds.insert(slot, feed);
+    }
+
+    /// A slot is held no more.
+    pub fn leave(&self, slot: Slot) {
+        self.hold().feeds.remove(&slot);
+    }
+
+    /// What a slot has not heard yet.
+    pub fn news(&self, slot: Slot) -> News {
+        let mut inner = self.hold();
+        let feed = inner.feeds.get_mut(&slot);
+        feed.map(|feed| std::mem::take(&mut feed.news))
+            .unwrap_or_default()
+    }
+
+    /// Which slots are held; true for those that have to hear of everything, which they are told of once.
+    pub fn held(&self) -> BTreeMap<Slot, bool> {
+        let mut inner = self.hold();
+        let feeds = inner.feeds.iter_mut();
+        feeds
+            .map(|(slot, feed)| (*slot, std::mem::take(&mut feed.is_new)))
+            .collect()
+    }
+
+    /// Tells slots what changed. A slot that came to be held meanwhile hears of everything in the next round.
+    pub fn tell(&self, news: BTreeMap<Slot, News>) {
+        let mut inner = self.hold();
+        for (slot, news) in news {
+            if let Some(feed) = inner.feeds.get_mut(&slot) {
+                feed.news.extend(news);
+            }
+        }
     }
 
     /// Where a place of history lies, if that was found; asked for otherwise.
@@ -93,7 +129,7 @@ impl Places {
     ) -> Option<Translation<TargetOffset>> {
         let key = (partition.clone(), offset);
         let mut inner = self.hold();
-        if let Some(found) = inner.history.get(&key) {
+        if let Some((found, _)) = inner.history.get(&key) {
             return Some(*found);
         }
         if inner.questions.len() < QUESTIONS_MAX {
@@ -101,155 +137,44 @@ impl Places {
         }
         None
     }
-}
 
-/// Keeps [`Places`] true.
-pub struct Looker {
-    context: Context,
-    source: Cluster,
-    target: Cluster,
-    round: u64,
-}
-
-impl Looker {
-    /// A looker with clients of its own.
-    ///
-    /// # Errors
-    /// A property that librdkafka refuses.
-    pub fn new(context: Context) -> Result<Self, Fault> {
-        let flow = &context.flow;
-        let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
-        Ok(Self {
-            context,
-            source,
-            target,
-            round: 0,
-        })
+    /// What slots asked since the last call.
+    pub fn questions(&self) -> BTreeSet<(TopicPartition, SourceOffset)> {
+        let mut inner = self.hold();
+        let now = Instant::now();
+        inner
+            .history
+            .retain(|_, (_, at)| now.duration_since(*at) < FOUND_KEPT);
+        std::mem::take(&mut inner.questions)
     }
 
-    /// Looks until `stop`.
-    pub fn run(mut self, stop: &Stop) {
-        let interval = self.context.flow.group_sync_interval;
-        while !stop.is_set() {
-            let next = Instant::now() + interval;
-            // Also without groups: what slots asked is answered first.
-            self.answer();
-            match self.look() {
-                Ok(()) => self.context.board.warn(ABOUT, Vec::new()),
-                Err((on_source, fault)) => {
-                    let end = if on_source {
-                        &self.context.flow.source
-                    } else {
-                        &self.context.flow.target
-                    };
-                    // Places wait; records go on.
-                    let reason =
-                        format!("places of groups are not current: {}", explain(end, &fault));
-                    self.context.board.warn(ABOUT, vec![reason]);
-                }
-            }
-            stop.wait(next.saturating_duration_since(Instant::now()));
-        }
+    /// Notes an answer.
+    pub fn found(
+        &self,
+        partition: TopicPartition,
+        offset: SourceOffset,
+        translation: Translation<TargetOffset>,
+    ) {
+        let found = (translation, Instant::now());
+        self.hold().history.insert((partition, offset), found);
     }
 
-    fn look(&mut self) -> Result<(), (bool, Fault)> {
-        let flow = self.context.flow.clone();
-        let at_source = |fault| (true, fault);
-        let names: Vec<String> = self
-            .source
-            .group_states(WITHIN)
-            .map_err(at_source)?
-            .into_keys()
-            .filter(|group| flow.groups.selects(group))
-            .collect();
-        let found = self
-            .source
-            .many_group_places(&names, WITHIN)
-            .map_err(at_source)?;
-        let on_target = match names.is_empty() {
-            true => BTreeMap::new(),
-            false => self
-                .target
-                .group_states(WITHIN)
-                .map_err(|fault| (false, fault))?,
-        };
-        self.round += 1;
-        let mut by_slot: BTreeMap<Slot, BTreeMap<PlaceKey, Wanted>> = BTreeMap::new();
-        for (group, places) in found {
-            // A group that went away meanwhile, or that we may not see: it keeps what it has.
-            let Ok(places) = places else { continue };
-            let live = on_target.get(&group) == Some(&GroupState::Live);
-            let name: Arc<str> = group.as_str().into();
-            for (partition, offset) in places {
-                let Ok(offset) = offset else { continue };
-                if !flow.selects(&partition.topic) {
-                    continue;
-                }
-                let slot = slot_of(&partition, self.context.slots);
-                let wanted = Wanted {
-                    source_offset: SourceOffset::new(offset),
-                    live,
-                };
-                by_slot
-                    .entry(slot)
-                    .or_default()
-                    .insert((name.clone(), partition), wanted);
-            }
-        }
-        let held: Vec<Slot> = self.context.board.hold().slots.keys().copied().collect();
-        let mut inner = self.context.places.hold();
-        inner.wanted = held
-            .into_iter()
-            .map(|slot| {
-                let wanted = by_slot.remove(&slot).unwrap_or_default();
-                (slot, (self.round, Arc::new(wanted)))
-            })
-            .collect();
-        // What no group stands at any more is forgotten.
-        let standing: BTreeSet<_> = inner
-            .wanted
-            .values()
-            .flat_map(|(_, wanted)| wanted.iter())
-            .map(|((_, partition), wanted)| (partition.clone(), wanted.source_offset))
-            .collect();
-        inner.history.retain(|place, _| standing.contains(place));
-        inner.questions.retain(|place| standing.contains(place));
-        Ok(())
+    /// The brokers refused a group's places.
+    pub fn refuse(&self, group: Arc<str>, reason: &str) {
+        let refused = (reason.into(), Instant::now());
+        self.hold().refused.insert(group, refused);
     }
 
-    /// Looks places of history up in the stored map.
-    fn answer(&self) {
-        let asked = std::mem::take(&mut self.context.places.hold().questions);
-        if asked.is_empty() {
-            return;
-        }
-        let questions: Vec<_> = asked
-            .iter()
-            .map(|(partition, offset)| Question::Forward(partition.clone(), *offset))
-            .collect();
-        let answers = match answer_all(&self.context.flow, self.context.slots, &questions) {
-            Ok(answers) => answers,
-            Err(error) => {
-                tracing::debug!(%error, "places of history cannot be looked up");
-                return;
-            }
-        };
-        let mut inner = self.context.places.hold();
-        for (question, known) in answers {
-            if let (Question::Forward(partition, offset), Known::Target(_, translation)) =
-                (question, known)
-            {
-                // "Ahead" and "not ready" are of the moment; they are asked again.
-                match translation {
-                    Translation::Exact(_)
-                    | Translation::AtLeast(_)
-                    | Translation::BeforeHistory
-                    | Translation::NoSync => {
-                        inner.history.insert((partition, offset), translation);
-                    }
-                    Translation::Ahead | Translation::NotReady => {}
-                }
-            }
-        }
+    /// Groups that are left alone for now, and why.
+    pub fn refused(&self) -> BTreeMap<Arc<str>, Arc<str>> {
+        let mut inner = self.hold();
+        let now = Instant::now();
+        inner
+            .refused
+            .retain(|_, (_, at)| now.duration_since(*at) < REFUSED_FOR);
+        let refused = inner.refused.iter();
+        refused
+            .map(|(group, (reason, _))| (group.clone(), reason.clone()))
+            .collect()
     }
 }

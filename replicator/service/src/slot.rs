@@ -34,6 +34,7 @@ use crate::denied::Denied;
 use crate::flow_record::{self, FlowError};
 use crate::gap_book::GapBook;
 use crate::holding::{HoldError, Holding, IDLE_WAIT, Refused};
+use crate::log_starts::LogStarts;
 use crate::metrics::Metrics;
 use crate::pacing::Pacing;
 use crate::place_hold::PlaceBook;
@@ -65,6 +66,8 @@ pub struct Context {
     pub answers: Answers,
     /// Where groups stand.
     pub places: Places,
+    /// Where logs start on both sides.
+    pub starts: LogStarts,
     /// The bandwidth limit.
     pub throttle: Throttle,
     /// Where to say how it goes.
@@ -133,6 +136,8 @@ impl SlotTask {
         board.places.remove(&slot);
         drop(board);
         self.context.answers.forget_slot(slot);
+        self.context.starts.leave(slot);
+        self.context.places.leave(slot);
         self.context.board.ready(&Part::Slot(slot));
     }
 
@@ -274,7 +279,8 @@ impl SlotTask {
             plane,
             state,
             gaps,
-            places: PlaceBook::default(),
+            places: PlaceBook::new(&self.context.places, self.slot),
+            forgot_at: None,
             target: Some(target),
             active: BTreeMap::new(),
             refused: std::mem::take(&mut self.refused),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use understudy_domain::{
     DELTA_RING, DecodeError, FoldError, MapCursor, MapKey, MapReader, MapRecord, OffsetMap,
     OpenChunk, Origin, Pending, Position, Run, RunError, Slot, SourceOffset, StalePlan,
-    StateTopics, TopicPartition,
+    StateTopics, TargetOffset, TopicPartition,
 };
 use understudy_kafka::cluster::StateRecord;
 use understudy_kafka::plane::{Copied, StateWrite, Witness};
@@ -23,6 +23,8 @@ pub const GAPS: u8 = 2;
 /// How far behind the last copy a partition may stand so that it is read from there again: control records and a gap
 /// that was passed lie between.
 const WITNESS_PASSED_MAX: i64 = 1_000;
+/// How many chunks of the map one transaction tombstones: records wait meanwhile.
+const FORGET_AT_ONCE: u64 = 1000;
 /// Time limit for reading one state partition to its end.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -105,6 +107,8 @@ pub struct SlotState {
     entries: BTreeMap<TopicPartition, Entry>,
     /// One past the last offset-map record known: where the next one lies, or after.
     map_floor: i64,
+    /// How often a partition has begun anew since the state was read.
+    lives: u64,
 }
 
 /// State that is being written, to be [`SlotState::committed`] once it is.
@@ -116,6 +120,12 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// How many records it deletes.
+    pub fn tombstones(&self) -> u64 {
+        let tombstone = |write: &&StateWrite| write.value.is_none();
+        self.writes.iter().filter(tombstone).count() as u64
+    }
+
     /// Adds what another plan writes.
     pub fn add(&mut self, other: Self) {
         self.writes.extend(other.writes);
@@ -154,12 +164,18 @@ impl SlotState {
             slot,
             entries,
             map_floor,
+            lives: 0,
         })
     }
 
     /// The partition's stored state.
     pub fn get(&self, partition: &TopicPartition) -> Option<&Entry> {
         self.entries.get(partition)
+    }
+
+    /// How often a partition has begun anew since the state was read: what was translated before means nothing then.
+    pub const fn lives(&self) -> u64 {
+        self.lives
     }
 
     /// State for a partition that moved without a copy: past a gap, or to a new life.
@@ -299,6 +315,43 @@ impl SlotState {
             .push((partition.clone(), position, Some(plan)));
     }
 
+    /// What to write so that chunks of the map are forgotten which no question can need any more: those below the start
+    /// of both logs, as `starts` tells them, and those of earlier lives. At most [`FORGET_AT_ONCE`] chunks.
+    pub fn forget(
+        &self,
+        starts: &dyn Fn(&TopicPartition) -> Option<(SourceOffset, TargetOffset)>,
+    ) -> Planned {
+        let (mut planned, mut left) = (Planned::default(), FORGET_AT_ONCE);
+        for (partition, entry) in &self.entries {
+            let Some((source, target)) = starts(partition).filter(|_| left > 0) else {
+                continue;
+            };
+            let range = entry
+                .chunk
+                .forgettable(&entry.position, source, target, left);
+            if range.is_empty() {
+                continue;
+            }
+            left = left.saturating_sub(range.end.saturating_sub(range.start));
+            let (plan, tombstones) = entry.chunk.forget(partition, range.end, self.map_floor);
+            for record in plan.writes() {
+                planned.writes.push(self.map_write(partition, record));
+            }
+            // What lies in a slot that the partition belonged to before stays there: only its own slot writes there.
+            let here = |key: &MapKey| entry.position.home_of(key, self.slot) == self.slot;
+            let tombstones = tombstones.into_iter().filter(here);
+            planned.writes.extend(tombstones.map(|key| StateWrite {
+                kind: OFFSET_MAP,
+                place: place_of(self.topics.offset_map(), self.slot),
+                key: key.encode(),
+                value: None,
+            }));
+            let change = (partition.clone(), entry.position.clone(), Some(plan));
+            planned.changes.push(change);
+        }
+        planned
+    }
+
     /// The transaction with `planned` was committed; `map_offset` is the last offset-map record's place.
     ///
     /// # Errors
@@ -314,7 +367,8 @@ impl SlotState {
                 chunk: OpenChunk::new(),
             });
             if position.incarnation != entry.position.incarnation {
-                entry.chunk = OpenChunk::reborn(&position);
+                entry.chunk = entry.chunk.reborn(&position);
+                self.lives += 1;
             }
             entry.position = position;
             if let Some(pending) = pending {
@@ -332,7 +386,7 @@ impl SlotState {
             kind: OFFSET_MAP,
             place: place_of(self.topics.offset_map(), self.slot),
             key: record.key(partition).encode(),
-            value: record.encode(),
+            value: Some(record.encode()),
         }
     }
 
@@ -341,7 +395,7 @@ impl SlotState {
             kind: POSITIONS,
             place: place_of(self.topics.positions(), self.slot),
             key: Position::key(partition),
-            value: position.encode(),
+            value: Some(position.encode()),
         }
     }
 }
@@ -562,6 +616,7 @@ mod tests {
             slot: Slot::new(0),
             entries: BTreeMap::new(),
             map_floor: 0,
+            lives: 0,
         };
         let [busy, quiet] = ["busy", "quiet"].map(|topic| TopicPartition::new(topic, 0));
         for partition in [&busy, &quiet] {

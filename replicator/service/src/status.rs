@@ -1,11 +1,13 @@
 //! `understudy status`: where a flow stands, from its state on the target and the source's ends.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::Serialize;
 use understudy_domain::{
-    Condition, FlowState, Look, Objectives, PartitionLook, Position, Readiness, SourceOffset,
+    Condition, FlowState, GapLook, Look, Objectives, PartitionLook, Position, Readiness, Slot,
+    SourceOffset,
 };
 use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::{Cluster, Fault};
@@ -15,7 +17,11 @@ use crate::board::now_ms;
 use crate::catalog::explain;
 use crate::config::Flow;
 use crate::flow_record::{self, FlowError};
+use crate::gap_book;
+use crate::gaps::GapLine;
+use crate::group_survey::{Atlas, GroupSurvey, survey};
 use crate::slot_state::{StateError, read_positions};
+use crate::translate::map_state::answer_all;
 use crate::words;
 
 /// Time limit of one call.
@@ -59,6 +65,10 @@ pub struct Status {
     /// Could we fail over now. Workers know more: how old what lags is, what halted, and why.
     readiness: Readiness,
     partitions: Vec<Line>,
+    /// Ranges of the source without copies.
+    gaps: Vec<GapLine>,
+    /// Where groups stand; null while the source does not answer.
+    groups: Option<GroupSurvey>,
     #[serde(skip)]
     running: bool,
 }
@@ -88,8 +98,20 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
         Ok::<_, ToolError>((record.clone(), all))
     })?;
     all.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut gaps = Vec::new();
+    for slot in (0..record.slots.get()).map(Slot::new) {
+        gaps.extend(gap_book::read(&target, &flow.state, slot)?);
+    }
+    let mut groups = None;
     let ends = Cluster::open(&flow.source)
-        .and_then(|source| source.edges(all.iter().map(|(name, _)| name), Edge::LastStable, WITHIN))
+        .and_then(|source| {
+            let names = all.iter().map(|(name, _)| name);
+            Ok((source.edges(names, Edge::LastStable, WITHIN)?, source))
+        })
+        .map(|(ends, source)| {
+            groups = look_at_groups(flow, &source, &target, record.slots);
+            ends
+        })
         .map_err(|fault| explain(&flow.source, &fault));
     let (ends, source_unreachable) = match ends {
         Ok(ends) => (ends, None),
@@ -124,6 +146,16 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
             slots: record.slots.get(),
             flow: Some(record.state),
             partitions: looks.collect(),
+            groups: groups.as_ref().map(GroupSurvey::looks).unwrap_or_default(),
+            gaps: gaps
+                .iter()
+                .map(|(key, gap)| GapLook {
+                    records: gap.end.map_or(0, |end| {
+                        u64::try_from(end.get() - key.start.get()).unwrap_or_default()
+                    }),
+                    resolved: !gap.is_open(),
+                })
+                .collect(),
             ..Look::default()
         },
         &Objectives::default(),
@@ -141,8 +173,31 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
             .then(|| partitions.iter().filter_map(|line| line.lag_records).sum()),
         source_unreachable,
         partitions,
+        gaps: gaps
+            .iter()
+            .map(|(key, gap)| GapLine::new(key, gap))
+            .collect(),
+        groups,
         running: record.state == FlowState::Running,
     })
+}
+
+/// Where groups stand just now. A status without them is better than none.
+fn look_at_groups(
+    flow: &Flow,
+    source: &Cluster,
+    target: &Cluster,
+    slots: NonZeroU32,
+) -> Option<GroupSurvey> {
+    let atlas = Atlas {
+        ask: &|questions| Ok(answer_all(flow, slots, questions)?),
+        // Offsets are counted then, which are at least as many.
+        copied: &|_, _| None,
+        patience: Duration::ZERO,
+    };
+    survey(flow, source, target, &atlas)
+        .inspect_err(|error| tracing::warn!(%error, "where groups stand is not known"))
+        .ok()
 }
 
 /// One partition, from its position and, if the source answered, its lag; `now` in milliseconds since 1970.
@@ -236,7 +291,10 @@ impl Status {
                 ),
             ),
             ("recovery point", words::recovery_point(readiness)),
-            ("groups re-read", words::reread(readiness, 0)),
+            (
+                "groups re-read",
+                words::reread(readiness, self.groups.as_ref().map_or(0, GroupSurvey::len)),
+            ),
             (
                 "lag",
                 match (&self.source_unreachable, self.lag_records) {
@@ -312,6 +370,28 @@ impl fmt::Display for Status {
                 line.target_offset,
             )?;
         }
-        Ok(())
+        if !self.gaps.is_empty() {
+            writeln!(f, "\ngaps")?;
+        }
+        for gap in &self.gaps {
+            writeln!(
+                f,
+                "  {}-{}  from {} to {}  {}: {}, {}",
+                gap.topic,
+                gap.partition,
+                gap.start,
+                gap.end.map_or_else(unknown, |end| end.to_string()),
+                gap.cause,
+                gap.state,
+                gap.reason,
+            )?;
+        }
+        match &self.groups {
+            Some(groups) => f.write_str(&groups.text()),
+            None => writeln!(
+                f,
+                "\nplaces of groups: not known, for the source does not answer"
+            ),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! `understudy verify`: is what was copied really there?
 //!
 //! By counts: the map must hold as many records as the position says were copied, end where the position ends, and lie
-//! within the target's log. With `--deep`, both sides are read and compared record by record.
+//! within the target's log. Every group must stand on the copy of the record that it would read next. With `--deep`, both sides are read and compared record by record.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,11 +18,18 @@ use crate::compare::{Comparison, compare};
 use crate::config::Flow;
 use crate::flow_record;
 use crate::gap_book;
+use crate::group_survey::{Atlas, GroupSurvey, survey};
 use crate::slot_state::read_all;
 use crate::status::{ToolError, open_target};
+use crate::translate::map_state::answer_all;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
+
+/// How long groups are watched beyond what their sync takes.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long they are watched at most.
+const PATIENCE_MAX: Duration = Duration::from_secs(15);
 
 /// What was found.
 #[derive(Serialize)]
@@ -31,6 +38,7 @@ pub struct Verification {
     deep: bool,
     holds: bool,
     partitions: Vec<Line>,
+    groups: GroupSurvey,
 }
 
 #[derive(Serialize)]
@@ -128,12 +136,27 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
             faults,
         });
     }
-    let holds = partitions.iter().all(|line| line.faults.is_empty());
+    let atlas = Atlas {
+        ask: &|questions| {
+            flow_record::steady(&target, flow, |record| {
+                Ok::<_, ToolError>(answer_all(flow, record.slots, questions)?)
+            })
+        },
+        copied: &|name, range| {
+            let (position, map) = all.get(name)?;
+            // What was copied since the map was read is not in it.
+            (range.end <= position.source_offset).then(|| map.copied_between(range))
+        },
+        patience: (flow.group_sync_interval * 3 + PATIENCE).min(PATIENCE_MAX),
+    };
+    let groups = survey(flow, &source, &target, &atlas)?;
+    let holds = partitions.iter().all(|line| line.faults.is_empty()) && groups.holds();
     Ok(Verification {
         flow: flow.name.to_string(),
         deep,
         holds,
         partitions,
+        groups,
     })
 }
 
@@ -235,6 +258,6 @@ impl fmt::Display for Verification {
                 writeln!(f, "    {fault}")?;
             }
         }
-        Ok(())
+        f.write_str(&self.groups.text())
     }
 }

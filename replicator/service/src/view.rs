@@ -38,6 +38,8 @@ pub struct View {
     pub partitions: Vec<PartitionLine>,
     /// Places of consumer groups.
     pub groups: Vec<GroupLine>,
+    /// Groups of the source that commit no offsets, such as share groups (KIP-932): nothing of them can be moved.
+    pub groups_not_movable: Vec<String>,
     /// Whether the flow may write; null before its record was read.
     pub flow_state: Option<&'static str>,
     /// When this was true, in milliseconds since 1970.
@@ -153,7 +155,11 @@ impl View {
         now: Instant,
     ) -> Self {
         let reasons = inner.reasons();
-        let readiness = Readiness::of(&look(inner, history.throughput(), now), &objectives(flow));
+        let groups = inner.groups();
+        let readiness = Readiness::of(
+            &look(inner, &groups, history.throughput(), now),
+            &objectives(flow),
+        );
         let stalled = |name| {
             inner
                 .stable_ends
@@ -204,7 +210,8 @@ impl View {
                 .collect(),
             warnings: inner.warnings(),
             settings: inner.settings,
-            groups: inner.groups(),
+            groups_not_movable: inner.not_movable.iter().cloned().collect(),
+            groups,
             flow_state: inner.flow_state.map(understudy_domain::FlowState::name),
             at_ms: now_ms(),
             version: env!("CARGO_PKG_VERSION"),
@@ -260,7 +267,7 @@ fn objectives(flow: &Flow) -> Objectives {
     }
 }
 
-fn look(inner: &Inner, throughput: Throughput, now: Instant) -> Look {
+fn look(inner: &Inner, groups: &[GroupLine], throughput: Throughput, now: Instant) -> Look {
     let partitions = inner.partitions.values().map(|partition| PartitionLook {
         lag_records: partition.lag_records(),
         lag_seconds: partition.lag_age_seconds(now),
@@ -282,11 +289,10 @@ fn look(inner: &Inner, throughput: Throughput, now: Instant) -> Look {
         slots: u32::try_from(inner.slots.len()).unwrap_or(u32::MAX),
         flow: inner.flow_state,
         partitions: partitions.collect(),
-        groups: inner
-            .groups()
-            .into_iter()
+        groups: groups
+            .iter()
             .map(|line| GroupLook {
-                group: line.group,
+                group: line.group.clone(),
                 state: line.state,
                 reread_records: None,
             })

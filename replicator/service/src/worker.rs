@@ -22,11 +22,13 @@ use crate::gauges::Gauges;
 use crate::history;
 use crate::http::{Page, router};
 use crate::keeper::Keeper;
+use crate::log_starts::LogStarts;
+use crate::looker::Looker;
 use crate::membership;
 use crate::metrics::Metrics;
 use crate::observer::Observer;
 use crate::opposite::{self, Ends};
-use crate::places::{Looker, Places};
+use crate::places::Places;
 use crate::reslot;
 use crate::rotation::Rotation;
 use crate::slot::Context;
@@ -185,12 +187,14 @@ fn mirror(
         board.not_ready_yet(Part::Membership, membership::JOINING);
         board.ready(&Part::Start);
         let (catalog, answers) = (Catalog::default(), Answers::default());
+        let starts = LogStarts::default();
         let discovery = Discovery::new(
             flow.clone(),
             &record,
             catalog.clone(),
             board.clone(),
             answers.clone(),
+            starts.clone(),
         )?;
         // Slots and discovery of one generation end together; the worker goes on with the next one.
         let generation_stop = stop.child();
@@ -227,6 +231,7 @@ fn mirror(
             catalog,
             answers,
             places: Places::default(),
+            starts,
             throttle: throttle.clone(),
             board: board.clone(),
             metrics: metrics.clone(),

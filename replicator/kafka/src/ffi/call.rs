@@ -95,7 +95,8 @@ pub(super) unsafe fn ask_client<T>(
         };
         let mut text = [0 as c_char; 256];
         let limit = match kind {
-            rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS => {
+            rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS
+            | rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS => {
                 COORDINATOR_LIMIT
             }
             _ => within,

@@ -1,15 +1,16 @@
 //! The places that a consumer group has committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString, c_void};
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as rdsys;
 use understudy_domain::TopicPartition;
 
-use super::call::COORDINATOR_LIMIT;
+use super::call::{COORDINATOR_LIMIT, ask};
 use super::code::code_at;
 use super::reader::Reader;
 use crate::fault::{Fault, Operation};
@@ -23,30 +24,42 @@ const AT_ONCE: usize = 64;
 /// What is waited beyond the request's own time limit, so that librdkafka's answer is told rather than ours.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// A piece of the answer about one of many groups.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// One of its places, or what the broker answered about that partition.
+    Place(&'a str, i32, Result<i64, RDKafkaErrorCode>),
+    /// That was all, or the call failed and what was told before does not count.
+    End(Result<(), Fault>),
+}
+
 /// Asks for every place of many groups; librdkafka takes one group a call, so many calls are under way at once.
-/// Groups that were not answered within `within` are left out.
+/// `tell` hears the answers, each with the group's number in `groups`, the pieces of one answer one after the other:
+/// there may be a hundred thousand places, of which hardly any changed. About groups that were not answered within
+/// `within` it hears nothing.
 ///
 /// # Errors
 /// A name that cannot be one.
-pub fn many_group_places(
+pub fn tell_group_places<G: AsRef<str>>(
     reader: &Reader,
-    groups: &[String],
+    groups: &[G],
     within: Duration,
-) -> Result<BTreeMap<String, Result<GroupPlaces, Fault>>, Fault> {
+    tell: &mut dyn FnMut(usize, Told<'_>),
+) -> Result<(), Fault> {
     let names: Vec<CString> = groups
         .iter()
-        .map(|group| CString::new(group.as_str()).map_err(|_nul| Fault::name(group)))
+        .map(|group| CString::new(group.as_ref()).map_err(|_nul| Fault::name(group.as_ref())))
         .collect::<Result<_, _>>()?;
     let native = reader.client().client().native_ptr();
     let millis = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
     let deadline = Instant::now() + within;
-    let mut found = BTreeMap::new();
+    let mut answered = 0;
     // SAFETY: every object made here is destroyed here, events after the last look at their contents; the client
     // outlives the block, and a call copies what it is asked about. The opaque is a number, never followed.
     unsafe {
         let queue = rdsys::rd_kafka_queue_new(native);
         let (mut next, mut under_way) = (0, 0);
-        while found.len() < names.len() && Instant::now() < deadline {
+        while answered < names.len() && Instant::now() < deadline {
             while under_way < AT_ONCE
                 && let Some(name) = names.get(next)
             {
@@ -77,10 +90,13 @@ pub fn many_group_places(
                 break;
             }
             under_way -= 1;
-            if let Some(group) = groups.get(rdsys::rd_kafka_event_opaque(event) as usize) {
+            answered += 1;
+            let number = rdsys::rd_kafka_event_opaque(event) as usize;
+            if let Some(group) = groups.get(number) {
+                let group = group.as_ref();
                 let code = rdsys::rd_kafka_event_error(event);
                 let answer = if code == rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    places_of(event, group)
+                    tell_places(event, group, &mut |told| tell(number, told))
                 } else {
                     let reason = CStr::from_ptr(rdsys::rd_kafka_event_error_string(event))
                         .to_string_lossy()
@@ -88,12 +104,36 @@ pub fn many_group_places(
                     let code = RDKafkaErrorCode::from(code);
                     Err(Fault::code(Operation::GroupOffsets, group, code, reason))
                 };
-                found.insert(group.clone(), answer);
+                tell(number, Told::End(answer));
             }
             rdsys::rd_kafka_event_destroy(event);
         }
         rdsys::rd_kafka_queue_destroy(queue);
     }
+    Ok(())
+}
+
+/// The same, put together by group.
+///
+/// # Errors
+/// As [`tell_group_places`].
+pub fn many_group_places(
+    reader: &Reader,
+    groups: &[String],
+    within: Duration,
+) -> Result<BTreeMap<String, Result<GroupPlaces, Fault>>, Fault> {
+    let (mut found, mut places) = (BTreeMap::new(), GroupPlaces::new());
+    tell_group_places(reader, groups, within, &mut |number, told| match told {
+        Told::Place(topic, partition, place) => {
+            places.insert(TopicPartition::new(topic, partition), place);
+        }
+        Told::End(answer) => {
+            let places = std::mem::take(&mut places);
+            if let Some(group) = groups.get(number) {
+                found.insert(group.clone(), answer.map(|()| places));
+            }
+        }
+    })?;
     Ok(found)
 }
 
@@ -197,8 +237,11 @@ unsafe fn groups_of(
 
 /// # Safety
 /// `event` is a live result event of `ListConsumerGroupOffsets` without an error.
-unsafe fn places_of(event: *mut rdsys::rd_kafka_event_t, name: &str) -> Result<GroupPlaces, Fault> {
-    let mut places = GroupPlaces::new();
+unsafe fn tell_places(
+    event: *mut rdsys::rd_kafka_event_t,
+    name: &str,
+    tell: &mut dyn FnMut(Told<'_>),
+) -> Result<(), Fault> {
     // SAFETY: the result, its groups and their partitions live as long as the event.
     unsafe {
         let result = rdsys::rd_kafka_event_ListConsumerGroupOffsets_result(event);
@@ -221,15 +264,100 @@ unsafe fn places_of(event: *mut rdsys::rd_kafka_event_t, name: &str) -> Result<G
                 let Ok(topic) = CStr::from_ptr(place.topic).to_str() else {
                     continue;
                 };
-                let partition = TopicPartition::new(topic, place.partition);
                 let code = code_at(&raw const place.err);
                 if code != RDKafkaErrorCode::NoError {
-                    places.insert(partition, Err(code));
+                    tell(Told::Place(topic, place.partition, Err(code)));
                 } else if place.offset >= 0 {
-                    places.insert(partition, Ok(place.offset));
+                    tell(Told::Place(topic, place.partition, Ok(place.offset)));
                 }
             }
         }
     }
-    Ok(places)
+    Ok(())
+}
+
+/// The groups of a cluster that are none of consumers: share groups (KIP-932) and others that librdkafka does not list,
+/// as far as the principal may see them. `consumers` are those that it does list, asked for after this was called for
+/// last; a group that went away between two calls may be among the answers once.
+///
+/// # Errors
+/// No broker answered within `within`, or one of them refused.
+pub fn other_groups(
+    reader: &Reader,
+    is_consumers: &dyn Fn(&str) -> bool,
+    within: Duration,
+) -> Result<BTreeSet<String>, Fault> {
+    let all = reader
+        .client()
+        .fetch_group_list(None, within)
+        .map_err(|error| Fault::kafka(Operation::ListGroups, &reader.client_alias(), error))?;
+    let others = all.groups().iter().filter(|group| {
+        // Brokers call groups that are not of the classic protocol dead here, of no protocol.
+        group.protocol_type().is_empty() && !is_consumers(group.name())
+    });
+    Ok(others.map(|group| group.name().to_owned()).collect())
+}
+
+/// Deletes places of a group without members (`DeleteConsumerGroupOffsets`).
+///
+/// # Errors
+/// The brokers refuse, or do not answer within `within`.
+pub fn delete_group_places(
+    reader: &Reader,
+    group: &str,
+    places: &[TopicPartition],
+    within: Duration,
+) -> Result<(), Fault> {
+    let name = CString::new(group).map_err(|_nul| Fault::name(group))?;
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    for place in places {
+        list.add_partition(&place.topic, place.partition);
+    }
+    // SAFETY: one call, which copies name and list; the result lives as long as the event.
+    let answer = unsafe {
+        ask(
+            reader,
+            Operation::DeleteGroupOffsets,
+            rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS,
+            within,
+            |call| {
+                let mut asked =
+                    rdsys::rd_kafka_DeleteConsumerGroupOffsets_new(name.as_ptr(), list.ptr());
+                rdsys::rd_kafka_DeleteConsumerGroupOffsets(
+                    call.native,
+                    &raw mut asked,
+                    1,
+                    call.options,
+                    call.queue,
+                );
+                rdsys::rd_kafka_DeleteConsumerGroupOffsets_destroy(asked);
+            },
+            |event| {
+                let result = rdsys::rd_kafka_event_DeleteConsumerGroupOffsets_result(event);
+                let mut count = 0_usize;
+                let groups = rdsys::rd_kafka_DeleteConsumerGroupOffsets_result_groups(
+                    result,
+                    &raw mut count,
+                );
+                if count == 0 {
+                    return Ok(());
+                }
+                let error = rdsys::rd_kafka_group_result_error(*groups);
+                if error.is_null() {
+                    return Ok(());
+                }
+                let code = RDKafkaErrorCode::from(rdsys::rd_kafka_error_code(error));
+                let operation = Operation::DeleteGroupOffsets;
+                Err(Fault::kafka_code(operation, group, code))
+            },
+        )
+    };
+    match answer {
+        // Nothing is there to be deleted.
+        Err(Fault::Kafka {
+            code: Some(RDKafkaErrorCode::GroupIdNotFound),
+            ..
+        }) => Ok(()),
+        other => other,
+    }
 }

@@ -31,6 +31,8 @@ pub struct Place {
     pub asked: Result<MapQuestion, String>,
     /// What else there is to say.
     pub remark: Option<String>,
+    /// The policy calls no copy so.
+    misnamed: bool,
 }
 
 /// Every place, and what is being asked in words.
@@ -47,6 +49,22 @@ impl Place {
     /// The question to the map, if there is one.
     pub fn question(&self) -> Option<MapQuestion> {
         self.asked.as_ref().ok().cloned()
+    }
+
+    /// Whether the name that was asked by leads to no partition that is mirrored.
+    pub fn is_lost(&self, known: &BTreeMap<MapQuestion, Known>) -> bool {
+        self.side == Direction::Reverse
+            && match &self.asked {
+                Ok(question) => matches!(known.get(question), Some(Known::Nothing) | None),
+                Err(_) => self.misnamed,
+            }
+    }
+
+    /// The place is on the copy of this partition, whatever its name says.
+    pub fn is_copy_of(&mut self, partition: &TopicPartition) {
+        self.partition = partition.clone();
+        let offset = TargetOffset::new(self.offset);
+        self.asked = Ok(MapQuestion::Reverse(partition.clone(), offset));
     }
 
     /// A topic that was made again may be copied to a topic of its own: only the position knows.
@@ -83,6 +101,7 @@ impl Place {
             offset,
             side: Direction::Forward,
             remark: None,
+            misnamed: false,
         }
     }
 
@@ -101,17 +120,26 @@ impl Place {
             copy,
             offset,
             side: Direction::Reverse,
+            misnamed: asked.is_err(),
             asked,
             remark: None,
         }
     }
 }
 
-/// Finds the places of a question.
+/// Copies that are called otherwise than the policy says, and the partitions that they are of.
+pub type Renamed = BTreeMap<TopicPartition, TopicPartition>;
+
+/// Finds the places of a question; `renamed` is asked for only where names may not tell enough.
 ///
 /// # Errors
 /// The target does not answer.
-pub fn places(flow: &Flow, target: &Cluster, question: &Question) -> Result<Asked, ToolError> {
+pub fn places(
+    flow: &Flow,
+    target: &Cluster,
+    question: &Question,
+    renamed: &dyn Fn() -> Result<Renamed, ToolError>,
+) -> Result<Asked, ToolError> {
     let direction = question.direction();
     if let Some(group) = &question.group {
         return of_group(flow, target, group, direction);
@@ -132,7 +160,13 @@ pub fn places(flow: &Flow, target: &Cluster, question: &Question) -> Result<Aske
         }),
         (partition, None, Some(timestamp)) => {
             let copy = match direction {
-                Direction::Forward => flow.target_of(&TopicPartition::new(topic, 0)).topic,
+                Direction::Forward => {
+                    let first = TopicPartition::new(topic, partition.unwrap_or_default());
+                    let copies = renamed()?;
+                    let copy = copies.iter().find(|(_, source)| **source == first);
+                    copy.map_or_else(|| flow.target_of(&first), |(copy, _)| copy.clone())
+                        .topic
+                }
                 Direction::Reverse => topic.into(),
             };
             of_time(flow, target, &copy, partition, timestamp)
@@ -210,6 +244,7 @@ fn of_time(
 fn unknown(flow: &Flow, copy: TopicPartition, reason: String) -> Place {
     let mut place = Place::on_target(flow, copy, 0);
     place.asked = Err(reason);
+    place.misnamed = false;
     place
 }
 

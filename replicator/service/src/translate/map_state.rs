@@ -45,6 +45,24 @@ pub enum Known {
     Unreadable(String),
 }
 
+impl Known {
+    /// Where on the target, if that was the question and there is an answer.
+    pub fn target_offset(&self) -> Option<TargetOffset> {
+        match self {
+            Self::Target(_, translation) => translation.offset(),
+            Self::Source(..) | Self::Nothing | Self::Unreadable(_) => None,
+        }
+    }
+
+    /// Where on the source, if that was the question and there is an answer.
+    pub fn source_offset(&self) -> Option<SourceOffset> {
+        match self {
+            Self::Source(_, translation) => translation.offset(),
+            Self::Target(..) | Self::Nothing | Self::Unreadable(_) => None,
+        }
+    }
+}
+
 impl Question {
     const fn partition(&self) -> &TopicPartition {
         match self {

@@ -8,20 +8,22 @@ mod asked;
 pub mod map_state;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use understudy_domain::{Position, TargetOffset, TopicPartition, Translation};
+use understudy_domain::{Position, Slot, TargetOffset, TopicPartition, Translation};
 use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::picking::{Wanted, pick};
 use understudy_kafka::{Cluster, Fault};
 
 pub use self::answers::Answers;
 use self::answers::Line;
-use self::asked::{Asked, Place};
+use self::asked::{Asked, Place, Renamed};
 use self::map_state::{Known, Question as MapQuestion, answer_all};
 use crate::catalog::explain;
 use crate::config::Flow;
 use crate::flow_record;
+use crate::slot_state::read_positions;
 use crate::status::{ToolError, open_target};
 
 /// Time limit of one call to the target.
@@ -77,7 +79,9 @@ pub enum Direction {
 pub fn run(flow: &Flow, question: &Question) -> Result<Answers, ToolError> {
     let target = open_target(flow)?;
     let at_target = |fault| ToolError::Target(explain(&flow.target, &fault));
-    let mut asked = asked::places(flow, &target, question)?;
+    let renamed =
+        || flow_record::steady(&target, flow, |record| renamed(flow, &target, record.slots));
+    let mut asked = asked::places(flow, &target, question, &renamed)?;
     let copies =
         existing(&target, asked.places.iter().map(|place| &place.copy)).map_err(at_target)?;
     // Before the positions: below this end everything is decided, and the positions know of it.
@@ -85,9 +89,27 @@ pub fn run(flow: &Flow, question: &Question) -> Result<Answers, ToolError> {
         .edges(&copies, Edge::LastStable, WITHIN)
         .map_err(at_target)?;
     let questions: Vec<MapQuestion> = asked.places.iter().filter_map(Place::question).collect();
-    let known = flow_record::steady(&target, flow, |record| {
-        Ok::<_, ToolError>(answer_all(flow, record.slots, &questions)?)
-    })?;
+    let answer = |questions: &[MapQuestion]| {
+        flow_record::steady(&target, flow, |record| {
+            Ok::<_, ToolError>(answer_all(flow, record.slots, questions)?)
+        })
+    };
+    let mut known = answer(&questions)?;
+    if asked.places.iter().any(|place| place.is_lost(&known)) {
+        let copies = renamed()?;
+        let lost = asked
+            .places
+            .iter_mut()
+            .filter(|place| place.is_lost(&known));
+        let mut questions = Vec::new();
+        for place in lost {
+            if let Some(partition) = copies.get(&place.copy) {
+                place.is_copy_of(partition);
+                questions.extend(place.question());
+            }
+        }
+        known.extend(answer(&questions)?);
+    }
     for place in &mut asked.places {
         place.learn(flow, &known);
     }
@@ -128,6 +150,19 @@ pub fn run(flow: &Flow, question: &Question) -> Result<Answers, ToolError> {
         remark,
         lines,
     ))
+}
+
+/// Copies of topics that were made again and go to a topic of their own: only the positions know of them.
+fn renamed(flow: &Flow, target: &Cluster, slots: NonZeroU32) -> Result<Renamed, ToolError> {
+    let mut renamed = Renamed::new();
+    for slot in (0..slots.get()).map(Slot::new) {
+        for (partition, position) in read_positions(target, &flow.state, slot)? {
+            if position.target_topic.is_some() {
+                renamed.insert(flow.copies_of(&partition, &position), partition);
+            }
+        }
+    }
+    Ok(renamed)
 }
 
 /// The target's logs.

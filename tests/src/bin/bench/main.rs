@@ -9,6 +9,7 @@ mod codec;
 mod copy;
 mod docs;
 mod error;
+mod groups;
 mod idle;
 mod lab;
 mod latency;

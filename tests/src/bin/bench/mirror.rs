@@ -71,6 +71,15 @@ enum Running {
 impl Mirror {
     /// Creates the empty copy and starts the process.
     pub fn start(lab: &Lab, job: &Job<'_>) -> Result<Self> {
+        Self::start_with(lab, job, None)
+    }
+
+    /// The same, and it follows the groups that match, as quickly as its settings allow.
+    pub fn start_following(lab: &Lab, job: &Job<'_>, groups: &str) -> Result<Self> {
+        Self::start_with(lab, job, Some(groups))
+    }
+
+    fn start_with(lab: &Lab, job: &Job<'_>, groups: Option<&str>) -> Result<Self> {
         let (dir, aliases) = lab.next_run()?;
         let topic = match job.contender {
             Contender::Understudy => job.topic.to_owned(),
@@ -81,9 +90,13 @@ impl Mirror {
         lab.target.create_topic(&topic, job.partitions, &[])?;
         let started = Instant::now();
         let running = if job.contender == Contender::Understudy {
-            Running::Understudy(Worker::start(&flow(lab, job, &aliases, &dir), "worker")?)
+            let mut file = flow(lab, job, &aliases, &dir);
+            if let Some(groups) = groups {
+                file = file.groups([groups]);
+            }
+            Running::Understudy(Worker::start(&file, "worker")?)
         } else {
-            Running::MirrorMaker(mm2::start(lab, job, &aliases, &dir)?)
+            Running::MirrorMaker(mm2::start(lab, job, groups, &aliases, &dir)?)
         };
         Ok(Self {
             topic,

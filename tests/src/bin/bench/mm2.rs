@@ -21,9 +21,15 @@ const JVM: [&str; 8] = [
 ];
 
 /// Starts it with a config and a log of its own in `dir`.
-pub fn start(lab: &Lab, job: &Job<'_>, aliases: &Aliases, dir: &Path) -> Result<Process> {
+pub fn start(
+    lab: &Lab,
+    job: &Job<'_>,
+    groups: Option<&str>,
+    aliases: &Aliases,
+    dir: &Path,
+) -> Result<Process> {
     let path = dir.join("mm2.properties");
-    std::fs::write(&path, properties(lab, job, aliases))
+    std::fs::write(&path, properties(lab, job, groups, aliases))
         .doing(format!("write {}", path.display()))?;
     let kafka = lab.source.kafka();
     let mut arguments: Vec<String> = JVM.map(str::to_owned).to_vec();
@@ -47,7 +53,7 @@ pub fn start(lab: &Lab, job: &Job<'_>, aliases: &Aliases, dir: &Path) -> Result<
     )?)
 }
 
-fn properties(lab: &Lab, job: &Job<'_>, aliases: &Aliases) -> String {
+fn properties(lab: &Lab, job: &Job<'_>, groups: Option<&str>, aliases: &Aliases) -> String {
     let Aliases { source, target } = aliases;
     let mut lines = vec![
         format!("clusters = {source}, {target}"),
@@ -83,6 +89,16 @@ fn properties(lab: &Lab, job: &Job<'_>, aliases: &Aliases) -> String {
             format!("{target}.producer.linger.ms = 20"),
             format!("{source}.consumer.max.poll.records = 5000"),
             format!("{source}->{target}.consumer.fetch.min.bytes = 100000"),
+        ]);
+    }
+    if let Some(groups) = groups {
+        lines.extend([
+            format!("{source}->{target}.groups = {groups}"),
+            format!("{source}->{target}.sync.group.offsets.enabled = true"),
+            format!("{source}->{target}.sync.group.offsets.interval.seconds = 1"),
+            format!("{source}->{target}.emit.checkpoints.interval.seconds = 1"),
+            format!("{source}->{target}.refresh.groups.interval.seconds = 1"),
+            format!("{source}->{target}.offset.lag.max = 0"),
         ]);
     }
     if job.contender == Contender::Mm2TunedExactlyOnce {

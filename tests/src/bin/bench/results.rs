@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::codec::Codec;
 use crate::copy::{self, CopyRun};
 use crate::error::Result;
+use crate::groups::{self, GroupsSection};
 use crate::idle::{self, IdleRun};
 use crate::lab::Lab;
 use crate::latency::{self, LatencyRun};
@@ -38,6 +39,8 @@ pub struct Results {
     pub partitions: Vec<PartitionsRun>,
     /// Workers gone and come.
     pub takeover: Vec<TakeoverRun>,
+    /// Places of consumer groups.
+    pub groups: GroupsSection,
 }
 
 impl Results {
@@ -54,6 +57,7 @@ impl Results {
             idle: Vec::new(),
             partitions: Vec::new(),
             takeover: Vec::new(),
+            groups: GroupsSection::default(),
         }
     }
 
@@ -68,6 +72,7 @@ impl Results {
             Section::Partitions => self.partitions.extend(partitions::section(lab)?),
             Section::Link => self.link.extend(copy::over_link(lab)?),
             Section::Takeover => self.takeover.extend(takeover::section(lab)?),
+            Section::Groups => self.groups = groups::section(lab)?,
         }
         self.rows = crate::summary::rows(self);
         self.seconds = lab.progress.seconds();

@@ -23,4 +23,6 @@ pub enum Section {
     Link,
     /// A worker lost, handed over, joined.
     Takeover,
+    /// Places of consumer groups.
+    Groups,
 }

@@ -2,6 +2,7 @@
 
 use crate::codec::Codec;
 use crate::copy::CopyRun;
+use crate::groups::{BEHIND, GroupsSection};
 use crate::latency::LatencyRun;
 use crate::mirror::Contender;
 use crate::partitions::PartitionsRun;
@@ -19,6 +20,7 @@ pub fn rows(results: &Results) -> Vec<Row> {
     rows.extend(latency_rows(&results.latency));
     rows.extend(other_rows(results));
     rows.extend(partition_rows(&results.partitions));
+    rows.extend(group_rows(&results.groups));
     // Without MirrorMaker 2, a line that only compares says what another says.
     let ours_only = results.plan.ours_only;
     rows.retain(|row: &Row| !ours_only || row.theirs.is_some() || !row.required.is_empty());
@@ -142,6 +144,72 @@ fn latency_rows(runs: &[LatencyRun]) -> Vec<Row> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn group_rows(groups: &GroupsSection) -> Vec<Row> {
+    let of = |contender: Contender| {
+        groups
+            .runs
+            .iter()
+            .find(move |run| run.contender == contender)
+    };
+    let Some(ours) = of(Contender::Understudy) else {
+        return Vec::new();
+    };
+    let theirs = of(Contender::Mm2Tuned);
+    let peer = Contender::Mm2Tuned.label();
+    let count = |records: u64| records as f64;
+    let mut rows: Vec<_> = BEHIND
+        .iter()
+        .enumerate()
+        .filter_map(|(index, behind)| {
+            let mine = count(*ours.reread.get(index)?);
+            let other = theirs
+                .and_then(|run| run.reread.get(index))
+                .copied()
+                .map(count);
+            Row::beside(
+                format!("read again after failover, group {behind} behind"),
+                "records",
+                peer,
+                &[(mine, other)],
+            )
+        })
+        .map(|row| row.required(&[AtMost(0.0)]))
+        .collect();
+    let skipped = Row::beside(
+        "skipped after failover",
+        "records",
+        peer,
+        &[(count(ours.skipped), theirs.map(|run| count(run.skipped)))],
+    );
+    rows.extend(skipped.map(|row| row.required(&[AtMost(0.0)])));
+    // A place that was never right fails the line.
+    let right = ours.right_seconds.unwrap_or(f64::MAX);
+    let right = Row::beside(
+        "a new group's place is right after",
+        "s",
+        peer,
+        &[(right, theirs.and_then(|run| run.right_seconds))],
+    );
+    rows.extend(right.map(|row| row.required(&[AtMost(3.0)])));
+    let many = "1,000 groups × 100 partitions";
+    let cpu = groups.many.iter().map(|run| run.cpu_percent);
+    let memory = groups.many.iter().map(|run| run.more_mb);
+    rows.extend(
+        Row::alone(format!("{many}, CPU"), "% of a core", cpu)
+            .map(|row| row.required(&[AtMost(10.0)])),
+    );
+    rows.extend(
+        Row::alone(format!("{many}, memory"), "MB more", memory)
+            .map(|row| row.required(&[AtMost(200.0)])),
+    );
+    let lookup = groups.lookup_ns.iter().copied();
+    rows.extend(
+        Row::alone("a look-up among 604,800 runs", "ns", lookup)
+            .map(|row| row.required(&[AtMost(1000.0)])),
+    );
+    rows
 }
 
 fn other_rows(results: &Results) -> Vec<Row> {

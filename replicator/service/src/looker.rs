@@ -1,0 +1,459 @@
+//! The thread that looks where groups stand on the source, and tells slots what changed.
+//!
+//! A thousand groups on a hundred partitions are a hundred thousand places, of which few change between two looks: they
+//! are compared as they are decoded, and only a difference costs more than that.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use understudy_domain::{FlowState, Slot, SourceOffset, TopicPartition, Translation, slot_of};
+use understudy_kafka::ffi::groups::{GroupState, Told};
+use understudy_kafka::{Cluster, Fault};
+
+use crate::catalog::explain;
+use crate::config::GroupDeletes;
+use crate::flow_record;
+use crate::places::{News, PlaceKey, Wanted};
+use crate::slot::Context;
+use crate::stop::Stop;
+use crate::translate::map_state::{Known, Question, answer_all};
+
+/// Time limit of one round of calls; after it coordinators are looked for again.
+const WITHIN: Duration = Duration::from_secs(5);
+/// How often groups that are none of consumers are looked for; it costs the brokers a description of every group.
+const OTHERS_INTERVAL: Duration = Duration::from_secs(30);
+/// How many looks in a row a place must be missing from until the group is taken to have it no more: a coordinator
+/// that moves may not know for a moment.
+const MISSED_MAX: u8 = 3;
+
+/// What warnings of this part are about.
+const ABOUT: &str = "groups";
+
+/// One group as last seen on the source.
+#[derive(Default)]
+struct Standing {
+    live: bool,
+    /// In order.
+    places: Vec<Stand>,
+}
+
+#[derive(Clone)]
+struct Stand {
+    partition: TopicPartition,
+    slot: Slot,
+    offset: i64,
+    /// In how many looks in a row it was missing.
+    missed: u8,
+}
+
+/// What one look told of one group.
+struct Seen {
+    /// In order, once they were sorted.
+    places: Vec<(TopicPartition, i64)>,
+    /// Partitions that the broker answered with an error; nothing is known of these.
+    unclear: BTreeSet<TopicPartition>,
+}
+
+/// Keeps [`Places`](crate::places::Places) true.
+pub struct Looker {
+    context: Context,
+    source: Cluster,
+    target: Cluster,
+    standing: BTreeMap<Arc<str>, Standing>,
+    /// Topics by name, so that a name is kept once; none for topics that are not mirrored.
+    topics: HashMap<Box<str>, Option<Arc<str>>>,
+    others_again: Instant,
+}
+
+impl Looker {
+    /// A looker with clients of its own.
+    ///
+    /// # Errors
+    /// A property that librdkafka refuses.
+    pub fn new(context: Context) -> Result<Self, Fault> {
+        let flow = &context.flow;
+        let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
+        Ok(Self {
+            context,
+            source,
+            target,
+            standing: BTreeMap::new(),
+            topics: HashMap::new(),
+            others_again: Instant::now(),
+        })
+    }
+
+    /// Looks until `stop`.
+    pub fn run(mut self, stop: &Stop) {
+        let interval = self.context.flow.group_sync_interval;
+        while !stop.is_set() {
+            let next = Instant::now() + interval;
+            // Also without groups: what slots asked is answered first.
+            self.answer();
+            match self.look() {
+                Ok(()) => self.context.board.warn(ABOUT, Vec::new()),
+                Err((on_source, fault)) => {
+                    let end = if on_source {
+                        &self.context.flow.source
+                    } else {
+                        &self.context.flow.target
+                    };
+                    // Places wait; records go on.
+                    let reason =
+                        format!("places of groups are not current: {}", explain(end, &fault));
+                    self.context.board.warn(ABOUT, vec![reason]);
+                }
+            }
+            stop.wait(next.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    fn look(&mut self) -> Result<(), (bool, Fault)> {
+        let at_source = |fault| (true, fault);
+        let flow = self.context.flow.clone();
+        let listed: BTreeSet<Arc<str>> = self
+            .source
+            .group_states(WITHIN)
+            .map_err(at_source)?
+            .into_keys()
+            .filter(|group| flow.groups.selects(group))
+            .map(Arc::from)
+            .collect();
+        self.look_at_others(&listed);
+        // Groups that are listed no more are asked for once more: a list may lack what a coordinator is loading.
+        let mut names = listed;
+        names.extend(self.standing.keys().cloned());
+        let names: Vec<Arc<str>> = names.into_iter().collect();
+        let on_target = match names.is_empty() {
+            true => BTreeMap::new(),
+            false => self
+                .target
+                .group_states(WITHIN)
+                .map_err(|fault| (false, fault))?,
+        };
+        let (mut news, mut gone) = (BTreeMap::new(), Vec::new());
+        let (topics, standing) = (&mut self.topics, &mut self.standing);
+        let slots = self.context.slots;
+        let mut scratch = Seen {
+            places: Vec::new(),
+            unclear: BTreeSet::new(),
+        };
+        self.source
+            .tell_group_places(&names, WITHIN, &mut |number, told| match told {
+                Told::Place(topic, partition, offset) => {
+                    let Some(topic) = topic_of(topics, topic, &flow) else {
+                        return;
+                    };
+                    let partition = TopicPartition { topic, partition };
+                    match offset {
+                        Ok(offset) => scratch.places.push((partition, offset)),
+                        Err(_) => {
+                            scratch.unclear.insert(partition);
+                        }
+                    }
+                }
+                Told::End(answer) => {
+                    // A group that we may not see, or whose coordinator does not answer: it keeps what it has.
+                    if let (Ok(()), Some(group)) = (answer, names.get(number)) {
+                        let live = on_target.get(&**group) == Some(&GroupState::Live);
+                        scratch.places.sort_unstable();
+                        let known = standing.entry(group.clone()).or_default();
+                        known.see(group, live, &scratch, slots, &mut news, &mut gone);
+                    }
+                    scratch.places.clear();
+                    scratch.unclear.clear();
+                }
+            })
+            .map_err(at_source)?;
+        self.standing.retain(|_, group| !group.places.is_empty());
+        self.tell(news);
+        self.follow_deletes(gone, &on_target);
+        Ok(())
+    }
+
+    /// Tells slots what changed, and those that know nothing yet everything.
+    fn tell(&self, mut news: BTreeMap<Slot, News>) {
+        let held = self.context.places.held();
+        news.retain(|slot, _| held.contains_key(slot));
+        if held.values().any(|is_new| *is_new) {
+            for (group, standing) in &self.standing {
+                for stand in &standing.places {
+                    if held.get(&stand.slot) == Some(&true) {
+                        let key = (group.clone(), stand.partition.clone());
+                        let wanted = stand.wanted(standing.live);
+                        news.entry(stand.slot)
+                            .or_default()
+                            .insert(key, Some(wanted));
+                    }
+                }
+            }
+        }
+        self.context.places.tell(news);
+    }
+
+    /// Looks for groups that commit no offsets and so cannot be moved.
+    fn look_at_others(&mut self, consumers: &BTreeSet<Arc<str>>) {
+        if Instant::now() < self.others_again {
+            return;
+        }
+        self.others_again = Instant::now() + OTHERS_INTERVAL;
+        let is_known =
+            |group: &str| consumers.contains(group) || !self.context.flow.groups.selects(group);
+        match self.source.other_groups(&is_known, WITHIN) {
+            Ok(others) => {
+                // A group that was made between the two looks is a consumers' group after all.
+                let consumers = self.source.group_states(WITHIN).unwrap_or_default();
+                let others = others.into_iter();
+                self.context.board.hold().not_movable = others
+                    .filter(|group| !consumers.contains_key(group))
+                    .collect();
+            }
+            Err(fault) => {
+                tracing::debug!(%fault, "could not look for groups that are none of consumers");
+            }
+        }
+    }
+
+    /// Deletes on the target what groups have no more on the source, if it is to be so. No transaction fences this, so
+    /// the flow's state is looked at first; and what somebody uses on the target is left alone.
+    fn follow_deletes(&self, gone: Vec<PlaceKey>, on_target: &BTreeMap<String, GroupState>) {
+        let flow = &self.context.flow;
+        if gone.is_empty() || flow.group_deletes == GroupDeletes::Keep {
+            return;
+        }
+        let runs = matches!(
+            flow_record::read(&self.target, flow),
+            Ok(Some(record)) if record.state == FlowState::Running
+        );
+        let held = self
+            .context
+            .board
+            .hold()
+            .slots
+            .keys()
+            .copied()
+            .collect::<BTreeSet<_>>();
+        let mut by_group: BTreeMap<Arc<str>, Vec<TopicPartition>> = BTreeMap::new();
+        for (group, partition) in gone {
+            let is_ours = held.contains(&slot_of(&partition, self.context.slots));
+            let is_idle = on_target.get(&*group) == Some(&GroupState::Empty);
+            if runs && is_ours && is_idle {
+                let copies = flow.target_of(&partition);
+                by_group.entry(group).or_default().push(copies);
+            }
+        }
+        for (group, places) in by_group {
+            match self.target.delete_group_places(&group, &places, WITHIN) {
+                Ok(()) => {
+                    tracing::info!(%group, places = places.len(), "places deleted, as on the source");
+                }
+                Err(fault) => {
+                    tracing::warn!(%group, reason = %explain(&flow.target, &fault), "places not deleted");
+                }
+            }
+        }
+    }
+
+    /// Looks places of history up in the stored map.
+    fn answer(&self) {
+        let asked = self.context.places.questions();
+        if asked.is_empty() {
+            return;
+        }
+        let questions: Vec<_> = asked
+            .iter()
+            .map(|(partition, offset)| Question::Forward(partition.clone(), *offset))
+            .collect();
+        let answers = match answer_all(&self.context.flow, self.context.slots, &questions) {
+            Ok(answers) => answers,
+            Err(error) => {
+                tracing::debug!(%error, "places of history cannot be looked up");
+                return;
+            }
+        };
+        for (question, known) in answers {
+            if let (Question::Forward(partition, offset), Known::Target(_, translation)) =
+                (question, known)
+            {
+                // "Ahead" and "not ready" are of the moment; they are asked again.
+                match translation {
+                    Translation::Exact(_)
+                    | Translation::AtLeast(_)
+                    | Translation::BeforeHistory
+                    | Translation::NoSync => {
+                        self.context.places.found(partition, offset, translation);
+                    }
+                    Translation::Ahead | Translation::NotReady => {}
+                }
+            }
+        }
+    }
+}
+
+impl Stand {
+    const fn wanted(&self, live: bool) -> Wanted {
+        Wanted {
+            source_offset: SourceOffset::new(self.offset),
+            live,
+        }
+    }
+}
+
+impl Standing {
+    /// Takes in what was seen; adds what changed to `news`, and what the group has no more to `gone` as well.
+    fn see(
+        &mut self,
+        group: &Arc<str>,
+        live: bool,
+        seen: &Seen,
+        slots: NonZeroU32,
+        news: &mut BTreeMap<Slot, News>,
+        gone: &mut Vec<PlaceKey>,
+    ) {
+        let same = live == self.live
+            && self.places.len() == seen.places.len()
+            && self
+                .places
+                .iter()
+                .zip(&seen.places)
+                .all(|(known, (partition, offset))| {
+                    known.missed == 0 && known.offset == *offset && known.partition == *partition
+                });
+        if same {
+            return;
+        }
+        let all = live != self.live;
+        self.live = live;
+        let mut say = |slot: Slot, partition: &TopicPartition, wanted: Option<Wanted>| {
+            let key = (group.clone(), partition.clone());
+            news.entry(slot).or_default().insert(key, wanted);
+        };
+        let mut merged = Vec::with_capacity(seen.places.len());
+        let mut known = std::mem::take(&mut self.places).into_iter().peekable();
+        let mut found = seen.places.iter().peekable();
+        loop {
+            let order = match (known.peek(), found.peek()) {
+                (Some(known), Some((partition, _))) => known.partition.cmp(partition),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => break,
+            };
+            let mut stand = match (order, known.next_if(|_| order != Ordering::Greater)) {
+                (_, Some(stand)) => stand,
+                (_, None) => {
+                    let Some((partition, offset)) = found.peek() else {
+                        break;
+                    };
+                    Stand {
+                        partition: partition.clone(),
+                        slot: slot_of(partition, slots),
+                        // Other than what was found: it is news.
+                        offset: offset.wrapping_sub(1),
+                        missed: 0,
+                    }
+                }
+            };
+            if order == Ordering::Less {
+                if !seen.unclear.contains(&stand.partition) {
+                    stand.missed = stand.missed.saturating_add(1);
+                }
+                if stand.missed >= MISSED_MAX {
+                    say(stand.slot, &stand.partition, None);
+                    gone.push((group.clone(), stand.partition));
+                    continue;
+                }
+                if all {
+                    say(stand.slot, &stand.partition, Some(stand.wanted(live)));
+                }
+            } else if let Some((_, offset)) = found.next() {
+                let is_news = all || stand.offset != *offset;
+                (stand.offset, stand.missed) = (*offset, 0);
+                if is_news {
+                    say(stand.slot, &stand.partition, Some(stand.wanted(live)));
+                }
+            }
+            merged.push(stand);
+        }
+        self.places = merged;
+    }
+}
+
+/// A topic's name, kept once; none if the flow does not mirror it.
+fn topic_of(
+    topics: &mut HashMap<Box<str>, Option<Arc<str>>>,
+    name: &str,
+    flow: &crate::config::Flow,
+) -> Option<Arc<str>> {
+    if let Some(known) = topics.get(name) {
+        return known.clone();
+    }
+    let topic = flow.selects(name).then(|| Arc::from(name));
+    topics.insert(name.into(), topic.clone());
+    topic
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What one look tells of three partitions: an offset, nothing, or that it is not clear; and whether the group is live.
+    fn looks() -> impl Strategy<Value = Vec<([Option<Option<i64>>; 3], bool)>> {
+        let told = prop::option::weighted(0.8, prop::option::weighted(0.7, 0..3_i64));
+        prop::collection::vec((prop::array::uniform3(told), any::<bool>()), 1..40)
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_hears_the_news_knows_what_a_full_look_would_tell(looks in looks()) {
+            let slots = NonZeroU32::MIN.saturating_add(2);
+            let group: Arc<str> = "team".into();
+            let mut standing = Standing::default();
+            let mut heard: BTreeMap<TopicPartition, Wanted> = BTreeMap::new();
+            // By partition: the last offset, and in how many looks it was missing since.
+            let mut model: BTreeMap<TopicPartition, (i64, u8)> = BTreeMap::new();
+            for (told, live) in looks {
+                let mut seen = Seen { places: Vec::new(), unclear: BTreeSet::new() };
+                let mut lost = Vec::new();
+                for (number, told) in (0..).zip(told) {
+                    let partition = TopicPartition::new("orders", number);
+                    match told {
+                        Some(Some(offset)) => {
+                            seen.places.push((partition.clone(), offset));
+                            model.insert(partition, (offset, 0));
+                        }
+                        Some(None) => {
+                            if let Some((_, missed)) = model.get_mut(&partition) {
+                                *missed += 1;
+                                if *missed >= MISSED_MAX {
+                                    model.remove(&partition);
+                                    lost.push((group.clone(), partition));
+                                }
+                            }
+                        }
+                        None => {
+                            seen.unclear.insert(partition);
+                        }
+                    }
+                }
+                let (mut news, mut gone) = (BTreeMap::new(), Vec::new());
+                standing.see(&group, live, &seen, slots, &mut news, &mut gone);
+                prop_assert_eq!(gone, lost);
+                for ((_, partition), wanted) in news.into_values().flatten() {
+                    match wanted {
+                        Some(wanted) => heard.insert(partition, wanted),
+                        None => heard.remove(&partition),
+                    };
+                }
+                let known: Vec<_> = heard.iter().map(|(name, wanted)| (name.clone(), wanted.source_offset.get())).collect();
+                let right: Vec<_> = model.iter().map(|(name, (offset, _))| (name.clone(), *offset)).collect();
+                prop_assert_eq!(known, right);
+                prop_assert!(heard.values().all(|wanted| wanted.live == live));
+            }
+        }
+    }
+}

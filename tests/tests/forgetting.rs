@@ -1,0 +1,223 @@
+//! The offset map forgets what neither log holds any more, and nothing else.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use understudy_domain::{
+    FlowName, MapCursor, MapKey, OpenChunk, Origin, Pending, Position, Run, SourceOffset,
+    StateTopics, TargetOffset, TopicPartition,
+};
+use understudy_tests::{Cluster, FlowFile, Pair, Worker, understudy, wait_for};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+const LIMIT: Duration = Duration::from_secs(120);
+const TOPIC: &str = "forgetting";
+/// Transactions copied long ago, each sealed into a chunk of its own.
+const CHUNKS: u64 = 10;
+/// Records of each.
+const RECORDS: u64 = 100;
+
+#[test]
+fn chunks_below_both_log_starts_are_tombstoned_and_the_rest_still_answers() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    let topics = StateTopics::new(FlowName::new(TOPIC)?);
+    copied_long_ago(source, target, &topics)?;
+    let file = FlowFile::new(source, target)
+        .named(TOPIC)
+        .topics([TOPIC])
+        .groups(["forgetful"])
+        .slots(1)
+        .mirror("group_sync_interval", "300ms");
+    let worker = Worker::start(&file, "forgetting-worker")?;
+    worker.wait_copied(source, TOPIC, LIMIT)?;
+    source.commit_group("forgetful", &[(TOPIC, 0, 350)])?;
+    stands(target, 353)?;
+
+    source.delete_records_before(TOPIC, 0, 720)?;
+    target.delete_records_before(TOPIC, 0, 727)?;
+    wait_for("tombstones", LIMIT, || {
+        match forgotten(target, &topics).map_err(|error| error.to_string())? {
+            chunks if chunks == (0..7).collect::<Vec<_>>() => Ok(()),
+            chunks => Err(format!("{chunks:?}")),
+        }
+    })?;
+
+    source.commit_group("forgetful", &[(TOPIC, 0, 850)])?;
+    stands(target, 858)?;
+    for (offset, translation, place) in [
+        (720, "exact", Some(727)),
+        (999, "exact", Some(1008)),
+        (350, "before-history", None),
+    ] {
+        let line = &translate(&worker, offset)?;
+        assert_eq!(
+            (line["translation"].as_str(), line["target_offset"].as_i64()),
+            (Some(translation), place),
+            "{line}"
+        );
+    }
+    // A worker that takes over reads what is left.
+    worker.kill()?;
+    worker.restart()?;
+    source.commit_group("forgetful", &[(TOPIC, 0, 901)])?;
+    stands(target, 910)
+}
+
+/// Records on both sides, and the state of a flow that has copied them.
+fn copied_long_ago(source: &Cluster, target: &Cluster, topics: &StateTopics) -> Outcome {
+    for cluster in [source, target] {
+        cluster.create_topic(TOPIC, 1, &[])?;
+    }
+    for topic in [topics.positions(), topics.offset_map()] {
+        target.create_topic(&topic, 1, &[("cleanup.policy", "compact")])?;
+    }
+    let original: BaseProducer = source.client().set("linger.ms", "5").create()?;
+    let copy: BaseProducer = target
+        .client()
+        .set("linger.ms", "5")
+        .set("transactional.id", "forgetting-before")
+        .create()?;
+    copy.init_transactions(LIMIT)?;
+    let state: BaseProducer = target.client().create()?;
+    let name = TopicPartition::new(TOPIC, 0);
+    let (mut open, mut at) = (OpenChunk::new(), 0);
+    let put = |pending: &Pending, at: &mut i64| -> Outcome {
+        for record in pending.writes() {
+            let key = record.key(&name).encode();
+            send(&state, &topics.offset_map(), Some(&key), &record.encode())?;
+            *at += 1;
+        }
+        Ok(())
+    };
+    for chunk in 0..CHUNKS {
+        copy.begin_transaction()?;
+        for record in 0..RECORDS {
+            let value = (chunk * RECORDS + record).to_string();
+            for producer in [&original, &copy] {
+                send(producer, TOPIC, None, value.as_bytes())?;
+            }
+        }
+        original.flush(LIMIT)?;
+        copy.commit_transaction(LIMIT)?;
+        let run = Run {
+            source: SourceOffset::ZERO.plus(chunk * RECORDS),
+            target: TargetOffset::ZERO.plus(chunk * (RECORDS + 1)),
+            length: RECORDS,
+        };
+        let pending = open.plan(vec![run], at)?;
+        put(&pending, &mut at)?;
+        open.commit(pending)?;
+        let pending = open.renew(at);
+        put(&pending, &mut at)?;
+        open.commit(pending)?;
+    }
+    let position = Position {
+        source_offset: SourceOffset::ZERO.plus(CHUNKS * RECORDS),
+        source_leader_epoch: None,
+        source_topic_id: None,
+        target_offset: TargetOffset::ZERO.plus(CHUNKS * (RECORDS + 1) - 1),
+        source_end_offset: None,
+        source_end_seen_at_ms: None,
+        former: Vec::new(),
+        started_at: Origin {
+            source: SourceOffset::ZERO,
+            target: TargetOffset::ZERO,
+        },
+        incarnation: 0,
+        target_topic: None,
+        flow_epoch: 0,
+        map: MapCursor {
+            first: 0,
+            chunk: open.chunk(),
+            delta: open.delta(),
+            // The last chunk and the directory behind it.
+            from: at - 2,
+        },
+        records: CHUNKS * RECORDS,
+    };
+    let key = Position::key(&name);
+    send(&state, &topics.positions(), Some(&key), &position.encode())?;
+    Ok(state.flush(LIMIT)?)
+}
+
+fn send(producer: &BaseProducer, topic: &str, key: Option<&[u8]>, value: &[u8]) -> Outcome {
+    let mut record = BaseRecord::<[u8], [u8]>::to(topic)
+        .partition(0)
+        .payload(value);
+    if let Some(key) = key {
+        record = record.key(key);
+    }
+    producer.send(record).map_err(|(error, _)| error)?;
+    Ok(())
+}
+
+/// Chunks of the map whose newest record is a tombstone.
+fn forgotten(target: &Cluster, topics: &StateTopics) -> Result<Vec<u64>, Box<dyn Error>> {
+    let topic = topics.offset_map();
+    let end = target
+        .ends(&topic)?
+        .get(&0)
+        .map_or(0, |end| end.last_stable);
+    let consumer: BaseConsumer = target
+        .client()
+        .set("group.id", "forgetting-look")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .create()?;
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset(&topic, 0, Offset::Beginning)?;
+    consumer.assign(&from)?;
+    let mut chunks = BTreeMap::new();
+    wait_for("the offset map to be read", LIMIT, || {
+        loop {
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    let key = MapKey::decode(message.key().unwrap_or_default());
+                    if let Ok(MapKey::Chunk { chunk, .. }) = key {
+                        chunks.insert(chunk, message.payload().is_none());
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(error)) => return Err(error.to_string()),
+                None => return Err(format!("{} chunks before {end}", chunks.len())),
+            }
+        }
+    })?;
+    let gone = chunks.into_iter().filter(|(_, gone)| *gone);
+    Ok(gone.map(|(chunk, _)| chunk).collect())
+}
+
+fn stands(target: &Cluster, place: i64) -> Outcome {
+    wait_for("the group's place", LIMIT, || {
+        let found = target.group_places("forgetful", TOPIC);
+        let found = found.map_err(|error| error.to_string())?.get(&0).copied();
+        (found == Some(place))
+            .then_some(())
+            .ok_or(format!("{found:?}, not {place}"))
+    })?;
+    Ok(())
+}
+
+fn translate(worker: &Worker, offset: i64) -> Result<serde_json::Value, Box<dyn Error>> {
+    let flow = worker.flow().display().to_string();
+    let offset = offset.to_string();
+    let arguments = [
+        "translate",
+        &flow,
+        "--topic",
+        TOPIC,
+        "--partition",
+        "0",
+        "--offset",
+        &offset,
+        "--json",
+    ];
+    let output = understudy(arguments, LIMIT)?;
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
