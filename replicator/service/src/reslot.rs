@@ -191,7 +191,8 @@ fn begin(target: &Cluster, flow: &Flow, record: &FlowRecord) -> Result<(), Reslo
     }
     // a
     state_topics::make(flow, target).map_err(|fault| of_fault(flow, &fault))?;
-    state_topics::grow(flow, target, flow.slots).map_err(|fault| of_fault(flow, &fault))?;
+    let most = flow.slots.max(record.slots);
+    state_topics::grow(flow, target, most).map_err(|fault| of_fault(flow, &fault))?;
     // b
     let written = flow_record::change(target, flow, |now| {
         // Another tool may have begun, or a recovery sealed the flow.
@@ -222,7 +223,8 @@ pub fn finish(target: &Cluster, flow: &Flow) -> Result<usize, ReslotError> {
         return Ok(0);
     };
     tracing::info!(flow = %flow.name, from = record.slots.get(), to = to.get(), "changing the number of slots");
-    state_topics::grow(flow, target, to).map_err(|fault| of_fault(flow, &fault))?;
+    let most = to.max(record.slots);
+    state_topics::grow(flow, target, most).map_err(|fault| of_fault(flow, &fault))?;
     // d
     fence(flow, &record).map_err(|fault| of_fault(flow, &fault))?;
     // e
