@@ -407,7 +407,7 @@ proptest! {
             target: writer.position.target_offset.plus(origin.1),
         };
         writer.position = writer.position.reborn(origin, None);
-        writer.open = OpenChunk::reborn(&writer.position);
+        writer.open = writer.open.reborn(&writer.position);
         writer.map = OffsetMap::new(origin);
         for transaction in after {
             writer.run(transaction).map_err(fail)?;
