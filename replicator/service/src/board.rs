@@ -112,6 +112,8 @@ pub struct Partition {
     pub caught_up_at: Option<Instant>,
     /// The timestamp of the last copied record, ms since 1970.
     pub last_timestamp_ms: Option<i64>,
+    /// The last record that was copied, and its copy.
+    pub last_copy: Option<(SourceOffset, TargetOffset)>,
     /// What it is doing.
     pub state: PartitionState,
     /// Why it is not copying.
@@ -232,6 +234,8 @@ pub struct Inner {
     pub gaps: BTreeMap<GapKey, (Slot, GapRecord)>,
     /// Places of consumer groups, by the slot that keeps them.
     pub places: BTreeMap<Slot, BTreeMap<PlaceKey, Place>>,
+    /// When the source last answered what there is to mirror. Written by discovery.
+    pub source_seen_at: Option<Instant>,
     /// Cluster ids, once known.
     pub source_cluster_id: Option<String>,
     /// Cluster ids, once known.

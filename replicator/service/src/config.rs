@@ -22,6 +22,7 @@ use crate::config_error::ConfigError;
 use crate::end_access::{Access, OWN_KEYS, Recipe, Tokens};
 use crate::http_config::HttpConfig;
 use crate::import_mm2;
+use crate::mm2::config::{self as mm2, Mm2};
 use crate::secrets::{Secrets, settle};
 use crate::selection::{GroupSelection, Selection};
 use crate::settings::{self, Settings};
@@ -48,6 +49,8 @@ pub struct Flow {
     pub group_sync_interval: Duration,
     /// What topics are called on the target.
     pub policy: ReplicationPolicy,
+    /// MirrorMaker 2's own topics, and taking over from it.
+    pub mm2: Mm2,
     /// Where partitions begin that were never mirrored before.
     pub start: Start,
     /// How many slots share the work: the upper bound for workers.
@@ -112,6 +115,8 @@ pub enum Start {
     Earliest,
     /// At the end: only what comes from now on.
     Latest,
+    /// Where MirrorMaker 2 stopped.
+    Mm2,
 }
 
 /// `[mirror]`, as written.
@@ -135,6 +140,7 @@ struct Mirror {
     recreated: RecreatedPolicy,
     parking_topic: String,
     compression: BTreeMap<String, Codec>,
+    mm2: mm2::Written,
     #[serde(flatten)]
     settings: settings::Written,
 }
@@ -171,6 +177,7 @@ const MIRROR_KEYS: &[&str] = &[
     "groups",
     "groups_exclude",
     "max_bytes_per_second",
+    "mm2",
     "parking_topic",
     "policy",
     "recreated",
@@ -202,6 +209,7 @@ impl Default for Mirror {
             recreated: RecreatedPolicy::default(),
             parking_topic: String::new(),
             compression: BTreeMap::new(),
+            mm2: mm2::Written::default(),
             settings: settings::Written::default(),
         }
     }
@@ -291,6 +299,7 @@ impl Flow {
         let mirror = mirror(&table)?;
         let selection = Selection::new(&mirror.topics, &mirror.topics_exclude)?;
         let policy = policy(&mirror, &source.alias)?;
+        let mm2 = Mm2::new(&mirror.mm2, &source.alias, &mirror.separator)?;
         Ok(Self {
             state: StateTopics::new(name.clone()),
             name,
@@ -303,6 +312,7 @@ impl Flow {
                 &mirror.group_sync_interval,
             )?,
             policy,
+            mm2,
             start: mirror.start,
             slots: mirror.slots,
             commit_interval: duration("mirror.commit_interval", &mirror.commit_interval)?,
@@ -355,7 +365,11 @@ impl Flow {
 
     /// Whether `topic` of the source is mirrored.
     pub fn selects(&self, topic: &str) -> bool {
-        self.selection.selects(topic) && !self.policy.is_cycle(topic, &self.target.alias)
+        let is_identity = self.policy == ReplicationPolicy::Identity;
+        let aliases = [self.source.alias.as_str(), self.target.alias.as_str()];
+        self.selection.selects(topic)
+            && !self.policy.is_cycle(topic, &self.target.alias)
+            && !self.mm2.is_own_heartbeats(topic, is_identity, aliases)
     }
 }
 

@@ -206,7 +206,9 @@ impl Discovery {
             None if !missing => self.board.ready(&Part::Target),
             None => {}
         }
-        self.look_at_ends()
+        self.look_at_ends()?;
+        self.board.hold().source_seen_at = Some(Instant::now());
+        Ok(())
     }
 
     /// The ids of these topics: asked for when a topic is new, and now and then for all. What is read meanwhile under

@@ -35,6 +35,7 @@ mod logging;
 mod membership;
 mod metric_table;
 mod metrics;
+mod mm2;
 mod msk_iam;
 mod observer;
 mod pacing;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use understudy_domain::{
-    OffsetMap, Origin, PlaceState, Replicated, TargetOffset, TopicPartition, Translation,
+    OffsetMap, Origin, PlaceState, Position, Replicated, TargetOffset, TopicPartition, Translation,
 };
 use understudy_kafka::plane::DataPlane;
 
+use crate::config::Start;
 use crate::holding::{HoldError, Holding};
 use crate::places::{Place, PlaceKey, Wanted};
 
@@ -60,7 +61,7 @@ impl Holding {
         let mut due: BTreeMap<Arc<str>, Vec<(PlaceKey, TargetOffset)>> = BTreeMap::new();
         let mut left = false;
         for (key, wanted) in wanted.iter() {
-            let place = self.place_of(&key.1, wanted);
+            let place = self.place_of(key, wanted);
             left |= place.target_offset.is_none();
             if let Some(target) = place.target_offset.filter(|_| !wanted.live) {
                 let stands = self.places.committed.get(key).is_some_and(|(at, when)| {
@@ -113,8 +114,9 @@ impl Holding {
         Ok(())
     }
 
-    fn place_of(&self, partition: &TopicPartition, wanted: &Wanted) -> Place {
-        let (translation, reason) = self.translate(partition, wanted);
+    fn place_of(&self, key: &PlaceKey, wanted: &Wanted) -> Place {
+        let (_, partition) = key;
+        let (translation, reason) = self.translate(key, wanted);
         let (target_offset, state) = match translation {
             Translation::Exact(target) => (Some(target), PlaceState::Exact),
             Translation::AtLeast(target) => (Some(target), PlaceState::AtLeast),
@@ -131,6 +133,7 @@ impl Holding {
         Place {
             source_offset: wanted.source_offset,
             target_offset,
+            copy: self.target_of(partition),
             state,
             reason,
         }
@@ -138,7 +141,7 @@ impl Holding {
 
     fn translate(
         &self,
-        partition: &TopicPartition,
+        (group, partition): &PlaceKey,
         wanted: &Wanted,
     ) -> (Translation<TargetOffset>, Option<&'static str>) {
         let Some(entry) = self.state.get(partition) else {
@@ -157,6 +160,9 @@ impl Holding {
             return (Translation::Ahead, Some(reason));
         }
         if wanted.source_offset < position.started_at.source {
+            if self.context.flow.start == Start::Mm2 && position.incarnation == 0 {
+                return self.before_us(group, partition, position, wanted);
+            }
             let reason = "it lies before where replication began";
             return (Translation::BeforeHistory, Some(reason));
         }
@@ -186,6 +192,37 @@ impl Holding {
             }
             Some(found) => (found, None),
             None => (Translation::NotReady, Some("it is being looked up")),
+        }
+    }
+
+    /// A place in what MirrorMaker 2 copied: what it left behind tells it, if anything does.
+    fn before_us(
+        &self,
+        group: &str,
+        partition: &TopicPartition,
+        position: &Position,
+        wanted: &Wanted,
+    ) -> (Translation<TargetOffset>, Option<&'static str>) {
+        let copy = self.context.flow.copies_of(partition, position);
+        let names = (partition, &copy);
+        match self
+            .context
+            .places
+            .before_us(group, names, wanted.source_offset)
+        {
+            None => (Translation::NotReady, Some("it is being looked up")),
+            Some(None) => {
+                let reason = "MirrorMaker 2 copied it and left no trace of where";
+                (Translation::BeforeHistory, Some(reason))
+            }
+            Some(Some(target)) => {
+                let reason =
+                    "MirrorMaker 2 copied it; its checkpoints and offset syncs tell no better";
+                (
+                    Translation::AtLeast(target.min(position.started_at.target)),
+                    Some(reason),
+                )
+            }
         }
     }
 }

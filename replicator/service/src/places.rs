@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use understudy_domain::mm2::Mm2Past;
 use understudy_domain::{
     PlaceState, Slot, SourceOffset, TargetOffset, TopicPartition, Translation, slot_of,
 };
@@ -19,6 +20,7 @@ use understudy_kafka::ffi::groups::GroupState;
 use understudy_kafka::{Cluster, Fault};
 
 use crate::catalog::explain;
+use crate::mm2::load_past;
 use crate::slot::Context;
 use crate::stop::Stop;
 use crate::translate::map_state::{Known, Question, answer_all};
@@ -50,6 +52,8 @@ pub struct Place {
     pub source_offset: SourceOffset,
     /// Where it stands on the target; none while that is not known.
     pub target_offset: Option<TargetOffset>,
+    /// The partition, as it is called on the target.
+    pub copy: TopicPartition,
     /// How good that is.
     pub state: PlaceState,
     /// Why it is not exact.
@@ -68,6 +72,20 @@ struct Inner {
     questions: BTreeSet<(TopicPartition, SourceOffset)>,
     /// What was found of them.
     history: BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>,
+    /// What MirrorMaker 2 left behind, in flows that took over from it.
+    past: Past,
+}
+
+/// What MirrorMaker 2 left behind about places.
+#[derive(Debug, Default)]
+enum Past {
+    /// Nobody asked.
+    #[default]
+    Unasked,
+    /// Somebody did.
+    Asked,
+    /// As it was read.
+    Known(Mm2Past),
 }
 
 impl Places {
@@ -83,6 +101,24 @@ impl Places {
             .get(&slot)
             .filter(|(round, _)| *round > seen)
             .cloned()
+    }
+
+    /// Where a place lies among the copies of MirrorMaker 2, if anything is known of it; `None` until that was read.
+    pub fn before_us(
+        &self,
+        group: &str,
+        names: (&TopicPartition, &TopicPartition),
+        offset: SourceOffset,
+    ) -> Option<Option<TargetOffset>> {
+        let mut inner = self.hold();
+        match &inner.past {
+            Past::Known(past) => Some(past.at_least(group, names, offset)),
+            Past::Asked => None,
+            Past::Unasked => {
+                inner.past = Past::Asked;
+                None
+            }
+        }
     }
 
     /// Where a place of history lies, if that was found; asked for otherwise.
@@ -134,7 +170,7 @@ impl Looker {
             let next = Instant::now() + interval;
             // Also without groups: what slots asked is answered first.
             self.answer();
-            match self.look() {
+            match self.look_at_past().and_then(|()| self.look()) {
                 Ok(()) => self.context.board.warn(ABOUT, Vec::new()),
                 Err((on_source, fault)) => {
                     let end = if on_source {
@@ -150,6 +186,16 @@ impl Looker {
             }
             stop.wait(next.saturating_duration_since(Instant::now()));
         }
+    }
+
+    /// Reads what MirrorMaker 2 left behind, once somebody asked for it.
+    fn look_at_past(&self) -> Result<(), (bool, Fault)> {
+        if !matches!(self.context.places.hold().past, Past::Asked) {
+            return Ok(());
+        }
+        let past = load_past(&self.context.flow, &self.source, &self.target)?;
+        self.context.places.hold().past = Past::Known(past);
+        Ok(())
     }
 
     fn look(&mut self) -> Result<(), (bool, Fault)> {

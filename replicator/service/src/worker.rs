@@ -23,6 +23,7 @@ use crate::http::{Page, router};
 use crate::keeper::Keeper;
 use crate::membership;
 use crate::metrics::Metrics;
+use crate::mm2::Teller;
 use crate::observer::Observer;
 use crate::places::{Looker, Places};
 use crate::rotation::Rotation;
@@ -234,6 +235,14 @@ fn mirror(
                 move || looker.run(&stop)
             })
             .map_err(WorkerError::Start)?;
+        let teller = Teller::new(context.clone());
+        let telling = std::thread::Builder::new()
+            .name("mm2".to_owned())
+            .spawn({
+                let stop = generation_stop.clone();
+                move || teller.run(&stop)
+            })
+            .map_err(WorkerError::Start)?;
         let held = membership::run(context, &generation_stop);
         if held.is_err() {
             stop.set();
@@ -241,6 +250,7 @@ fn mirror(
         generation_stop.set();
         // The threads end within their calls' time limits; a panic in one was already reported.
         drop(placing.join());
+        drop(telling.join());
         let ended = looking.join().unwrap_or(Ended::Stopped);
         drop(keeping.join());
         held?;
