@@ -411,6 +411,8 @@ impl Cluster {
     /// # Errors
     /// No broker answered within `within`, or the principal may not see the group.
     pub fn group_has_members(&self, group: &str, within: Duration) -> Result<bool, Fault> {
+        // A group that may not be seen is not listed either; this call tells the difference.
+        self.group_places(group, within)?;
         let reader = self.reader()?;
         let answer = reader
             .client()

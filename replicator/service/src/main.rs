@@ -18,6 +18,7 @@ mod emf;
 mod end_access;
 mod enrolment;
 mod events;
+mod export_mm2;
 mod flow_record;
 mod gap_book;
 mod gap_hold;
@@ -151,6 +152,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Store where the flow stands for a MirrorMaker 2, which then goes on behind the last copy: the way back.
+    ExportMm2 {
+        /// The flow; its workers must be stopped.
+        flow: PathBuf,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Let the flow go on, or some topics of it.
     Resume {
         /// The flow.
@@ -254,6 +263,7 @@ fn main() -> ExitCode {
         | Command::Pause { flow, .. }
         | Command::Resume { flow, .. }
         | Command::Gaps { flow, .. }
+        | Command::ExportMm2 { flow, .. }
         | Command::Translate { flow, .. }
         | Command::Verify { flow, .. } => flow,
         Command::ImportMm2 { files, out, json } => {
@@ -317,6 +327,10 @@ fn main() -> ExitCode {
                     report(gaps::resolve(&flow, &which, resolution.into()), json)
                 }
             }
+        }
+        Command::ExportMm2 { json, .. } => {
+            logging::start_quiet();
+            report(export_mm2::run(&flow), json)
         }
         Command::ImportMm2 { .. } => ExitCode::SUCCESS,
         Command::Translate { question, json, .. } => {

@@ -4,7 +4,7 @@
 //! `["<connector>", {"cluster": …, "partition": …, "topic": …}]`, the value `{"offset": N}` with the last offset that
 //! was replicated; no value means that the place was reset.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{DecodeError, Format, SourceOffset, TopicPartition, json};
 
@@ -19,6 +19,17 @@ pub struct ConnectOffsetKey {
 }
 
 impl ConnectOffsetKey {
+    /// The key's bytes, as Connect's converter writes them. Connect looks places up by these bytes, so the order of
+    /// members counts: it is that of Java's hash map.
+    pub fn encode(&self) -> Vec<u8> {
+        let place = self.place.as_ref().map(|(cluster, partition)| Written {
+            cluster,
+            partition: partition.partition,
+            topic: &partition.topic,
+        });
+        json::encode(&(&self.connector, place))
+    }
+
     /// Reads a key.
     ///
     /// # Errors
@@ -35,6 +46,12 @@ impl ConnectOffsetKey {
         };
         Ok(Self { connector, place })
     }
+}
+
+/// The value for a partition of which `next` is the next record; none, which resets it, if there is nothing before it.
+pub fn encode_connect_offset(next: i64) -> Option<Vec<u8>> {
+    let offset = next.checked_sub(1).filter(|offset| *offset >= 0)?;
+    Some(json::encode(&Stored { offset }))
 }
 
 /// The offset after the last one that was replicated: the next to be read.
@@ -60,7 +77,14 @@ struct Place {
     partition: Option<i32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize)]
+struct Written<'a> {
+    cluster: &'a str,
+    partition: i32,
+    topic: &'a str,
+}
+
+#[derive(Deserialize, Serialize)]
 struct Stored {
     offset: i64,
 }

@@ -13,7 +13,7 @@ mod seam;
 mod wire;
 
 pub use checkpoint::{Checkpoint, CheckpointKey};
-pub use connect_offset::{ConnectOffsetKey, decode_connect_offset};
+pub use connect_offset::{ConnectOffsetKey, decode_connect_offset, encode_connect_offset};
 pub use heartbeat::{Heartbeat, HeartbeatKey};
 pub use names::Mm2Topics;
 pub use offset_sync::OffsetSync;

@@ -102,6 +102,14 @@ impl Mm2 {
                     reason: "must be a time with a unit between 100ms and 1h, like 5s".to_owned(),
                 })
         };
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if separator.is_empty() || !separator.chars().all(legal) {
+            return Err(ConfigError::BadValue {
+                key: "mirror.separator".to_owned(),
+                reason: "must be made of letters, digits, '.', '_' and '-', as topic names are"
+                    .to_owned(),
+            });
+        }
         let dedicated = written.offsets_topic.is_empty();
         let or = |text: &str, other: String| match text.is_empty() {
             true => other,
