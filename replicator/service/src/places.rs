@@ -170,7 +170,9 @@ impl Looker {
             let next = Instant::now() + interval;
             // Also without groups: what slots asked is answered first.
             self.answer();
-            match self.look_at_past().and_then(|()| self.look()) {
+            // Both, whatever becomes of the other.
+            let (past, looked) = (self.look_at_past(), self.look());
+            match looked.and(past) {
                 Ok(()) => self.context.board.warn(ABOUT, Vec::new()),
                 Err((on_source, fault)) => {
                     let end = if on_source {

@@ -134,6 +134,7 @@ impl Writer {
             in_transaction: false,
             transactional_id: config
                 .get("transactional.id")
+                .or(config.get("client.id"))
                 .unwrap_or_default()
                 .to_owned(),
             bytes_in_flight_max,

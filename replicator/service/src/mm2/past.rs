@@ -16,7 +16,7 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// Checkpoints on the target and offset syncs on either side, as far as they are there.
 ///
 /// # Errors
-/// A cluster that does not answer, or does not let us read what is there; true for the source.
+/// A cluster that does not answer; true for the source. What we may not read is left out.
 pub fn load(flow: &Flow, source: &Cluster, target: &Cluster) -> Result<Mm2Past, (bool, Fault)> {
     let mut past = Mm2Past::default();
     let topics = &flow.mm2.topics;
@@ -54,13 +54,23 @@ pub fn load(flow: &Flow, source: &Cluster, target: &Cluster) -> Result<Mm2Past, 
 }
 
 fn read(cluster: &Cluster, topic: &str, take: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Fault> {
-    if cluster.topic(topic, LOOK)?.is_none() {
-        return Ok(());
-    }
     let place = TopicPartition::new(topic, 0);
-    cluster.read_to_end(&place, 0, WITHIN, |(key, value, _)| {
-        if let Some(value) = value {
-            take(&key, &value);
+    let mut read = || {
+        if cluster.topic(topic, LOOK)?.is_none() {
+            return Ok(());
         }
-    })
+        cluster.read_to_end(&place, 0, WITHIN, |(key, value, _)| {
+            if let Some(value) = value {
+                take(&key, &value);
+            }
+        })
+    };
+    match read() {
+        // What others left may be out of our reach; what can be read is used.
+        Err(fault @ Fault::Denied { .. }) => {
+            tracing::warn!(topic, %fault, "MirrorMaker 2's places are known less well");
+            Ok(())
+        }
+        read => read,
+    }
 }

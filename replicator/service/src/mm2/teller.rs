@@ -9,7 +9,7 @@
 //! c. *Offset syncs* name a record and its copy.
 //! Whatever goes wrong here is a warning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -126,10 +126,7 @@ impl Teller {
             syncs = self.changed_syncs(&mut due);
         }
         if !due.is_empty() {
-            let flow = self.context.flow.clone();
-            self.target
-                .write(&due)
-                .map_err(|fault| explain(&flow.target, &fault))?;
+            self.target.write(&due)?;
         }
         self.told_places.extend(places);
         self.told_syncs.extend(syncs);
@@ -177,16 +174,12 @@ impl Teller {
                 beat(topics.heartbeats().to_owned(), here, there)?,
                 beat(topics.remote_heartbeats(here), here, there)?,
             ];
-            self.target
-                .write(&due)
-                .map_err(|fault| explain(&flow.target, &fault))?;
+            self.target.write(&due)?;
         }
         if let Some(source) = &mut self.source {
             // Under the key of the flow that would write it: the one towards the source.
             let due = [beat(topics.heartbeats().to_owned(), there, here)?];
-            source
-                .write(&due)
-                .map_err(|fault| explain(&flow.source, &fault))?;
+            source.write(&due)?;
         }
         self.told_alive = Some(answered);
         Ok(())
@@ -279,8 +272,20 @@ impl Out {
         }
     }
 
-    /// Writes all to partition 0 of their topics, and waits until they are acknowledged.
-    fn write(&mut self, due: &[Due]) -> Result<(), Fault> {
+    /// Writes all to partition 0 of their topics, and waits until they are acknowledged; an error names the topics.
+    fn write(&mut self, due: &[Due]) -> Result<(), String> {
+        self.attempt(due).map_err(|fault| {
+            let topics: BTreeSet<&str> = due.iter().map(|(topic, ..)| topic.as_str()).collect();
+            let topics: Vec<&str> = topics.into_iter().collect();
+            format!(
+                "{} cannot be written: {}",
+                topics.join(", "),
+                explain(&self.endpoint, &fault)
+            )
+        })
+    }
+
+    fn attempt(&mut self, due: &[Due]) -> Result<(), Fault> {
         self.make_topics(due)?;
         let generation = self.endpoint.generation();
         let (made_of, mut writer) = match self.writer.take() {
