@@ -8,6 +8,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::cluster::Cluster;
 use crate::error::{Doing, LabError, Result};
+use crate::wait::wait_for;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -30,10 +31,17 @@ impl Cluster {
     /// Every committed record of a topic up to its present ends, in order within partitions; none if there is no such
     /// topic.
     pub fn read_all(&self, topic: &str) -> Result<Vec<PlainRecord>> {
-        if self.partitions(topic)?.is_none() {
+        // A busy broker may drop a first connection.
+        let ends = wait_for(&format!("the ends of {topic}"), LIMIT, || {
+            let words = |error: LabError| error.to_string();
+            match self.partitions(topic).map_err(words)? {
+                None => Ok(None),
+                Some(_) => self.ends(topic).map(Some).map_err(words),
+            }
+        })?;
+        let Some(ends) = ends else {
             return Ok(Vec::new());
-        }
-        let ends = self.ends(topic)?;
+        };
         let mut config = self.client();
         config
             .set("isolation.level", "read_committed")
