@@ -87,10 +87,18 @@ impl Teller {
         let look = LOOK
             .min(mm2.heartbeat_interval)
             .min(mm2.checkpoint_interval);
+        let mut failed = false;
         while !stop.is_set() {
-            let wait = match self.tell() {
+            let told = self.tell();
+            // What a broker that changes leaders refuses once needs nobody's look.
+            let failed_before = std::mem::replace(&mut failed, told.is_err());
+            let wait = match told {
                 Ok(()) => {
                     self.context.board.warn(ABOUT, Vec::new());
+                    look
+                }
+                Err(reason) if !failed_before => {
+                    tracing::debug!(reason, "MirrorMaker 2's topics are tried again");
                     look
                 }
                 Err(reason) => {
