@@ -698,6 +698,14 @@ mod tests {
                 "mirror.principals: \"a\" has no type; write \"User:a\"",
             ),
             (
+                "[mirror.mm2]\nheartbeat = true",
+                "mirror.mm2: unknown field `heartbeat`",
+            ),
+            (
+                "[mirror.mm2]\ncheckpoint_interval = \"1ms\"",
+                "mirror.mm2.checkpoint_interval: must be a time with a unit between",
+            ),
+            (
                 "[http]\nlisten = \"8080\"",
                 "http.listen: must be an address and a port",
             ),
@@ -716,6 +724,23 @@ mod tests {
                 "{lines}\n{message}\n{expected}"
             );
         }
+    }
+
+    #[test]
+    fn heartbeats_that_the_flow_writes_itself_are_not_mirrored() -> Result<(), String> {
+        let flow = parse(&with(""))?;
+        let (source, target) = (&flow.source.alias, &flow.target.alias);
+        for own in [
+            "heartbeats".to_owned(),
+            format!("{source}.heartbeats"),
+            format!("{target}.heartbeats"),
+        ] {
+            assert!(!flow.selects(&own), "{own}");
+        }
+        assert!(flow.selects("device.heartbeats"));
+        let other = parse(&with("[mirror.mm2]\nheartbeats = false"))?;
+        assert!(other.selects("heartbeats"));
+        Ok(())
     }
 
     #[test]
