@@ -107,7 +107,7 @@ fn after_a_crash_under_load_what_was_copied_and_not_stored_is_not_copied_again()
         (here, source),
         (there, target),
         "crash",
-        &["offset.flush.interval.ms = 5000"],
+        &["k2.offset.flush.interval.ms = 5000"],
     )?;
     let load = Workload::orders(source.client(), "crash")
         .producer("load")
