@@ -33,6 +33,10 @@ pub enum Format {
     OffsetSyncKey,
     /// One of MirrorMaker 2's offset syncs.
     OffsetSync,
+    /// The key of a place that Kafka Connect stored.
+    ConnectOffsetKey,
+    /// A place that Kafka Connect stored.
+    ConnectOffset,
     /// The key of a record of the settings topic.
     SettingKey,
     /// A record of the settings topic.
@@ -56,6 +60,8 @@ impl fmt::Display for Format {
             Self::Checkpoint => "checkpoint",
             Self::OffsetSyncKey => "offset-sync key",
             Self::OffsetSync => "offset sync",
+            Self::ConnectOffsetKey => "Connect offset key",
+            Self::ConnectOffset => "Connect offset",
             Self::SettingKey => "setting key",
             Self::Setting => "setting",
         })

@@ -417,6 +417,27 @@ impl Cluster {
         groups
     }
 
+    /// Whether anybody is in a group of any kind, Kafka Connect's among them; a group that the cluster does not know is
+    /// empty.
+    ///
+    /// # Errors
+    /// No broker answered within `within`, or the principal may not see the group.
+    pub fn group_has_members(&self, group: &str, within: Duration) -> Result<bool, Fault> {
+        // A group that may not be seen is not listed either; this call tells the difference.
+        self.group_places(group, within)?;
+        let reader = self.reader()?;
+        let answer = reader
+            .client()
+            .client()
+            .fetch_group_list(Some(group), within);
+        reader.serve();
+        let list = answer.map_err(|error| Fault::kafka(Operation::ListGroups, group, error))?;
+        Ok(list
+            .groups()
+            .iter()
+            .any(|found| found.name() == group && !found.members().is_empty()))
+    }
+
     /// The places of many groups.
     ///
     /// # Errors

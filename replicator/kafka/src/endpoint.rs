@@ -243,6 +243,18 @@ impl Endpoint {
         config
     }
 
+    /// A producer without transactions, for records that need none. It asks for no right but WRITE on their topics.
+    pub fn plain_writer(&self) -> ClientConfig {
+        let mut config = self.common("teller");
+        config
+            .set("acks", "all")
+            // In order, although not idempotent.
+            .set("max.in.flight.requests.per.connection", "1")
+            .set("linger.ms", "5")
+            .set("message.timeout.ms", "10000");
+        config
+    }
+
     /// The membership of `group` that shares out slots.
     pub fn member(&self, group: &str) -> ClientConfig {
         let mut config = self.common("member");

@@ -112,6 +112,8 @@ pub struct Partition {
     pub caught_up_at: Option<Instant>,
     /// The timestamp of the last copied record, ms since 1970.
     pub last_timestamp_ms: Option<i64>,
+    /// The last record that was copied, and its copy.
+    pub last_copy: Option<(SourceOffset, TargetOffset)>,
     /// What it is doing.
     pub state: PartitionState,
     /// Why it is not copying.
@@ -235,6 +237,8 @@ pub struct Inner {
     /// Groups of the source that commit no offsets, such as share groups: nothing of them can be moved. Written by the
     /// thread that looks at groups.
     pub not_movable: BTreeSet<String>,
+    /// When the source last answered what there is to mirror. Written by discovery.
+    pub source_seen_at: Option<Instant>,
     /// Cluster ids, once known.
     pub source_cluster_id: Option<String>,
     /// Cluster ids, once known.

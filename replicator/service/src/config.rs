@@ -23,6 +23,7 @@ use crate::config_error::ConfigError;
 use crate::end_access::{Access, OWN_KEYS, Recipe, Tokens};
 use crate::http_config::HttpConfig;
 use crate::import_mm2;
+use crate::mm2::config::{self as mm2, Mm2};
 use crate::secrets::{Secrets, settle};
 use crate::selection::{GroupSelection, Selection};
 use crate::settings::{self, Settings};
@@ -51,6 +52,8 @@ pub struct Flow {
     pub group_sync_interval: Duration,
     /// What topics are called on the target.
     pub policy: ReplicationPolicy,
+    /// MirrorMaker 2's own topics, and taking over from it.
+    pub mm2: Mm2,
     /// Where partitions begin that were never mirrored before.
     pub start: Start,
     /// How many slots share the work: the upper bound for workers.
@@ -115,6 +118,8 @@ pub enum Start {
     Earliest,
     /// At the end: only what comes from now on.
     Latest,
+    /// Where MirrorMaker 2 stopped.
+    Mm2,
 }
 
 /// What becomes of a group's places on the target when it has them no more on the source.
@@ -149,6 +154,7 @@ struct Mirror {
     recreated: RecreatedPolicy,
     parking_topic: String,
     compression: BTreeMap<String, Codec>,
+    mm2: mm2::Written,
     #[serde(flatten)]
     settings: settings::Written,
 }
@@ -186,6 +192,7 @@ const MIRROR_KEYS: &[&str] = &[
     "groups",
     "groups_exclude",
     "max_bytes_per_second",
+    "mm2",
     "parking_topic",
     "policy",
     "recreated",
@@ -218,6 +225,7 @@ impl Default for Mirror {
             recreated: RecreatedPolicy::default(),
             parking_topic: String::new(),
             compression: BTreeMap::new(),
+            mm2: mm2::Written::default(),
             settings: settings::Written::default(),
         }
     }
@@ -307,6 +315,7 @@ impl Flow {
         let mirror = mirror(&table)?;
         let selection = Selection::new(&mirror.topics, &mirror.topics_exclude)?;
         let policy = policy(&mirror, &source.alias)?;
+        let mm2 = Mm2::new(&mirror.mm2, &source.alias, &mirror.separator)?;
         Ok(Self {
             state: StateTopics::new(name.clone()),
             name,
@@ -320,6 +329,7 @@ impl Flow {
                 &mirror.group_sync_interval,
             )?,
             policy,
+            mm2,
             start: mirror.start,
             slots: mirror.slots,
             commit_interval: duration("mirror.commit_interval", &mirror.commit_interval)?,
@@ -372,7 +382,11 @@ impl Flow {
 
     /// Whether `topic` of the source is mirrored.
     pub fn selects(&self, topic: &str) -> bool {
-        self.selection.selects(topic) && !self.policy.is_cycle(topic, &self.target.alias)
+        let is_identity = self.policy == ReplicationPolicy::Identity;
+        let aliases = [self.source.alias.as_str(), self.target.alias.as_str()];
+        self.selection.selects(topic)
+            && !self.policy.is_cycle(topic, &self.target.alias)
+            && !self.mm2.is_own_heartbeats(topic, is_identity, aliases)
     }
 }
 
@@ -701,6 +715,14 @@ mod tests {
                 "mirror.principals: \"a\" has no type; write \"User:a\"",
             ),
             (
+                "[mirror.mm2]\nheartbeat = true",
+                "mirror.mm2: unknown field `heartbeat`",
+            ),
+            (
+                "[mirror.mm2]\ncheckpoint_interval = \"1ms\"",
+                "mirror.mm2.checkpoint_interval: must be a time with a unit between",
+            ),
+            (
                 "[http]\nlisten = \"8080\"",
                 "http.listen: must be an address and a port",
             ),
@@ -719,6 +741,23 @@ mod tests {
                 "{lines}\n{message}\n{expected}"
             );
         }
+    }
+
+    #[test]
+    fn heartbeats_that_the_flow_writes_itself_are_not_mirrored() -> Result<(), String> {
+        let flow = parse(&with(""))?;
+        let (source, target) = (&flow.source.alias, &flow.target.alias);
+        for own in [
+            "heartbeats".to_owned(),
+            format!("{source}.heartbeats"),
+            format!("{target}.heartbeats"),
+        ] {
+            assert!(!flow.selects(&own), "{own}");
+        }
+        assert!(flow.selects("device.heartbeats"));
+        let other = parse(&with("[mirror.mm2]\nheartbeats = false"))?;
+        assert!(other.selects("heartbeats"));
+        Ok(())
     }
 
     #[test]

@@ -226,6 +226,7 @@ impl Discovery {
             None => {}
         }
         self.look_at_ends()?;
+        self.board.hold().source_seen_at = Some(Instant::now());
         if Instant::now() >= self.starts_again {
             self.starts_again = Instant::now() + STARTS_INTERVAL;
             // What is not known of them is not forgotten; nothing else waits for it.

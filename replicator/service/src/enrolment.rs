@@ -1,6 +1,6 @@
 //! Which of a slot's partitions are copied: those that the catalog lists, from where they stand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,17 @@ use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::plane::{Course, DataPlane};
 
-use crate::board::{Part, PartitionState};
+use crate::board::{Part, Partition, PartitionState};
 use crate::catalog::Listing;
 use crate::config::Start;
 use crate::holding::{HoldError, Holding};
+use crate::mm2::{Beginning, NotYet, beginnings};
 use crate::slot_state::Planned;
 
 /// Time limit of one look at a cluster.
 const WITHIN: Duration = Duration::from_secs(10);
+/// How long until a MirrorMaker 2 is looked at again that has not stopped.
+const MM2_WAIT: Duration = Duration::from_secs(1);
 /// How long until partitions are looked at again that had no leader.
 const LEADERLESS_WAIT: Duration = Duration::from_millis(500);
 
@@ -174,7 +177,10 @@ impl Holding {
             .filter(|partition| !self.active.contains_key(*partition))
             .map(TopicPartition::to_string)
             .collect();
-        if leaderless.is_empty() {
+        if let (Some(reason), false) = (&self.mm2_wait, leaderless.is_empty()) {
+            self.look_again = Some(Instant::now() + MM2_WAIT);
+            self.context.board.not_ready(part, reason);
+        } else if leaderless.is_empty() {
             self.look_again = None;
             self.context.board.ready(&part);
         } else {
@@ -204,7 +210,7 @@ impl Holding {
         let flow = self.context.flow.clone();
         let source = Cluster::open(&flow.source)?;
         let edge = match (flow.start, self.created_at_ms) {
-            (Start::Earliest, _) => Edge::Earliest,
+            (Start::Earliest | Start::Mm2, _) => Edge::Earliest,
             // What came since the flow began, also where the partition was found later.
             (Start::Latest, Some(created_at_ms)) => Edge::Since(created_at_ms),
             (Start::Latest, None) => Edge::LastStable,
@@ -231,24 +237,88 @@ impl Holding {
             .map(|partition| flow.target_of(partition))
             .collect();
         let ends = target.edges(&copies, Edge::HighWatermark, WITHIN)?;
+        let beginnings = match flow.start {
+            Start::Earliest | Start::Latest => BTreeMap::new(),
+            Start::Mm2 => {
+                let wanted: Vec<_> = unknown
+                    .iter()
+                    .zip(&copies)
+                    .map(|(partition, copy)| ((*partition).clone(), copy.clone()))
+                    .collect();
+                let found = beginnings(&flow, &source, target, &wanted);
+                self.mm2_wait = None;
+                match found {
+                    Ok(found) => found,
+                    Err(NotYet::Fault(fault)) => return Err(fault.into()),
+                    Err(NotYet::Wait(reason)) => {
+                        self.mm2_wait = Some(reason);
+                        return Ok(());
+                    }
+                }
+            }
+        };
         let mut all = Planned::default();
+        let mut unclear = Vec::new();
         for (partition, copy) in unknown.into_iter().zip(&copies) {
             // A partition without a leader, or one that the target does not show yet, waits for the next look.
             let (Some(Ok(source)), Some(Ok(target))) = (starts.get(partition), ends.get(copy))
             else {
                 continue;
             };
+            let source = match (flow.start, beginnings.get(partition)) {
+                (Start::Earliest | Start::Latest, _) => SourceOffset::new(*source),
+                (Start::Mm2, Some(Beginning::At(first))) => *first,
+                (Start::Mm2, Some(Beginning::Unclear { at, reason })) => {
+                    unclear.push((partition.clone(), *at, *target, reason.clone()));
+                    continue;
+                }
+                (Start::Mm2, None) => continue,
+            };
             let origin = Origin {
-                source: SourceOffset::new(*source),
+                source,
                 target: TargetOffset::new(*target),
             };
             let id = listing.id_of(&partition.topic).map(str::to_owned);
             all.add(self.state.enrol(partition, origin, id, self.epoch));
+        }
+        for (partition, at, end, reason) in unclear {
+            self.halt_unknown(&partition, at, TargetOffset::new(end), &reason);
         }
         if all.writes.is_empty() {
             return Ok(());
         }
         self.plane.put(&all.writes)?;
         self.finish(all)
+    }
+
+    /// Stops in front of a partition of which nobody can tell where it begins. It has no position yet: the next
+    /// take-over looks again.
+    fn halt_unknown(
+        &mut self,
+        partition: &TopicPartition,
+        at: SourceOffset,
+        end: TargetOffset,
+        reason: &str,
+    ) {
+        let shown = Partition {
+            slot: self.slot,
+            source_offset: at,
+            target_offset: end,
+            source_end_offset: None,
+            end_seen_at: None,
+            caught_up_at: None,
+            last_timestamp_ms: None,
+            last_copy: None,
+            state: PartitionState::Halted,
+            reason: None,
+        };
+        self.active
+            .insert(partition.clone(), PartitionState::Halted);
+        self.context
+            .board
+            .hold()
+            .partitions
+            .insert(partition.clone(), shown);
+        self.show_state(partition, PartitionState::Halted, reason);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{Slot, SourceOffset, TopicPartition};
+use understudy_domain::{Run, Slot, SourceOffset, TargetOffset, TopicPartition};
 use understudy_kafka::librdkafka::Librdkafka;
 use understudy_kafka::plane::{Advance, Copied, DataPlane, Stall, StallKind};
 use understudy_kafka::{Cluster, Fault};
@@ -123,6 +123,8 @@ pub struct Holding {
     pub(crate) careful_since: Option<Instant>,
     /// Until when nothing is read, to keep the bandwidth limit.
     pub(crate) resting_until: Option<Instant>,
+    /// Why partitions cannot begin yet where MirrorMaker 2 stopped.
+    pub(crate) mm2_wait: Option<String>,
     /// The generation of credentials that its clients were made of.
     pub(crate) credentials: u64,
 }
@@ -326,6 +328,7 @@ impl Holding {
                 .runs
                 .last()
                 .map_or(partition.target_offset, |run| run.target_end());
+            partition.last_copy = copied.runs.last().and_then(last_of).or(partition.last_copy);
             partition.last_timestamp_ms = copied.last_timestamp_ms.or(partition.last_timestamp_ms);
             let seen = partition.source_end_offset.unwrap_or(copied.source_offset);
             // At the end, the end is known better than any earlier look told.
@@ -404,6 +407,7 @@ impl Holding {
             end_seen_at: None,
             caught_up_at: None,
             last_timestamp_ms: None,
+            last_copy: entry.runs().last().and_then(last_of),
             state: PartitionState::Copying,
             reason: None,
         };
@@ -421,4 +425,10 @@ impl Holding {
             }
         }
     }
+}
+
+/// A run's last record, and its copy.
+fn last_of(run: &Run) -> Option<(SourceOffset, TargetOffset)> {
+    let before_last = run.length.checked_sub(1)?;
+    Some((run.source.plus(before_last), run.target.plus(before_last)))
 }

@@ -16,6 +16,7 @@ use understudy_kafka::{Cluster, Fault};
 use crate::catalog::explain;
 use crate::config::GroupDeletes;
 use crate::flow_record;
+use crate::mm2::load_past;
 use crate::places::{News, PlaceKey, Wanted};
 use crate::slot::Context;
 use crate::stop::Stop;
@@ -93,7 +94,9 @@ impl Looker {
             let next = Instant::now() + interval;
             // Also without groups: what slots asked is answered first.
             self.answer();
-            match self.look() {
+            // Both, whatever becomes of the other.
+            let (past, looked) = (self.look_at_past(), self.look());
+            match looked.and(past) {
                 Ok(()) => self.context.board.warn(ABOUT, Vec::new()),
                 Err((on_source, fault)) => {
                     let end = if on_source {
@@ -109,6 +112,15 @@ impl Looker {
             }
             stop.wait(next.saturating_duration_since(Instant::now()));
         }
+    }
+
+    /// Reads what MirrorMaker 2 left behind, once somebody asked for it.
+    fn look_at_past(&self) -> Result<(), (bool, Fault)> {
+        if self.context.places.asks_for_past() {
+            let past = load_past(&self.context.flow, &self.source, &self.target)?;
+            self.context.places.found_past(past);
+        }
+        Ok(())
     }
 
     fn look(&mut self) -> Result<(), (bool, Fault)> {

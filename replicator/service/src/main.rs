@@ -20,6 +20,7 @@ mod emf;
 mod end_access;
 mod enrolment;
 mod events;
+mod export_mm2;
 mod flow_record;
 mod gap_book;
 mod gap_hold;
@@ -40,6 +41,7 @@ mod looker;
 mod membership;
 mod metric_table;
 mod metrics;
+mod mm2;
 mod msk_iam;
 mod observer;
 mod opposite;
@@ -158,6 +160,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Store where the flow stands for a MirrorMaker 2, which then goes on behind the last copy: the way back.
+    ExportMm2 {
+        /// The flow; its workers must be stopped.
+        flow: PathBuf,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Let the flow go on, or some topics of it.
     Resume {
         /// The flow.
@@ -270,6 +280,7 @@ fn main() -> ExitCode {
         | Command::Resume { flow, .. }
         | Command::Reslot { flow, .. }
         | Command::Gaps { flow, .. }
+        | Command::ExportMm2 { flow, .. }
         | Command::Translate { flow, .. }
         | Command::Verify { flow, .. } => flow,
         Command::ImportMm2 { files, out, json } => {
@@ -337,6 +348,10 @@ fn main() -> ExitCode {
                     report(gaps::resolve(&flow, &which, resolution.into()), json)
                 }
             }
+        }
+        Command::ExportMm2 { json, .. } => {
+            logging::start_quiet();
+            report(export_mm2::run(&flow), json)
         }
         Command::ImportMm2 { .. } => ExitCode::SUCCESS,
         Command::Translate { question, json, .. } => {

@@ -33,6 +33,7 @@ fn partition(lag: i64, seen: Duration, state: PartitionState) -> Partition {
         end_seen_at: Some(seen),
         caught_up_at: Some(seen),
         last_timestamp_ms: None,
+        last_copy: None,
         state,
         reason: None,
     }
@@ -313,6 +314,7 @@ fn stand(
     let place = Place {
         source_offset: SourceOffset::new(source),
         target_offset: target.map(TargetOffset::new),
+        copy: TopicPartition::new(topic, number),
         state,
         reason: None,
     };

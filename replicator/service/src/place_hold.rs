@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use understudy_domain::{
-    OffsetMap, PlaceState, Replicated, Slot, SourceOffset, TargetOffset, TopicPartition,
+    OffsetMap, PlaceState, Position, Replicated, Slot, SourceOffset, TargetOffset, TopicPartition,
     Translation,
 };
 use understudy_kafka::plane::DataPlane;
 
+use crate::config::Start;
 use crate::holding::{HoldError, Holding};
 use crate::places::{Place, PlaceKey, Places, Wanted};
 
@@ -148,8 +149,8 @@ impl Holding {
                 continue;
             };
             let start = self.context.starts.source(&key.1);
-            let (translation, reason) = self.translate(&key.1, wanted.source_offset, start);
-            let mut place = as_place(wanted, translation, reason);
+            let (translation, reason) = self.translate(&key, wanted.source_offset, start);
+            let mut place = as_place(wanted, self.target_of(&key.1), translation, reason);
             let Some(held) = self.places.held.get_mut(&key) else {
                 continue;
             };
@@ -251,7 +252,7 @@ impl Holding {
     /// Where a place on the source lies on the target; `start` is where the source's log starts, as far as known.
     fn translate(
         &self,
-        partition: &TopicPartition,
+        (group, partition): &PlaceKey,
         offset: SourceOffset,
         start: Option<SourceOffset>,
     ) -> Found {
@@ -271,6 +272,9 @@ impl Holding {
         let below =
             "it lies below the start of the source's log; this is the first record that is left";
         if offset < begins {
+            if self.context.flow.start == Start::Mm2 && position.incarnation == 0 {
+                return self.before_us(group, partition, position, offset);
+            }
             return match first_left.filter(|start| *start >= begins) {
                 Some(start) => (self.at(partition, start), Some(below.into())),
                 None => (
@@ -296,6 +300,31 @@ impl Holding {
             ),
             (found @ (Translation::Exact(_) | Translation::Ahead | Translation::NoSync), _) => {
                 (found, None)
+            }
+        }
+    }
+
+    /// A place in what MirrorMaker 2 copied: what it left behind tells it, if anything does.
+    fn before_us(
+        &self,
+        group: &str,
+        partition: &TopicPartition,
+        position: &Position,
+        offset: SourceOffset,
+    ) -> Found {
+        let copy = self.context.flow.copies_of(partition, position);
+        let names = (partition, &copy);
+        match self.context.places.before_us(group, names, offset) {
+            None => (Translation::NotReady, Some("it is being looked up".into())),
+            Some(None) => {
+                let reason = "MirrorMaker 2 copied it and left no trace of where";
+                (Translation::BeforeHistory, Some(reason.into()))
+            }
+            Some(Some(target)) => {
+                let reason =
+                    "MirrorMaker 2 copied it; its checkpoints and offset syncs tell no better";
+                let target = target.min(position.started_at.target);
+                (Translation::AtLeast(target), Some(reason.into()))
             }
         }
     }
@@ -348,6 +377,7 @@ impl Holding {
 
 fn as_place(
     wanted: Wanted,
+    copy: TopicPartition,
     translation: Translation<TargetOffset>,
     reason: Option<Arc<str>>,
 ) -> Place {
@@ -362,6 +392,7 @@ fn as_place(
     Place {
         source_offset: wanted.source_offset,
         target_offset,
+        copy,
         state,
         reason,
     }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use understudy_domain::mm2::Mm2Past;
 use understudy_domain::{
     PlaceState, Slot, SourceOffset, TargetOffset, TopicPartition, Translation,
 };
@@ -42,6 +43,8 @@ pub struct Place {
     pub source_offset: SourceOffset,
     /// Where it stands on the target; none while that is not known.
     pub target_offset: Option<TargetOffset>,
+    /// The partition, as it is called on the target.
+    pub copy: TopicPartition,
     /// How good that is.
     pub state: PlaceState,
     /// Why it is not exact, or not committed.
@@ -65,6 +68,20 @@ struct Inner {
     history: BTreeMap<(TopicPartition, SourceOffset), (Translation<TargetOffset>, Instant)>,
     /// Groups whose places the brokers refused: why, and when.
     refused: BTreeMap<Arc<str>, (Arc<str>, Instant)>,
+    /// What MirrorMaker 2 left behind, in flows that took over from it.
+    past: Past,
+}
+
+/// What MirrorMaker 2 left behind about places.
+#[derive(Debug, Default)]
+enum Past {
+    /// Nobody asked.
+    #[default]
+    Unasked,
+    /// Somebody did.
+    Asked,
+    /// As it was read.
+    Known(Mm2Past),
 }
 
 /// What one slot has still to hear. By place, so that it never holds more than there are places.
@@ -119,6 +136,34 @@ impl Places {
                 feed.news.extend(news);
             }
         }
+    }
+
+    /// Where a place lies among the copies of MirrorMaker 2, if anything is known of it; `None` until that was read.
+    pub fn before_us(
+        &self,
+        group: &str,
+        names: (&TopicPartition, &TopicPartition),
+        offset: SourceOffset,
+    ) -> Option<Option<TargetOffset>> {
+        let mut inner = self.hold();
+        match &inner.past {
+            Past::Known(past) => Some(past.at_least(group, names, offset)),
+            Past::Asked => None,
+            Past::Unasked => {
+                inner.past = Past::Asked;
+                None
+            }
+        }
+    }
+
+    /// Whether somebody waits for what MirrorMaker 2 left behind.
+    pub fn asks_for_past(&self) -> bool {
+        matches!(self.hold().past, Past::Asked)
+    }
+
+    /// Notes what MirrorMaker 2 left behind.
+    pub fn found_past(&self, past: Mm2Past) {
+        self.hold().past = Past::Known(past);
     }
 
     /// Where a place of history lies, if that was found; asked for otherwise.

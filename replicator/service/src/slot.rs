@@ -297,6 +297,7 @@ impl SlotTask {
             passed: false,
             careful_since: self.careful.then(Instant::now),
             resting_until: None,
+            mm2_wait: None,
             credentials,
         };
         holding.ask_again();

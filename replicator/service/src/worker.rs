@@ -26,6 +26,7 @@ use crate::log_starts::LogStarts;
 use crate::looker::Looker;
 use crate::membership;
 use crate::metrics::Metrics;
+use crate::mm2::Teller;
 use crate::observer::Observer;
 use crate::opposite::{self, Ends};
 use crate::places::Places;
@@ -245,6 +246,14 @@ fn mirror(
                 move || looker.run(&stop)
             })
             .map_err(WorkerError::Start)?;
+        let teller = Teller::new(context.clone());
+        let telling = std::thread::Builder::new()
+            .name("mm2".to_owned())
+            .spawn({
+                let stop = generation_stop.clone();
+                move || teller.run(&stop)
+            })
+            .map_err(WorkerError::Start)?;
         let held = membership::run(context, &generation_stop);
         if held.is_err() {
             stop.set();
@@ -252,6 +261,7 @@ fn mirror(
         generation_stop.set();
         // The threads end within their calls' time limits; a panic in one was already reported.
         drop(placing.join());
+        drop(telling.join());
         let ended = looking.join().unwrap_or(Ended::Stopped);
         drop(keeping.join());
         held?;

@@ -134,6 +134,7 @@ impl Writer {
             in_transaction: false,
             transactional_id: config
                 .get("transactional.id")
+                .or(config.get("client.id"))
                 .unwrap_or_default()
                 .to_owned(),
             bytes_in_flight_max,
@@ -397,6 +398,23 @@ impl Writer {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), Fault> {
+        // 0 is librdkafka's word for now.
+        self.put_at(kind, place, key, value, 0)
+    }
+
+    /// The same, with a timestamp in milliseconds since 1970; also outside of a transaction, by a producer without a
+    /// transactional id.
+    ///
+    /// # Errors
+    /// As [`Writer::put`].
+    pub fn put_at(
+        &mut self,
+        kind: u8,
+        place: &TopicPartition,
+        key: &[u8],
+        value: Option<&[u8]>,
+        timestamp_ms: i64,
+    ) -> Result<(), Fault> {
         let topic = self.topic(&place.topic)?;
         let tag = (u64::from(STATE) << OFFSET_BITS) | u64::from(kind);
         let key = (key.as_ptr().cast_mut().cast::<c_void>(), key.len());
@@ -405,7 +423,8 @@ impl Writer {
         });
         let limit = Instant::now() + PRODUCE_WITHIN;
         loop {
-            match self.produce(topic, place.partition, key, value, ptr::null_mut(), 0, tag) {
+            let none = ptr::null_mut();
+            match self.produce(topic, place.partition, key, value, none, timestamp_ms, tag) {
                 Ok(()) => return Ok(()),
                 Err(RDKafkaErrorCode::QueueFull) if Instant::now() < limit => {
                     self.wait_for_reports(Duration::from_millis(50));

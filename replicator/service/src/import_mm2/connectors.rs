@@ -66,6 +66,10 @@ impl Connectors {
         self.add_clusters(&source, &target);
         let flow = format!("{source}->{target}");
         self.put(name, format!("{flow}.enabled"), "true".to_owned());
+        // Where it stands is stored under its name.
+        if let (Some(name), "MirrorSourceConnector") = (named.and_then(Value::as_str), class) {
+            self.put(name, format!("{flow}.name"), name.to_owned());
+        }
         for (key, value) in config {
             let Some(value) = scalar(value) else {
                 self.contradictions.push(format!(

@@ -59,6 +59,17 @@ enum Kind {
     Target,
 }
 
+/// How to take over from the MirrorMaker 2 that this was made of.
+const FOLLOW: &str = "\
+# To go on where MirrorMaker 2 stops, in the topics that it filled, write this in place of another start and then stop it;
+# see \"In place\" in docs/coming-from-mm2.md. Without it copies begin anew.
+# start = \"mm2\"
+";
+const FOLLOW_CONNECT: &str = "\
+# It ran on a Connect cluster: name that cluster's offset.storage.topic.
+# mm2.offsets_topic = \"connect-offsets\"
+";
+
 impl Draft {
     /// Makes a flow of the properties that concern it, and says what became of each.
     pub fn make(
@@ -168,6 +179,29 @@ impl Draft {
                 self.mirror.insert("separator", quoted(value));
             }
             "tasks.max" => return self.slots(value),
+            "emit.heartbeats.enabled" => return self.switch("mm2.heartbeats", value),
+            "emit.checkpoints.enabled" => return self.switch("mm2.checkpoints", value),
+            "replication.policy.internal.topic.separator.enabled" => {
+                return self.switch("mm2.internal_separator", value);
+            }
+            "emit.heartbeats.interval.seconds" => {
+                return self.mm2_interval("mm2.heartbeat_interval", value);
+            }
+            "emit.checkpoints.interval.seconds" => {
+                return self.mm2_interval("mm2.checkpoint_interval", value);
+            }
+            "offset-syncs.topic.location" if value.eq_ignore_ascii_case("source") => {
+                return Outcome::Instead("nothing is written on the source".to_owned());
+            }
+            "offset-syncs.topic.location" => {
+                self.mirror.insert("mm2.offset_syncs", "true".to_owned());
+            }
+            "offset.storage.topic" | "offsets.storage.topic" => {
+                self.mirror.insert("mm2.offsets_topic", quoted(value));
+            }
+            "name" => {
+                self.mirror.insert("mm2.connector", quoted(value));
+            }
             "refresh.topics.interval.seconds" => {
                 return self.interval("topic_discovery_interval", value, "2s");
             }
@@ -265,6 +299,17 @@ impl Draft {
         }
     }
 
+    fn mm2_interval(&mut self, key: &'static str, seconds: &str) -> Outcome {
+        match seconds.parse::<u32>() {
+            Ok(seconds @ 1..=3600) => {
+                self.mirror.insert(key, quoted(&format!("{seconds}s")));
+                Outcome::To(format!("mirror.{key}"))
+            }
+            Ok(_) => Outcome::Lost("it must be between 1 and 3600 seconds here".to_owned()),
+            Err(_) => Outcome::Lost("it is not a number".to_owned()),
+        }
+    }
+
     fn interval(&mut self, key: &'static str, seconds: &str, default: &str) -> Outcome {
         match seconds.parse::<i64>() {
             Ok(seconds @ 1..=10) => {
@@ -330,7 +375,10 @@ impl Draft {
         self.tell_about_acls();
         let policy = self.mirror.get("policy").map_or("", String::as_str);
         if policy == quoted("identity") {
-            self.mirror.remove("separator");
+            // Copies keep their names; MirrorMaker 2's own topics do not.
+            if self.mirror.get("separator") == Some(&quoted(".")) {
+                self.mirror.remove("separator");
+            }
         }
         for end in [&self.source, &self.target] {
             self.contradictions
@@ -396,6 +444,12 @@ impl Draft {
         }
         for remark in &self.remarks {
             text.push_str(&comment(remark));
+        }
+        text.push_str(FOLLOW);
+        if self.mirror.contains_key("mm2.connector")
+            && !self.mirror.contains_key("mm2.offsets_topic")
+        {
+            text.push_str(FOLLOW_CONNECT);
         }
         text
     }

@@ -63,9 +63,9 @@ pub const FLOW_KEYS: &[Key] = &[
     to("groups.blacklist", "mirror.groups_exclude"),
     to("replication.policy.class", "mirror.policy"),
     to("replication.policy.separator", "mirror.separator"),
-    instead(
+    to(
         "replication.policy.internal.topic.separator.enabled",
-        "names of MirrorMaker 2's own topics; understudy's are `understudy.<flow>.*`",
+        "mirror.mm2.internal_separator",
     ),
     to("tasks.max", "mirror.slots"),
     to(
@@ -81,13 +81,10 @@ pub const FLOW_KEYS: &[Key] = &[
         "mirror.group_sync_interval",
     ),
     instead("sync.group.offsets.enabled", GROUPS),
-    lost(
-        "emit.checkpoints.enabled",
-        "this version writes no checkpoints; `understudy translate --group` answers exactly, at any time",
-    ),
-    instead(
+    to("emit.checkpoints.enabled", "mirror.mm2.checkpoints"),
+    to(
         "emit.checkpoints.interval.seconds",
-        "`understudy translate --group` answers exactly, at any time",
+        "mirror.mm2.checkpoint_interval",
     ),
     instead(
         "refresh.groups.enabled",
@@ -99,20 +96,17 @@ pub const FLOW_KEYS: &[Key] = &[
     ),
     instead("checkpoints.topic.replication.factor", FACTOR),
     instead("emit.offset-syncs.enabled", MAP),
-    instead("offset-syncs.topic.location", MAP),
+    to("offset-syncs.topic.location", "mirror.mm2.offset_syncs"),
     instead("offset-syncs.topic.replication.factor", FACTOR),
     instead("offset.lag.max", MAP),
-    lost(
-        "emit.heartbeats.enabled",
-        "this version writes no heartbeats; `/readyz` and `/metrics` say whether a flow is alive",
-    ),
-    instead(
+    to("emit.heartbeats.enabled", "mirror.mm2.heartbeats"),
+    to(
         "emit.heartbeats.interval.seconds",
-        "`/readyz` and `/metrics` say whether a flow is alive, by fetches that succeeded",
+        "mirror.mm2.heartbeat_interval",
     ),
     instead(
         "heartbeats.replication.enabled",
-        "MirrorMaker 2's `heartbeats` is mirrored like any topic",
+        "the flow itself writes `<source>.heartbeats` on the target, each after the source answered",
     ),
     instead("heartbeats.topic.replication.factor", FACTOR),
     instead("replication.factor", FACTOR),
@@ -180,12 +174,13 @@ pub const FLOW_KEYS: &[Key] = &[
         "offset.flush.timeout.ms",
         "positions are stored with each commit",
     ),
+    to("offset.storage.topic", "mirror.mm2.offsets_topic"),
     instead("offset.storage.*", STATE),
     instead("status.storage.*", STATE),
     instead("config.storage.*", STATE),
-    instead("offsets.storage.topic", STATE),
+    to("offsets.storage.topic", "mirror.mm2.offsets_topic"),
     instead("group.id", "workers meet in the group `understudy-<flow>`"),
-    instead("name", "the flow's name is `<source>-<target>`"),
+    to("name", "mirror.mm2.connector"),
     instead(
         "connector.class",
         "one flow does what the three connectors do",

@@ -259,6 +259,10 @@ fn connectors_become_the_same_flow() -> Result<(), Box<dyn std::error::Error>> {
         "slots = 12",
         "topics = [\"orders\"]",
         "groups = [\"billing\"]",
+        "mm2.connector = \"source\"",
+        "mm2.offset_syncs = true",
+        "# start = \"mm2\"",
+        "# mm2.offsets_topic = ",
     ] {
         assert!(toml.contains(line), "{line}\n{toml}");
     }
@@ -355,6 +359,10 @@ fn sample(name: &str) -> &'static str {
         "sasl.mechanism" => "PLAIN",
         "groups" | "config.properties.exclude" | "config.properties.blacklist" => ".*",
         "use.defaults.from" => "source",
+        "emit.heartbeats.enabled"
+        | "emit.checkpoints.enabled"
+        | "replication.policy.internal.topic.separator.enabled" => "false",
+        "offset-syncs.topic.location" => "target",
         name if name.ends_with(".enabled") => "true",
         _ => "1",
     }

@@ -1,0 +1,331 @@
+//! Writes MirrorMaker 2's own topics, so that whoever reads them need not know that it is gone.
+//!
+//! Not in the slots' transactions, on purpose: a topic that may not be written would end a slot's transaction, and
+//! records would stand still for somebody's dashboard. No fence is needed either, because each record is a fact that
+//! stays one:
+//! a. *Heartbeats* say when the source answered last, not when they were written. Only the holder of slot 0 writes them.
+//! b. *Checkpoints* say where a place of the source is on the target; copies do not move. A late one is older, and
+//!    whoever uses it repeats some records.
+//! c. *Offset syncs* name a record and its copy.
+//! Whatever goes wrong here is a warning.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use understudy_domain::mm2::{Checkpoint, CheckpointKey, Heartbeat, HeartbeatKey, OffsetSync};
+use understudy_domain::{FlowState, PlaceState, Slot, SourceOffset, TargetOffset, TopicPartition};
+use understudy_kafka::ffi::writer::Writer;
+use understudy_kafka::{Cluster, Endpoint, Fault};
+
+use crate::board::now_ms;
+use crate::catalog::explain;
+use crate::places::PlaceKey;
+use crate::slot::Context;
+use crate::stop::Stop;
+
+/// Time limit of one call.
+const WITHIN: Duration = Duration::from_secs(10);
+/// How long until what went wrong is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// The longest wait between two looks at what is due.
+const LOOK: Duration = Duration::from_millis(500);
+/// The slot whose holder writes heartbeats.
+const SPEAKER_SLOT: Slot = Slot::new(0);
+/// How often offset syncs are written.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// For how long an answer of the source counts as of now.
+const FRESH: Duration = Duration::from_secs(10);
+/// What warnings are about.
+const ABOUT: &str = "MirrorMaker 2's topics";
+
+/// A record that is due: topic, key, value, when it holds.
+type Due = (String, Vec<u8>, Vec<u8>, i64);
+
+/// Writes MirrorMaker 2's topics for what its worker holds.
+pub struct Teller {
+    context: Context,
+    target: Out,
+    source: Option<Out>,
+    heartbeat_due: Instant,
+    /// When the source had answered last, when the last heartbeat was written.
+    told_alive: Option<Instant>,
+    checkpoints_due: Instant,
+    /// What was written last of each group's place.
+    told_places: BTreeMap<PlaceKey, (SourceOffset, TargetOffset)>,
+    syncs_due: Instant,
+    /// What was written last of each partition.
+    told_syncs: BTreeMap<TopicPartition, (SourceOffset, TargetOffset)>,
+}
+
+impl Teller {
+    /// A teller; its clients are made once there is something to say.
+    pub fn new(context: Context) -> Self {
+        let now = Instant::now();
+        let flow = context.flow.clone();
+        let source = flow.mm2.source_heartbeats.then(|| Out::new(&flow.source));
+        Self {
+            target: Out::new(&flow.target),
+            source,
+            context,
+            heartbeat_due: now,
+            told_alive: None,
+            checkpoints_due: now,
+            told_places: BTreeMap::new(),
+            syncs_due: now,
+            told_syncs: BTreeMap::new(),
+        }
+    }
+
+    /// Tells until `stop`.
+    pub fn run(mut self, stop: &Stop) {
+        let mm2 = self.context.flow.mm2.clone();
+        if !(mm2.heartbeats || mm2.checkpoints || mm2.offset_syncs || mm2.source_heartbeats) {
+            return;
+        }
+        let look = LOOK
+            .min(mm2.heartbeat_interval)
+            .min(mm2.checkpoint_interval);
+        let mut failed = false;
+        while !stop.is_set() {
+            let told = self.tell();
+            // What a broker that changes leaders refuses once needs nobody's look.
+            let failed_before = std::mem::replace(&mut failed, told.is_err());
+            let wait = match told {
+                Ok(()) => {
+                    self.context.board.warn(ABOUT, Vec::new());
+                    look
+                }
+                Err(reason) if !failed_before => {
+                    tracing::debug!(reason, "MirrorMaker 2's topics are tried again");
+                    look
+                }
+                Err(reason) => {
+                    self.context.board.warn(ABOUT, vec![reason]);
+                    RETRY
+                }
+            };
+            stop.wait(wait);
+        }
+    }
+
+    /// Whether this worker may speak for the flow, as far as it knows.
+    fn may_speak(&self) -> bool {
+        !self.context.lost.load(Ordering::Relaxed)
+            && self.context.board.hold().flow_state == Some(FlowState::Running)
+    }
+
+    fn tell(&mut self) -> Result<(), String> {
+        if !self.may_speak() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        self.tell_alive(now)?;
+        let mut due = Vec::new();
+        let (mut places, mut syncs) = (BTreeMap::new(), BTreeMap::new());
+        let mm2 = self.context.flow.mm2.clone();
+        if mm2.checkpoints && now >= self.checkpoints_due {
+            self.checkpoints_due = now + mm2.checkpoint_interval;
+            places = self.changed_places(&mut due);
+        }
+        if mm2.offset_syncs && now >= self.syncs_due {
+            self.syncs_due = now + SYNC_INTERVAL;
+            syncs = self.changed_syncs(&mut due);
+        }
+        if !due.is_empty() {
+            self.target.write(&due)?;
+        }
+        self.told_places.extend(places);
+        self.told_syncs.extend(syncs);
+        Ok(())
+    }
+
+    /// a
+    fn tell_alive(&mut self, now: Instant) -> Result<(), String> {
+        let flow = self.context.flow.clone();
+        if !(flow.mm2.heartbeats || flow.mm2.source_heartbeats) || now < self.heartbeat_due {
+            return Ok(());
+        }
+        let answered = {
+            let board = self.context.board.hold();
+            let speaks = board
+                .slots
+                .get(&SPEAKER_SLOT)
+                .is_some_and(|slot| slot.state == "copying");
+            board.source_seen_at.filter(|at| {
+                speaks
+                    && now.saturating_duration_since(*at) < FRESH
+                    && self.told_alive.is_none_or(|told| *at > told)
+            })
+        };
+        let Some(answered) = answered else {
+            return Ok(());
+        };
+        self.heartbeat_due = now + flow.mm2.heartbeat_interval;
+        let age = i64::try_from(now.saturating_duration_since(answered).as_millis());
+        let timestamp_ms = now_ms().saturating_sub(age.unwrap_or_default());
+        let value = Heartbeat { timestamp_ms }.encode();
+        let topics = &flow.mm2.topics;
+        let beat = |topic: String, source: &str, target: &str| -> Result<Due, String> {
+            let key = HeartbeatKey {
+                source: source.to_owned(),
+                target: target.to_owned(),
+            };
+            let key = key.encode().map_err(|error| error.to_string())?;
+            Ok((topic, key, value.clone(), timestamp_ms))
+        };
+        let (here, there) = (flow.source.alias.as_str(), flow.target.alias.as_str());
+        if flow.mm2.heartbeats {
+            let due = [
+                // What a mirror of the target takes further, and what a mirror of the source would have brought.
+                beat(topics.heartbeats().to_owned(), here, there)?,
+                beat(topics.remote_heartbeats(here), here, there)?,
+            ];
+            self.target.write(&due)?;
+        }
+        if let Some(source) = &mut self.source {
+            // Under the key of the flow that would write it: the one towards the source.
+            let due = [beat(topics.heartbeats().to_owned(), there, here)?];
+            source.write(&due)?;
+        }
+        self.told_alive = Some(answered);
+        Ok(())
+    }
+
+    /// b
+    fn changed_places(
+        &mut self,
+        due: &mut Vec<Due>,
+    ) -> BTreeMap<PlaceKey, (SourceOffset, TargetOffset)> {
+        let flow = self.context.flow.clone();
+        let topic = flow.mm2.topics.checkpoints(&flow.source.alias);
+        let now = now_ms();
+        let mut told = BTreeMap::new();
+        let board = self.context.board.hold();
+        for (key, place) in board.places.values().flat_map(|places| places.iter()) {
+            let known = matches!(place.state, PlaceState::Exact | PlaceState::AtLeast);
+            let Some(target) = place.target_offset.filter(|_| known) else {
+                continue;
+            };
+            let now_at = (place.source_offset, target);
+            if self.told_places.get(key) == Some(&now_at) {
+                continue;
+            }
+            let (group, _) = key;
+            let written = CheckpointKey {
+                group: group.to_string(),
+                partition: place.copy.clone(),
+            };
+            let checkpoint = Checkpoint {
+                source: place.source_offset,
+                target,
+                metadata: String::new(),
+            };
+            // Kafka refuses names so long that the format cannot carry them.
+            if let (Ok(key_bytes), Ok(value)) = (written.encode(), checkpoint.encode()) {
+                due.push((topic.clone(), key_bytes, value, now));
+                told.insert(key.clone(), now_at);
+            }
+        }
+        // What left the board is told anew should it return.
+        self.told_places
+            .retain(|key, _| board.places.values().any(|places| places.contains_key(key)));
+        told
+    }
+
+    /// c
+    fn changed_syncs(
+        &mut self,
+        due: &mut Vec<Due>,
+    ) -> BTreeMap<TopicPartition, (SourceOffset, TargetOffset)> {
+        let flow = self.context.flow.clone();
+        let topic = flow.mm2.topics.offset_syncs(&flow.source.alias);
+        let now = now_ms();
+        let mut told = BTreeMap::new();
+        let board = self.context.board.hold();
+        for (partition, shown) in &board.partitions {
+            let Some((source, target)) = shown.last_copy else {
+                continue;
+            };
+            if self.told_syncs.get(partition) == Some(&(source, target)) {
+                continue;
+            }
+            if let Ok(key) = OffsetSync::key(partition) {
+                let value = OffsetSync { source, target }.encode();
+                due.push((topic.clone(), key, value, now));
+                told.insert(partition.clone(), (source, target));
+            }
+        }
+        self.told_syncs
+            .retain(|partition, _| board.partitions.contains_key(partition));
+        told
+    }
+}
+
+/// One cluster to write to: its topics are made when they are first needed, its clients when there is something to say.
+struct Out {
+    endpoint: Endpoint,
+    made: Vec<Arc<str>>,
+    /// With the generation of credentials that it was made of.
+    writer: Option<(u64, Writer)>,
+}
+
+impl Out {
+    fn new(endpoint: &Endpoint) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            made: Vec::new(),
+            writer: None,
+        }
+    }
+
+    /// Writes all to partition 0 of their topics, and waits until they are acknowledged; an error names the topics.
+    fn write(&mut self, due: &[Due]) -> Result<(), String> {
+        self.attempt(due).map_err(|fault| {
+            let topics: BTreeSet<&str> = due.iter().map(|(topic, ..)| topic.as_str()).collect();
+            let topics: Vec<&str> = topics.into_iter().collect();
+            format!(
+                "{} cannot be written: {}",
+                topics.join(", "),
+                explain(&self.endpoint, &fault)
+            )
+        })
+    }
+
+    fn attempt(&mut self, due: &[Due]) -> Result<(), Fault> {
+        self.make_topics(due)?;
+        let generation = self.endpoint.generation();
+        let (made_of, mut writer) = match self.writer.take() {
+            Some(known) if known.0 == generation => known,
+            _ => {
+                let watch = self.endpoint.watch.clone();
+                let config = self.endpoint.plain_writer();
+                (generation, Writer::new(&config, watch, usize::MAX)?)
+            }
+        };
+        for (topic, key, value, timestamp_ms) in due {
+            let place = TopicPartition::new(topic.as_str(), 0);
+            writer.put_at(0, &place, key, Some(value), *timestamp_ms)?;
+        }
+        writer.flush(WITHIN)?;
+        // After an error there is a new one.
+        self.writer = Some((made_of, writer));
+        Ok(())
+    }
+
+    /// As MirrorMaker 2 makes them: one partition, compacted. A topic that is there is taken as it is.
+    fn make_topics(&mut self, due: &[Due]) -> Result<(), Fault> {
+        for (topic, ..) in due {
+            if self.made.iter().any(|made| **made == **topic) {
+                continue;
+            }
+            let cluster = Cluster::open(&self.endpoint)?;
+            if cluster.topic(topic, WITHIN)?.is_none() {
+                cluster.create_topic(topic, 1, &[("cleanup.policy", "compact")], WITHIN)?;
+            }
+            self.made.push(topic.as_str().into());
+        }
+        Ok(())
+    }
+}

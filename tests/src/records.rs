@@ -1,0 +1,104 @@
+//! Records as they are, one by one: written with chosen timestamps, and read whole.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use crate::cluster::Cluster;
+use crate::error::{Doing, LabError, Result};
+use crate::wait::wait_for;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A record of a topic, with where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainRecord {
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// The key; empty if there is none.
+    pub key: Vec<u8>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// In milliseconds since 1970.
+    pub timestamp_ms: Option<i64>,
+}
+
+impl Cluster {
+    /// Every committed record of a topic up to its present ends, in order within partitions; none if there is no such
+    /// topic.
+    pub fn read_all(&self, topic: &str) -> Result<Vec<PlainRecord>> {
+        // A busy broker may drop a first connection.
+        let ends = wait_for(&format!("the ends of {topic}"), LIMIT, || {
+            let words = |error: LabError| error.to_string();
+            match self.partitions(topic).map_err(words)? {
+                None => Ok(None),
+                Some(_) => self.ends(topic).map(Some).map_err(words),
+            }
+        })?;
+        let Some(ends) = ends else {
+            return Ok(Vec::new());
+        };
+        let mut config = self.client();
+        config
+            .set("isolation.level", "read_committed")
+            .set("group.id", "lab-read-all")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true");
+        let reader: BaseConsumer = config.create().doing("create a consumer")?;
+        let mut list = TopicPartitionList::new();
+        for partition in ends.keys() {
+            list.add_partition_offset(topic, *partition, Offset::Beginning)
+                .doing("name a partition")?;
+        }
+        reader
+            .assign(&list)
+            .doing(format!("read {topic} to its end"))?;
+        let mut left = ends.len();
+        let mut records = Vec::new();
+        let deadline = Instant::now() + LIMIT;
+        while left > 0 {
+            if Instant::now() >= deadline {
+                return Err(LabError::TooLate {
+                    what: format!("the end of {topic}"),
+                    waited: LIMIT,
+                    hint: format!("; {left} partitions left"),
+                });
+            }
+            match reader.poll(Duration::from_millis(200)) {
+                Some(Ok(message)) => records.push(PlainRecord {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                    key: message.key().unwrap_or_default().to_vec(),
+                    value: message.payload().map(<[u8]>::to_vec),
+                    timestamp_ms: message.timestamp().to_millis(),
+                }),
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => left -= 1,
+                // A connection that comes and goes is retried by the client.
+                Some(Err(_)) | None => {}
+            }
+        }
+        Ok(records)
+    }
+
+    /// Writes values to one partition, each with the timestamp beside it, in milliseconds since 1970.
+    pub fn write_at(&self, topic: &str, partition: i32, values: &[(String, i64)]) -> Result<()> {
+        let producer: BaseProducer = self.client().create().doing("create a producer")?;
+        for (value, timestamp_ms) in values {
+            let record = BaseRecord::<str, str>::to(topic)
+                .partition(partition)
+                .payload(value.as_str())
+                .timestamp(*timestamp_ms);
+            producer
+                .send(record)
+                .map_err(|(error, _)| error)
+                .doing(format!("write to {topic}"))?;
+        }
+        producer
+            .flush(LIMIT)
+            .doing(format!("write to {topic}-{partition}"))
+    }
+}
