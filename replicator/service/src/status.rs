@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use understudy_domain::{
@@ -26,6 +26,10 @@ use crate::words;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
+/// How long a topic must be unknown before it is taken to be missing: a broker that has just started knows of none.
+const SURELY: Duration = Duration::from_secs(4);
+/// Between two looks at such a topic.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Why a tool has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -236,12 +240,16 @@ fn look(position: &Position, lag: Option<u64>, now: i64) -> PartitionLook {
 pub fn open_target(flow: &Flow) -> Result<Cluster, ToolError> {
     let unreachable = |fault: Fault| ToolError::Target(explain(&flow.target, &fault));
     let target = Cluster::open(&flow.target).map_err(unreachable)?;
-    if target
+    let deadline = Instant::now() + SURELY;
+    while target
         .topic(&flow.state.flow(), WITHIN)
         .map_err(unreachable)?
         .is_none()
     {
-        return Err(ToolError::NoFlow(flow.name.to_string()));
+        if Instant::now() >= deadline {
+            return Err(ToolError::NoFlow(flow.name.to_string()));
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
     Ok(target)
 }
