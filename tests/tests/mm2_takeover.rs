@@ -324,8 +324,6 @@ fn store(target: &Cluster, topic: &str, connector: &str, alias: &str, places: &[
     let bootstrap = target.bootstrap();
     let mut arguments = vec!["store", bootstrap.as_str(), topic, connector, alias];
     arguments.extend(places);
-    target
-        .kafka()
-        .run_tool(&program.display().to_string(), &arguments)?;
+    target.kafka().run_source(&program, &arguments)?;
     Ok(())
 }

@@ -239,6 +239,8 @@ pub struct Inner {
     pub not_movable: BTreeSet<String>,
     /// When the source last answered what there is to mirror. Written by discovery.
     pub source_seen_at: Option<Instant>,
+    /// When the source last answered anything: a fetch or a question. Written by discovery and by slots.
+    pub source_answered_at: Option<Instant>,
     /// Cluster ids, once known.
     pub source_cluster_id: Option<String>,
     /// Cluster ids, once known.
