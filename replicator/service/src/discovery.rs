@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{FlowRecord, FlowState, SourceOffset, TopicPartition};
+use understudy_domain::{FlowRecord, FlowState, Slot, SourceOffset, TopicPartition};
 use understudy_kafka::cluster::Topic;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster, Fault};
@@ -28,6 +28,8 @@ const STARTS_INTERVAL: Duration = Duration::from_secs(10);
 const CONTROL_INTERVAL: Duration = Duration::from_millis(500);
 /// At every how many looks all topics' ids are asked for.
 const IDS_EVERY: u64 = 3;
+/// Time limit of the question whether the source is there.
+const PULSE_WITHIN: Duration = Duration::from_secs(3);
 /// How often flows the other way round are looked for.
 const OPPOSITE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -51,6 +53,8 @@ pub struct Discovery {
     starts: LogStarts,
     /// When to look at the logs' starts again.
     starts_again: Instant,
+    /// Whether the source answered when it was asked last.
+    answers_now: bool,
 }
 
 /// Why a discovery ended.
@@ -92,6 +96,7 @@ impl Discovery {
             opposite: (None, Instant::now() + OPPOSITE_INTERVAL),
             starts,
             starts_again: Instant::now(),
+            answers_now: false,
         })
     }
 
@@ -105,14 +110,19 @@ impl Discovery {
             }
             if Instant::now() >= next_look {
                 next_look = Instant::now() + self.flow.topic_discovery_interval;
-                match self.look() {
+                let looked = self.look();
+                self.answers_now = looked.is_ok();
+                match looked {
                     Ok(()) => self.board.ready(&Part::Source),
                     Err(fault) => self
                         .board
                         .not_ready(Part::Source, &explain(&self.flow.source, &fault)),
                 }
-            } else if control {
-                self.publish();
+            } else {
+                if control {
+                    self.publish();
+                }
+                self.feel_pulse();
             }
             let next = next_look.min(Instant::now() + CONTROL_INTERVAL);
             stop.wait(next.saturating_duration_since(Instant::now()));
@@ -226,7 +236,11 @@ impl Discovery {
             None => {}
         }
         self.look_at_ends()?;
-        self.board.hold().source_seen_at = Some(Instant::now());
+        {
+            let now = Some(Instant::now());
+            let mut board = self.board.hold();
+            (board.source_seen_at, board.source_answered_at) = (now, now);
+        }
         if Instant::now() >= self.starts_again {
             self.starts_again = Instant::now() + STARTS_INTERVAL;
             // What is not known of them is not forgotten; nothing else waits for it.
@@ -235,6 +249,34 @@ impl Discovery {
             }
         }
         Ok(())
+    }
+
+    /// Asks the source for one offset where heartbeats are told and neither a look nor a fetch would have shown by the
+    /// next time that it answers. A source that was silent last time is left to the next look, which waits longer.
+    fn feel_pulse(&mut self) {
+        let mm2 = &self.flow.mm2;
+        if !(mm2.heartbeats || mm2.source_heartbeats) || !self.answers_now {
+            return;
+        }
+        let name = {
+            let board = self.board.hold();
+            let is_recent = board
+                .source_answered_at
+                .is_some_and(|at| at.elapsed() + CONTROL_INTERVAL < mm2.heartbeat_interval);
+            // Only the holder of slot 0 tells.
+            match board.slots.contains_key(&Slot::new(0)) && !is_recent {
+                true => board.partitions.keys().next().cloned(),
+                false => None,
+            }
+        };
+        let Some(name) = name else { return };
+        let edges = self
+            .source
+            .edges([&name], Edge::HighWatermark, PULSE_WITHIN);
+        self.answers_now = edges.is_ok_and(|edges| edges.get(&name).is_some_and(Result::is_ok));
+        if self.answers_now {
+            self.board.hold().source_answered_at = Some(Instant::now());
+        }
     }
 
     /// The ids of these topics: asked for when a topic is new, and now and then for all. What is read meanwhile under

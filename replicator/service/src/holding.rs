@@ -253,6 +253,11 @@ impl Holding {
             .commit_seconds
             .observe(began.elapsed().as_secs_f64());
         self.show(&news, now);
+        if records > 0 {
+            // It was fetched before the commit began.
+            let mut board = self.context.board.hold();
+            board.source_answered_at = board.source_answered_at.max(Some(began));
+        }
         Ok(())
     }
 

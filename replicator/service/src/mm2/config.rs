@@ -17,7 +17,7 @@ const CONNECTOR: &str = "MirrorSourceConnector";
 pub struct Mm2 {
     /// Whether heartbeats are written on the target.
     pub heartbeats: bool,
-    /// How often, at most.
+    /// How often, while the source answers; a source that is not copied from just then is asked at most twice a second.
     pub heartbeat_interval: Duration,
     /// Whether they are written on the source too.
     pub source_heartbeats: bool,
