@@ -130,7 +130,14 @@ impl Holding {
         }
         let (position, witness) = (entry.position.clone(), entry.witness());
         let replaced = match (&position.source_topic_id, listing.id_of(&partition.topic)) {
-            (Some(known), Some(now)) if known != now => Some(now.to_owned()),
+            (Some(known), Some(now)) if known != now => match self.id_now(&partition.topic)? {
+                Some(now) => (now != *known).then_some(now),
+                // Deleted meanwhile.
+                None => {
+                    self.set_aside(partition);
+                    return Ok(());
+                }
+            },
             (Some(_) | None, _) => None,
         };
         self.active
@@ -160,6 +167,14 @@ impl Holding {
         };
         self.plane.start(partition, &course)?;
         Ok(())
+    }
+
+    /// A topic's id as the source has it now. The listing's may be older than a position: when a topic was made again,
+    /// the position can learn its id from a reader, and go on in its new life, between two looks.
+    fn id_now(&self, topic: &str) -> Result<Option<String>, HoldError> {
+        self.context.catalog.doubt();
+        let source = Cluster::open(&self.context.flow.source)?;
+        Ok(source.topic_ids([topic], WITHIN)?.remove(topic))
     }
 
     /// Where a partition's copies go.

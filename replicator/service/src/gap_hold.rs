@@ -88,8 +88,9 @@ impl Holding {
     }
 
     /// Waits with a partition until the source was looked at twice more: the first of these looks may have begun before
-    /// the partition stopped.
-    fn set_aside(&mut self, partition: &TopicPartition) {
+    /// the partition stopped. The second asks for the topic's id again.
+    pub(crate) fn set_aside(&mut self, partition: &TopicPartition) {
+        self.context.catalog.doubt();
         self.plane.stop(partition);
         self.active.remove(partition);
         let look = self.seen.as_ref().map_or(0, |seen| seen.look);
