@@ -254,6 +254,7 @@ impl SlotTask {
         let options = Options {
             codec_of: flow.codec_of.clone(),
             one_record_a_batch: self.careful,
+            records_a_step: self.context.throttle.records_a_step(),
         };
         let mut plane = Librdkafka::new(&flow.source, &flow.target, &id, options)?;
         // a
