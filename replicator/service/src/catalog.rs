@@ -12,6 +12,8 @@ use understudy_kafka::{Endpoint, Fault};
 pub struct Listing {
     /// By name on the source.
     pub topics: BTreeMap<Arc<str>, Listed>,
+    /// The topics that are on the source and selected, whether or not they can be mirrored just now.
+    pub on_source: BTreeSet<Arc<str>>,
     /// Nothing moves, in any topic.
     pub paused: bool,
     /// Rises with every look at the source.
@@ -57,6 +59,9 @@ pub struct Catalog {
     listing: Arc<Mutex<Arc<Listing>>>,
     /// Whether ids of topics may be others by now. Written by slots, taken by discovery's thread.
     doubted: Arc<AtomicBool>,
+    /// Copies whose records got the brokers' times. Written by slots, taken by discovery's thread; a mutex, because both
+    /// are rare.
+    altering: Arc<Mutex<BTreeSet<Arc<str>>>>,
 }
 
 impl Catalog {
@@ -76,6 +81,17 @@ impl Catalog {
     /// A topic was found to be another one: the next look asks for every id.
     pub fn doubt(&self) {
         self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// The target gave a record of this copy a time of its own.
+    pub fn note_altering(&self, copy: &Arc<str>) {
+        let mut altering = self.altering.lock().unwrap_or_else(PoisonError::into_inner);
+        altering.insert(copy.clone());
+    }
+
+    /// The copies of which that was noted since the last call.
+    pub fn take_altering(&self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut *self.altering.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether somebody doubted since the last call.
@@ -99,6 +115,7 @@ pub fn explain(endpoint: &Endpoint, fault: &Fault) -> String {
         Fault::Fenced { .. }
         | Fault::RecordRefused { .. }
         | Fault::OutOfOrder { .. }
+        | Fault::TimestampAltered { .. }
         | Fault::Name(_) => {}
     }
     text

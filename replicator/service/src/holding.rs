@@ -160,7 +160,10 @@ impl Holding {
             self.note_stalls();
             let now = Instant::now();
             if self.plane.in_transaction() {
-                if self.pacing.left(idle, now).is_zero() || !self.stopped.is_empty() {
+                if self.pacing.left(idle, now).is_zero()
+                    || !self.stopped.is_empty()
+                    || self.is_turn_over()
+                {
                     self.commit()?;
                 }
             } else if !self.stopped.is_empty()
@@ -279,10 +282,24 @@ impl Holding {
         Ok(())
     }
 
+    /// Whether the bandwidth limit asks for a commit before more is taken.
+    fn is_turn_over(&self) -> bool {
+        if self.context.throttle.records_a_step().is_none() {
+            return false;
+        }
+        let (held, share) = self.share();
+        let taken = self.plane.taken_bytes();
+        self.context.throttle.is_turn_over(taken, share, held)
+    }
+
+    /// How many slots this worker holds, and which part of the flow's that is.
+    fn share(&self) -> (u32, f64) {
+        let held = u32::try_from(self.context.board.hold().slots.len()).unwrap_or(u32::MAX);
+        (held, f64::from(held) / f64::from(self.context.slots.get()))
+    }
+
     fn spend(&mut self, bytes: u64, now: Instant) {
-        let held = self.context.board.hold().slots.len();
-        let share = f64::from(u32::try_from(held).unwrap_or(u32::MAX))
-            / f64::from(self.context.slots.get());
+        let (_, share) = self.share();
         let rest = self.context.throttle.spend(bytes, share, now);
         self.resting_until = (!rest.is_zero()).then(|| now + rest);
     }
