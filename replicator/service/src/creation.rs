@@ -5,8 +5,8 @@ use std::time::Duration;
 use understudy_domain::{CLEANUP_POLICY, creation_configs};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);

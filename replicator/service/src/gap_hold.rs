@@ -12,7 +12,8 @@ use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::plane::{DataPlane, Parked, Stall, StallKind};
 
-use crate::board::{PartitionState, now_ms};
+use crate::board::PartitionState;
+use crate::clock::now_ms;
 use crate::holding::{HoldError, Holding};
 
 /// Time limit of one look at a cluster.

@@ -15,10 +15,10 @@ use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::ffi::groups::{GroupState, Told};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
+use crate::map_state::{Known, Question};
 use crate::status::ToolError;
-use crate::translate::map_state::{Known, Question};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
