@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use crate::places::{Place, PlaceKey};
 use serde::Serialize;
 use understudy_domain::{
     FlowState, GapKey, GapRecord, PlaceState, Reason, Slot, SourceOffset, TargetOffset,
     TopicPartition, Verdict,
 };
 
+use crate::clock::now_ms;
+use crate::places::{Place, PlaceKey};
+use crate::rotation::Notice;
 use crate::stable_end::StableEnd;
 
 /// How many partitions are named one by one.
@@ -395,11 +397,12 @@ impl Board {
     }
 }
 
-/// Milliseconds since 1970.
-pub fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        })
+impl Notice for Board {
+    fn fresh(&self, alias: &str) {
+        self.ready(&Part::Credentials(alias.to_owned()));
+    }
+
+    fn stale(&self, alias: &str, reason: &str) {
+        self.not_ready(Part::Credentials(alias.to_owned()), reason);
+    }
 }

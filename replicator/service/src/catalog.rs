@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use understudy_domain::TopicPartition;
-use understudy_kafka::{Endpoint, Fault};
 
 /// The topics to be mirrored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,25 +97,4 @@ impl Catalog {
     pub fn take_doubt(&self) -> bool {
         self.doubted.swap(false, Ordering::Relaxed)
     }
-}
-
-/// A fault together with what the cluster's clients complain about, and what to do.
-pub fn explain(endpoint: &Endpoint, fault: &Fault) -> String {
-    let mut text = format!("cluster {}: {fault}", endpoint.alias);
-    match fault {
-        Fault::Denied { .. } => {
-            text = format!("{text}; grant it to {}", endpoint.principal());
-        }
-        Fault::TimedOut { .. } | Fault::Kafka { .. } => {
-            if let Some(complaint) = endpoint.watch.complaint() {
-                text = format!("{text}; {}; {}", complaint.reason, complaint.advice);
-            }
-        }
-        Fault::Fenced { .. }
-        | Fault::RecordRefused { .. }
-        | Fault::OutOfOrder { .. }
-        | Fault::TimestampAltered { .. }
-        | Fault::Name(_) => {}
-    }
-    text
 }

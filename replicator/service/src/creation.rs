@@ -10,8 +10,8 @@ use understudy_domain::{
 };
 use understudy_kafka::{Cluster, Fault};
 
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::replication::Replicas;
 
 /// Time limit of one call.

@@ -11,9 +11,10 @@ use understudy_kafka::{Cluster, Fault};
 
 use crate::answers::Answers;
 use crate::board::{Board, Part};
-use crate::catalog::{Catalog, Listed, Listing, explain};
+use crate::catalog::{Catalog, Listed, Listing};
 use crate::config::Flow;
 use crate::creation::create;
+use crate::explain::explain;
 use crate::flow_record::FlowWatch;
 use crate::growth::{Growth, Unadmitted};
 use crate::log_starts::LogStarts;

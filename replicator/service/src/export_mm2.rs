@@ -13,13 +13,13 @@ use understudy_kafka::plane::Parked;
 use understudy_kafka::{Cluster, Fault};
 
 use crate::Report;
-use crate::board::now_ms;
-use crate::catalog::explain;
+use crate::clock::now_ms;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::flow_record;
 use crate::replication::Replicas;
-use crate::slot_state::read_positions;
 use crate::status::{ToolError, open_target};
+use crate::stored_state::read_positions;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(20);

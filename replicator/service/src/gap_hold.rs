@@ -12,7 +12,8 @@ use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::plane::{DataPlane, Parked, Stall, StallKind};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::board::{PartitionState, now_ms};
+use crate::board::PartitionState;
+use crate::clock::now_ms;
 use crate::creation::make;
 use crate::holding::{HoldError, Holding};
 use crate::replication::Replicas;

@@ -18,13 +18,13 @@ use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Told};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::looker::{unlisted_on, with_places};
+use crate::map_state::{Known, Question};
 use crate::mm2::{NO_BETTER, NO_TRACE, at_least, is_before_us, load_past};
 use crate::places::OnTarget;
 use crate::status::ToolError;
-use crate::translate::map_state::{Known, Question};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);

@@ -17,8 +17,9 @@ use crate::gap_book::GapBook;
 use crate::pacing::Pacing;
 use crate::place_hold::PlaceBook;
 use crate::slot::Context;
-use crate::slot_state::{OFFSET_MAP, Planned, SlotState, StateError};
+use crate::slot_state::{OFFSET_MAP, PlanError, Planned, SlotState};
 use crate::stop::Stop;
+use crate::stored_state::StateError;
 
 /// How long an idle slot waits for a record before it looks whether it should stop.
 pub const IDLE_WAIT: Duration = Duration::from_millis(200);
@@ -39,6 +40,9 @@ pub enum HoldError {
     /// The slot's state.
     #[error(transparent)]
     State(#[from] StateError),
+    /// What to write of the slot's state.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// Copies did not land where they should have: somebody else writes to a mirrored topic. Harmless, but state cannot
     /// be put by forecast then.
     #[error(
@@ -65,6 +69,7 @@ impl HoldError {
             | Self::State(StateError::Fault(fault)) => Some(fault),
             Self::Flow(_)
             | Self::State(_)
+            | Self::Plan(_)
             | Self::OtherWriter
             | Self::Replaced { .. }
             | Self::NotRefused => None,
@@ -313,7 +318,7 @@ impl Holding {
         !copied.runs.is_empty() || stored.is_none_or(|stored| stored < copied.source_offset)
     }
 
-    fn plan(&self, copied: &[Copied]) -> Result<Planned, StateError> {
+    fn plan(&self, copied: &[Copied]) -> Result<Planned, PlanError> {
         let board = &self.context.board;
         let ends = |partition: &TopicPartition| {
             board

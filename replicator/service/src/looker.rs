@@ -13,14 +13,14 @@ use understudy_domain::{FlowState, Slot, SourceOffset, TopicPartition, Translati
 use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Told};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::catalog::explain;
 use crate::config::GroupDeletes;
+use crate::explain::explain;
 use crate::flow_record;
+use crate::map_state::{Known, Question, answer_all};
 use crate::mm2::load_past;
 use crate::places::{News, OnTarget, PlaceKey, Wanted};
 use crate::slot::Context;
 use crate::stop::Stop;
-use crate::translate::map_state::{Known, Question, answer_all};
 
 /// Time limit of one round of calls; after it coordinators are looked for again.
 const WITHIN: Duration = Duration::from_secs(5);

@@ -1,6 +1,5 @@
 //! What ties a flow to MirrorMaker 2: its own topics, written for everybody who reads them, and taking over from it.
 
-pub mod config;
 mod past;
 mod seam;
 mod take_over;

@@ -226,7 +226,7 @@ impl Holding {
                 Err(fault) => {
                     let reason = format!(
                         "the target does not take it: {}",
-                        crate::catalog::explain(&self.context.flow.target, &fault)
+                        crate::explain::explain(&self.context.flow.target, &fault)
                     );
                     tracing::warn!(slot = %self.slot, %group, reason, "places refused");
                     self.context.places.refuse(group, &reason);

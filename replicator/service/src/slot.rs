@@ -28,9 +28,10 @@ use understudy_kafka::{Cluster, Fault};
 
 use crate::answers::Answers;
 use crate::board::{Board, Part, SlotEntry};
-use crate::catalog::{Catalog, explain};
+use crate::catalog::Catalog;
 use crate::config::Flow;
 use crate::denied::Denied;
+use crate::explain::explain;
 use crate::flow_record::{self, FlowError};
 use crate::gap_book::GapBook;
 use crate::holding::{HoldError, Holding, IDLE_WAIT, Refused};

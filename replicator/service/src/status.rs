@@ -15,15 +15,14 @@ use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::{Cluster, Fault};
 
 use crate::Report;
-use crate::board::now_ms;
-use crate::catalog::explain;
+use crate::clock::now_ms;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::flow_record::{self, FlowError};
-use crate::gap_book;
 use crate::gaps::GapLine;
 use crate::group_survey::{Atlas, GroupSurvey, survey};
-use crate::slot_state::{StateError, read_positions};
-use crate::translate::map_state::answer_all;
+use crate::map_state::answer_all;
+use crate::stored_state::{StateError, read_gaps, read_positions};
 use crate::words;
 
 /// Time limit of one call.
@@ -108,7 +107,7 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
     all.sort_by(|a, b| a.0.cmp(&b.0));
     let mut gaps = Vec::new();
     for slot in (0..record.slots.get()).map(Slot::new) {
-        gaps.extend(gap_book::read(&target, &flow.state, slot)?);
+        gaps.extend(read_gaps(&target, &flow.state, slot)?);
     }
     let mut groups = None;
     let ends = Cluster::open(&flow.source)

@@ -13,15 +13,14 @@ use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::{Edge, Edges};
 
 use crate::Report;
-use crate::catalog::explain;
 use crate::compare::{Comparison, compare};
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::flow_record;
-use crate::gap_book;
 use crate::group_survey::{Atlas, GroupSurvey, survey};
-use crate::slot_state::read_all;
+use crate::map_state::answer_all;
 use crate::status::{ToolError, open_target};
-use crate::translate::map_state::answer_all;
+use crate::stored_state::{read_all, read_gaps};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -64,7 +63,7 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
         let all = read_all(&target, &flow.state, record.homes())?;
         let mut gaps = BTreeMap::new();
         for slot in record.homes() {
-            gaps.extend(gap_book::read(&target, &flow.state, slot)?);
+            gaps.extend(read_gaps(&target, &flow.state, slot)?);
         }
         Ok::<_, ToolError>((all, gaps))
     })?;

@@ -6,11 +6,11 @@ use understudy_domain::acl::Pattern;
 use understudy_domain::permissions::{End, FlowScope, Need, Purpose, covering, needs as needs_of};
 use understudy_domain::{RecreatedPolicy, is_internal};
 
-use crate::catalog::explain;
 use crate::check::Limits;
 use crate::check::facts::Facts;
 use crate::check::finding::{Finding, Findings};
 use crate::config::Flow;
+use crate::explain::explain;
 
 /// What the name of a group ends with that is asked for where none may be seen or none is there.
 const ANY_GROUP: &str = "understudy-check";

@@ -22,8 +22,8 @@ use understudy_domain::{FlowState, PlaceState, Slot, SourceOffset, TargetOffset,
 use understudy_kafka::ffi::writer::Writer;
 use understudy_kafka::{Cluster, Endpoint, Fault};
 
-use crate::board::now_ms;
-use crate::catalog::explain;
+use crate::clock::now_ms;
+use crate::explain::explain;
 use crate::places::PlaceKey;
 use crate::replication::Replicas;
 use crate::slot::Context;

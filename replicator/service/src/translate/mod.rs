@@ -5,7 +5,6 @@
 
 mod answers;
 mod asked;
-pub mod map_state;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -20,13 +19,13 @@ use understudy_kafka::{Cluster, Fault};
 pub use self::answers::Answers;
 use self::answers::Line;
 use self::asked::{Asked, Place, Renamed};
-use self::map_state::{Known, Question as MapQuestion, answer_all};
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::flow_record;
+use crate::map_state::{Known, Question as MapQuestion, answer_all};
 use crate::mm2::{NO_BETTER, NO_TRACE, at_least, is_before_us, load_past};
-use crate::slot_state::read_positions;
 use crate::status::{ToolError, open_target};
+use crate::stored_state::read_positions;
 
 /// Time limit of one call to the target.
 const WITHIN: Duration = Duration::from_secs(10);

@@ -76,7 +76,7 @@ fn a_typical_file_becomes_a_flow_and_every_key_is_told() -> Result<(), Box<dyn s
         keys,
         contradictions,
     };
-    let shown = format!("{report}{}", crate::Report::json(&report)?);
+    let shown = format!("{report}{}", crate::report::Report::json(&report)?);
     assert!(
         !shown.contains("hush") && !shown.contains("changeit"),
         "{shown}"

@@ -23,7 +23,7 @@ use crate::config_error::ConfigError;
 use crate::end_access::{Access, OWN_KEYS, Recipe, Tokens};
 use crate::http_config::HttpConfig;
 use crate::import_mm2;
-use crate::mm2::config::{self as mm2, Mm2};
+use crate::mm2::{self, Mm2};
 use crate::secrets::{Secrets, settle};
 use crate::selection::{GroupSelection, Selection};
 use crate::settings::{self, Settings};
@@ -269,7 +269,11 @@ impl Flow {
         Self::parse(&text, path, environment)
     }
 
-    pub(crate) fn parse(
+    /// Understands a flow file's text; `path` is named where it cannot be. A relative path in it is one of the process.
+    ///
+    /// # Errors
+    /// As [`Flow::read`].
+    pub fn parse(
         text: &str,
         path: &Path,
         environment: &dyn Fn(&str) -> Option<String>,
@@ -627,6 +631,7 @@ fn duration(key: &str, text: &str) -> Result<Duration, ConfigError> {
     Ok(duration)
 }
 
+/// The one of `known` that looks most like a key nobody knows, if any does.
 pub(crate) fn closest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     known
         .into_iter()
