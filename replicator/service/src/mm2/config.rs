@@ -139,6 +139,31 @@ impl Mm2 {
         })
     }
 
+    /// The topics that the flow from `source` writes on the target.
+    pub fn written_on_target(&self, source: &str) -> Vec<String> {
+        let mut topics = Vec::new();
+        if self.heartbeats {
+            topics.push(self.topics.heartbeats().to_owned());
+            topics.push(self.topics.remote_heartbeats(source));
+        }
+        if self.checkpoints {
+            topics.push(self.topics.checkpoints(source));
+        }
+        if self.offset_syncs {
+            topics.push(self.topics.offset_syncs(source));
+        }
+        topics
+    }
+
+    /// The topics that the flow writes on the source.
+    pub fn written_on_source(&self) -> Vec<String> {
+        let heartbeats = self.topics.heartbeats().to_owned();
+        self.source_heartbeats
+            .then_some(heartbeats)
+            .into_iter()
+            .collect()
+    }
+
     /// Whether a topic of the source holds heartbeats that are the flow's own to write on the target.
     pub fn is_own_heartbeats(&self, topic: &str, is_identity: bool, aliases: [&str; 2]) -> bool {
         self.heartbeats
