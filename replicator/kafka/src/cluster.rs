@@ -370,7 +370,8 @@ impl Cluster {
         places
     }
 
-    /// Creates a topic with the cluster's default replication; a topic that exists already is left as it is.
+    /// Creates a topic with so many replicas, or as many as the cluster makes without being told (−1); a topic that exists
+    /// already is left as it is.
     ///
     /// # Errors
     /// The cluster refuses, or does not answer within `within`.
@@ -378,10 +379,11 @@ impl Cluster {
         &self,
         name: &str,
         partitions: i32,
+        replicas: i32,
         configs: &[(&str, &str)],
         within: Duration,
     ) -> Result<(), Fault> {
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
         for (key, value) in configs {
             topic = topic.set(key, value);
         }

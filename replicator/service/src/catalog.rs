@@ -57,6 +57,9 @@ pub struct Catalog {
     listing: Arc<Mutex<Arc<Listing>>>,
     /// Whether ids of topics may be others by now. Written by slots, taken by discovery's thread.
     doubted: Arc<AtomicBool>,
+    /// Copies whose records got the brokers' times. Written by slots, taken by discovery's thread; a mutex, because both
+    /// are rare.
+    altering: Arc<Mutex<BTreeSet<Arc<str>>>>,
 }
 
 impl Catalog {
@@ -76,6 +79,17 @@ impl Catalog {
     /// A topic was found to be another one: the next look asks for every id.
     pub fn doubt(&self) {
         self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// The target gave a record of this copy a time of its own.
+    pub fn note_altering(&self, copy: &Arc<str>) {
+        let mut altering = self.altering.lock().unwrap_or_else(PoisonError::into_inner);
+        altering.insert(copy.clone());
+    }
+
+    /// The copies of which that was noted since the last call.
+    pub fn take_altering(&self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut *self.altering.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether somebody doubted since the last call.
@@ -99,6 +113,7 @@ pub fn explain(endpoint: &Endpoint, fault: &Fault) -> String {
         Fault::Fenced { .. }
         | Fault::RecordRefused { .. }
         | Fault::OutOfOrder { .. }
+        | Fault::TimestampAltered { .. }
         | Fault::Name(_) => {}
     }
     text

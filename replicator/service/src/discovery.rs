@@ -18,6 +18,8 @@ use crate::flow_record::FlowWatch;
 use crate::growth::{Growth, Unadmitted};
 use crate::log_starts::LogStarts;
 use crate::opposite::{self, Ends};
+use crate::replication::Replicas;
+use crate::stamps::Stamps;
 use crate::stop::Stop;
 
 /// Time limit of one call.
@@ -44,6 +46,9 @@ pub struct Discovery {
     generation: u64,
     /// Partition counts of target topics, as last seen.
     on_target: BTreeMap<String, i32>,
+    /// How many replicas a new copy gets, as last asked.
+    replicas: Option<Replicas>,
+    stamps: Stamps,
     growth: Growth,
     listing: Listing,
     /// Why nothing may be copied because of a flow the other way round, and when to look again.
@@ -86,6 +91,8 @@ impl Discovery {
             watch: FlowWatch::new(record.clone()),
             generation: record.generation,
             on_target: BTreeMap::new(),
+            replicas: None,
+            stamps: Stamps::default(),
             growth: Growth::default(),
             listing: Listing::default(),
             // The worker looked before it came here.
@@ -178,15 +185,31 @@ impl Discovery {
         }
         let mut topics = BTreeMap::new();
         let mut not_admitted = None;
+        let mut refused = BTreeMap::new();
+        for topic in &selected {
+            if let Err(reason) = self.prepare(&topic.name, topic.partitions) {
+                refused.insert(topic.name.clone(), reason);
+            }
+        }
+        self.look_at_stamps(&selected);
         for topic in &selected {
             let name: Arc<str> = topic.name.as_str().into();
-            if !self.prepare(&topic.name, topic.partitions) {
+            let part = Part::Topic(topic.name.clone());
+            if let Some(reason) = refused.get(&topic.name) {
+                self.board.not_ready(part, reason);
                 // What is being copied goes on while a growth, say, is refused.
                 if let Some(known) = self.listing.topics.get(&name) {
                     topics.insert(name, known.clone());
                 }
                 continue;
             }
+            let copy = self.flow.policy.target_topic(&topic.name);
+            if let Some(reason) = self.stamps.objection(&copy) {
+                // Not one more record, not even of what is being copied.
+                self.board.not_ready(part, &reason);
+                continue;
+            }
+            self.board.ready(&part);
             let admitted = self.growth.admit(
                 &name,
                 topic.partitions,
@@ -288,7 +311,26 @@ impl Discovery {
         self.catalog.put(self.listing.clone());
     }
 
+    /// Looks whether copies keep timestamps: those of topics that are not being copied, and now and then all. A copy that
+    /// may not be described is taken at its word, which its acknowledgements are.
+    fn look_at_stamps(&mut self, selected: &[Topic]) {
+        let now = Instant::now();
+        self.stamps.note(self.catalog.take_altering(), now);
+        let all = self.stamps.is_due(now);
+        let copies: Vec<String> = selected
+            .iter()
+            .filter(|topic| all || !self.listing.topics.contains_key(topic.name.as_str()))
+            .map(|topic| self.flow.policy.target_topic(&topic.name))
+            .filter(|copy| self.on_target.contains_key(copy))
+            .collect();
+        match self.target.describe_configs(&copies, WITHIN) {
+            Ok(told) => self.stamps.saw(&copies, &told, now),
+            Err(fault) => tracing::debug!(%fault, "could not look at the configs of copies"),
+        }
+    }
+
     fn look_at_target(&mut self) -> Result<(), Fault> {
+        self.replicas = Some(Replicas::on(&self.target, self.flow.replication_factor)?);
         self.on_target = self
             .target
             .topics(WITHIN)?
@@ -298,36 +340,28 @@ impl Discovery {
         Ok(())
     }
 
-    /// Makes the target's topic ready; false while it is not.
-    fn prepare(&mut self, topic: &str, partitions: i32) -> bool {
-        let part = Part::Topic(topic.to_owned());
+    /// Makes the target's topic ready, or says why it is not.
+    fn prepare(&mut self, topic: &str, partitions: i32) -> Result<(), String> {
         let copy = self.flow.policy.target_topic(topic);
-        let made = match self.on_target.get(&copy) {
-            Some(have) if *have >= partitions => Ok(()),
-            Some(have) => self.grow(&copy, *have, partitions),
-            None => create(
-                &self.flow,
-                &self.source,
-                &self.target,
-                topic,
-                &copy,
-                partitions,
-            ),
-        };
-        match made {
-            Ok(()) => {
-                self.on_target
-                    .entry(copy)
-                    .and_modify(|have| *have = partitions.max(*have))
-                    .or_insert(partitions);
-                self.board.ready(&part);
-                true
-            }
-            Err(reason) => {
-                self.board.not_ready(part, &reason);
-                false
+        match self.on_target.get(&copy) {
+            Some(have) if *have >= partitions => {}
+            Some(have) => self.grow(&copy, *have, partitions)?,
+            None => {
+                let Some(replicas) = self.replicas else {
+                    return Err(format!(
+                        "the target's topic {copy} is not made yet: cluster {} does not answer",
+                        self.flow.target.alias
+                    ));
+                };
+                let size = (partitions, replicas);
+                create(&self.flow, &self.source, &self.target, topic, &copy, size)?;
             }
         }
+        self.on_target
+            .entry(copy)
+            .and_modify(|have| *have = partitions.max(*have))
+            .or_insert(partitions);
+        Ok(())
     }
 
     fn grow(&self, copy: &str, have: i32, partitions: i32) -> Result<(), String> {

@@ -17,6 +17,7 @@ use crate::board::now_ms;
 use crate::catalog::explain;
 use crate::config::Flow;
 use crate::flow_record;
+use crate::replication::Replicas;
 use crate::slot_state::read_positions;
 use crate::status::{ToolError, open_target};
 
@@ -60,8 +61,8 @@ pub fn run(flow: &Flow) -> Result<Export, ToolError> {
     if !is_there {
         // As Connect makes it.
         let compacted = [("cleanup.policy", "compact")];
-        target
-            .create_topic(topic, PARTITIONS, &compacted, WITHIN)
+        Replicas::on(&target, flow.replication_factor)
+            .and_then(|replicas| replicas.create_own(&target, topic, PARTITIONS, &compacted))
             .map_err(at_target)?;
     }
     let mut config = flow.target.plain_writer();

@@ -290,10 +290,7 @@ impl Holding {
     /// How many slots this worker holds, and which part of the flow's that is.
     fn share(&self) -> (u32, f64) {
         let held = u32::try_from(self.context.board.hold().slots.len()).unwrap_or(u32::MAX);
-        (
-            held,
-            f64::from(held) / f64::from(self.context.slots.get()),
-        )
+        (held, f64::from(held) / f64::from(self.context.slots.get()))
     }
 
     fn spend(&mut self, bytes: u64, now: Instant) {

@@ -198,6 +198,10 @@ impl SlotTask {
             tracing::warn!(%slot, %error, "copies that may not be written are set aside");
             return Duration::ZERO;
         }
+        if let Some(Fault::TimestampAltered { copy }) = error.fault() {
+            // The catalog leaves the topic out with its next look.
+            self.context.catalog.note_altering(&copy.topic);
+        }
         self.state("failed", None);
         let reason = match error.fault() {
             Some(fault) => explain(&self.context.flow.target, fault),

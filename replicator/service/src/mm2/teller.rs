@@ -10,6 +10,7 @@
 //! Whatever goes wrong here is a warning.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use understudy_kafka::{Cluster, Endpoint, Fault};
 use crate::board::now_ms;
 use crate::catalog::explain;
 use crate::places::PlaceKey;
+use crate::replication::Replicas;
 use crate::slot::Context;
 use crate::stop::Stop;
 
@@ -64,9 +66,13 @@ impl Teller {
     pub fn new(context: Context) -> Self {
         let now = Instant::now();
         let flow = context.flow.clone();
-        let source = flow.mm2.source_heartbeats.then(|| Out::new(&flow.source));
+        // What the flow file says of replicas is about the target.
+        let source = flow
+            .mm2
+            .source_heartbeats
+            .then(|| Out::new(&flow.source, None));
         Self {
-            target: Out::new(&flow.target),
+            target: Out::new(&flow.target, flow.replication_factor),
             source,
             context,
             heartbeat_due: now,
@@ -266,15 +272,18 @@ impl Teller {
 /// One cluster to write to: its topics are made when they are first needed, its clients when there is something to say.
 struct Out {
     endpoint: Endpoint,
+    /// How many replicas its topics get, where the flow file says so.
+    chosen: Option<NonZeroU16>,
     made: Vec<Arc<str>>,
     /// With the generation of credentials that it was made of.
     writer: Option<(u64, Writer)>,
 }
 
 impl Out {
-    fn new(endpoint: &Endpoint) -> Self {
+    fn new(endpoint: &Endpoint, chosen: Option<NonZeroU16>) -> Self {
         Self {
             endpoint: endpoint.clone(),
+            chosen,
             made: Vec::new(),
             writer: None,
         }
@@ -322,7 +331,8 @@ impl Out {
             }
             let cluster = Cluster::open(&self.endpoint)?;
             if cluster.topic(topic, WITHIN)?.is_none() {
-                cluster.create_topic(topic, 1, &[("cleanup.policy", "compact")], WITHIN)?;
+                let compacted = [("cleanup.policy", "compact")];
+                Replicas::on(&cluster, self.chosen)?.create_own(&cluster, topic, 1, &compacted)?;
             }
             self.made.push(topic.as_str().into());
         }
