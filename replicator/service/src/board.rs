@@ -188,14 +188,21 @@ pub struct GroupLine {
 impl Inner {
     /// What somebody should look at although records flow.
     pub fn warnings(&self) -> Vec<String> {
-        self.warnings
-            .iter()
-            .flat_map(|(about, warnings)| {
-                warnings
-                    .iter()
-                    .map(move |warning| format!("{about}: {warning}"))
-            })
-            .collect()
+        let noted = self.warnings.iter().flat_map(|(about, warnings)| {
+            warnings
+                .iter()
+                .map(move |warning| format!("{about}: {warning}"))
+        });
+        let gone: BTreeSet<&Arc<str>> = self.gone.values().flatten().collect();
+        let (named, more) = (gone.iter().take(NAMED), gone.len().saturating_sub(NAMED));
+        let gone = named.map(|topic| {
+            format!(
+                "topics: {topic} is not on the source any more, or may not be seen there; its copies stay as they are"
+            )
+        });
+        let more =
+            (more > 0).then(|| format!("topics: {more} more are not on the source any more"));
+        noted.chain(gone).chain(more).collect()
     }
 
     /// Places of consumer groups, as lines.
@@ -232,6 +239,8 @@ pub struct Inner {
     pub slots: BTreeMap<Slot, SlotEntry>,
     /// Open gaps, and the last settled ones, each with the slot that keeps it.
     pub gaps: BTreeMap<GapKey, (Slot, GapRecord)>,
+    /// Topics that were mirrored and are not on the source any more, by the slot that holds copies of them.
+    pub gone: BTreeMap<Slot, BTreeSet<Arc<str>>>,
     /// Places of consumer groups, by the slot that keeps them.
     pub places: BTreeMap<Slot, Arc<BTreeMap<PlaceKey, Place>>>,
     /// Groups of the source that commit no offsets, such as share groups: nothing of them can be moved. Written by the

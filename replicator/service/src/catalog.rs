@@ -12,6 +12,8 @@ use understudy_kafka::{Endpoint, Fault};
 pub struct Listing {
     /// By name on the source.
     pub topics: BTreeMap<Arc<str>, Listed>,
+    /// The topics that are on the source and selected, whether or not they can be mirrored just now.
+    pub on_source: BTreeSet<Arc<str>>,
     /// Nothing moves, in any topic.
     pub paused: bool,
     /// Rises with every look at the source.

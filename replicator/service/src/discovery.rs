@@ -238,6 +238,8 @@ impl Discovery {
             );
         }
         self.listing.topics = topics;
+        let on_source = selected.iter().map(|topic| topic.name.as_str().into());
+        self.listing.on_source = on_source.collect();
         self.listing.look += 1;
         self.publish();
         match not_admitted {

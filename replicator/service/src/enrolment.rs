@@ -61,7 +61,24 @@ impl Holding {
             self.begin(&partition, &listing)?;
         }
         self.say_who_waits(&wanted);
+        self.say_what_is_gone(&listing);
         Ok(())
+    }
+
+    /// Puts on the board which topics are on the target only: what was selected, has copies, and is not on the source.
+    fn say_what_is_gone(&self, listing: &Listing) {
+        let flow = &self.context.flow;
+        let gone: BTreeSet<_> = self
+            .state
+            .partitions()
+            .map(|partition| &partition.topic)
+            .filter(|topic| !listing.on_source.contains(*topic) && flow.selects(topic))
+            .cloned()
+            .collect();
+        // Before the source was looked at, nothing is known.
+        if listing.look > 0 {
+            self.context.board.hold().gone.insert(self.slot, gone);
+        }
     }
 
     /// What is being read must be the topic that was read so far.

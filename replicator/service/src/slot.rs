@@ -134,6 +134,7 @@ impl SlotTask {
             .retain(|_, partition| partition.slot != slot);
         board.gaps.retain(|_, (owner, _)| *owner != slot);
         board.places.remove(&slot);
+        board.gone.remove(&slot);
         drop(board);
         self.context.answers.forget_slot(slot);
         self.context.starts.leave(slot);

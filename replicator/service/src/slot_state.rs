@@ -173,6 +173,11 @@ impl SlotState {
         self.entries.get(partition)
     }
 
+    /// Every partition that has copies, or is to have them.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.entries.keys()
+    }
+
     /// How often a partition has begun anew since the state was read: what was translated before means nothing then.
     pub const fn lives(&self) -> u64 {
         self.lives

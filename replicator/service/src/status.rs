@@ -1,9 +1,11 @@
 //! `understudy status`: where a flow stands, from its state on the target and the source's ends.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use rdkafka::error::RDKafkaErrorCode;
 use serde::Serialize;
 use understudy_domain::{
     Condition, FlowState, GapLook, Look, Objectives, PartitionLook, Position, Readiness, Slot,
@@ -81,6 +83,8 @@ struct Line {
     target_offset: i64,
     source_end_offset: Option<i64>,
     lag_records: Option<u64>,
+    /// Whether the source has it, as far as it told.
+    on_source: Option<bool>,
     records: u64,
 }
 
@@ -133,6 +137,13 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
                 lag_records: end.map(|end| {
                     u64::try_from(end.get() - position.source_offset.get()).unwrap_or_default()
                 }),
+                on_source: match ends.get(name) {
+                    Some(Ok(_)) => Some(true),
+                    Some(Err(
+                        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+                    )) => Some(false),
+                    Some(Err(_)) | None => None,
+                },
                 records: position.records,
             }
         })
@@ -368,6 +379,20 @@ impl fmt::Display for Status {
                     .map_or_else(unknown, |end| end.to_string()),
                 line.lag_records.map_or_else(unknown, |lag| lag.to_string()),
                 line.target_offset,
+            )?;
+        }
+        let gone: BTreeSet<&str> = self
+            .partitions
+            .iter()
+            .filter(|line| line.on_source == Some(false))
+            .map(|line| line.topic.as_str())
+            .collect();
+        if !gone.is_empty() {
+            let gone: Vec<&str> = gone.into_iter().collect();
+            writeln!(
+                f,
+                "\nnot on the source any more, the copies stay: {}",
+                gone.join(", ")
             )?;
         }
         if !self.gaps.is_empty() {
