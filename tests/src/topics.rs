@@ -168,6 +168,17 @@ impl Cluster {
             .map(|found| found.partitions().len() as i32))
     }
 
+    /// How many replicas each partition of a topic has, the least; none if there is no such topic.
+    pub fn replicas(&self, topic: &str) -> Result<Option<usize>> {
+        let client: BaseConsumer = self.client().create().doing("create a client")?;
+        let metadata = client
+            .fetch_metadata(Some(topic), LIMIT)
+            .doing(format!("describe topic {topic}"))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let partitions = found.into_iter().flat_map(|found| found.partitions());
+        Ok(partitions.map(|partition| partition.replicas().len()).min())
+    }
+
     /// Adds a SCRAM-SHA-512 user to the running cluster. [`crate::ClusterBuilder::user`] is quicker.
     pub fn add_user(&self, name: &str, password: &str) -> Result<()> {
         let scram = format!("SCRAM-SHA-512=[password={password}]");

@@ -227,6 +227,7 @@ fn forgotten(target: &Cluster, topics: &StateTopics) -> Result<Vec<u64>, Box<dyn
     let consumer: BaseConsumer = target
         .client()
         .set("group.id", "forgetting-look")
+        .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
         .create()?;
