@@ -1,13 +1,16 @@
 //! Where groups stand on both sides, for the tools: compared through the offset map, without a worker.
 //!
 //! A place is exact if nothing would be read again and nothing skipped; a commit marker between two places is neither.
+//! Where the map has lost a part, or MirrorMaker 2 copied, a place is at-least: never called exact.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use understudy_domain::mm2::Mm2Past;
 use understudy_domain::{
     GroupLook, PlaceState, Position, SourceOffset, TargetOffset, TopicPartition, Translation,
 };
@@ -17,6 +20,7 @@ use understudy_kafka::{Cluster, Fault};
 
 use crate::catalog::explain;
 use crate::config::Flow;
+use crate::mm2::{NO_BETTER, NO_TRACE, at_least, is_before_us, load_past};
 use crate::status::ToolError;
 use crate::translate::map_state::{Known, Question};
 
@@ -24,6 +28,8 @@ use crate::translate::map_state::{Known, Question};
 const WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks at groups that move.
 const PAUSE: Duration = Duration::from_millis(300);
+/// Why a place in a lost part of the map is no better.
+const LOST: &str = "part of the offset map is lost";
 /// How many places a text names.
 const NAMED: usize = 50;
 
@@ -39,10 +45,10 @@ pub struct GroupPlace {
     target_offset: Option<i64>,
     /// Where it stands there.
     stands: Option<i64>,
-    /// `exact`; `behind`, it would read again; `beyond`, it would skip; `live` on the target; `missing` there; `ahead`
-    /// of replication; `unknown`.
+    /// `exact`; `at-least`, at the nearest known place before it; `behind`, it would read again; `beyond`, it would
+    /// skip; `live` on the target; `missing` there; `ahead` of replication; `unknown`.
     state: &'static str,
-    /// How many records it would read again.
+    /// How many records it would read again; at most so many where it is `at-least`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reread_records: Option<u64>,
     /// How many records it would skip.
@@ -82,6 +88,8 @@ type Key = (String, TopicPartition);
 /// Everything that one round looked at.
 struct Round<'a> {
     flow: &'a Flow,
+    /// What MirrorMaker 2 left behind, read when it is asked for.
+    past: &'a dyn Fn() -> Result<&'a Mm2Past, ToolError>,
     starts: &'a Edges,
     on_source: BTreeMap<Key, i64>,
     on_target: BTreeMap<Key, i64>,
@@ -112,6 +120,7 @@ pub fn survey(
     let mut settled: BTreeMap<Key, GroupPlace> = BTreeMap::new();
     let mut seen: BTreeMap<Key, BTreeSet<i64>> = BTreeMap::new();
     let mut found = GroupSurvey::default();
+    let past = OnceCell::new();
     loop {
         let names: Vec<String> = source
             .group_states(WITHIN)
@@ -132,15 +141,29 @@ pub fn survey(
         }
         let round = Round {
             flow,
+            past: &|| match past.get() {
+                Some(known) => Ok(known),
+                None => {
+                    let loaded =
+                        load_past(flow, Some(source), target).map_err(|(is_source, fault)| {
+                            if is_source {
+                                at_source(fault)
+                            } else {
+                                at_target(fault)
+                            }
+                        })?;
+                    Ok(past.get_or_init(|| loaded))
+                }
+            },
             starts: &starts,
             on_source,
             on_target: there.places,
             states,
         };
         let looked = round.judge(&seen, atlas)?;
-        let all_exact = looked
+        let all_settled = looked
             .iter()
-            .all(|(key, place)| place.is_as_it_should_be() || settled.contains_key(key));
+            .all(|(key, place)| place.is_settled() || settled.contains_key(key));
         for (key, place) in looked {
             let known = settled
                 .get(&key)
@@ -157,8 +180,8 @@ pub fn survey(
             .into_iter()
             .chain(there.unreadable)
             .collect();
-        let pending = settled.values().any(|place| !place.is_as_it_should_be());
-        if (all_exact && !pending) || Instant::now() + PAUSE >= deadline {
+        let pending = settled.values().any(|place| !place.is_settled());
+        if (all_settled && !pending) || Instant::now() + PAUSE >= deadline {
             break;
         }
         std::thread::sleep(PAUSE);
@@ -262,7 +285,7 @@ impl Round<'_> {
             // The newest first: it is the one that is shown unless an older one is exact.
             let older = offsets(key).filter(|older| older != offset);
             for at in std::iter::once(*offset).chain(older) {
-                let place = self.place(key, at, start(&key.1), &known, atlas);
+                let place = self.place(key, at, start(&key.1), &known, atlas)?;
                 let exact = place.is_as_it_should_be();
                 if best.is_none() || exact {
                     best = Some(place);
@@ -271,9 +294,10 @@ impl Round<'_> {
                     break;
                 }
             }
-            best.map(|place| (key.clone(), place))
+            Ok(best.map(|place| (key.clone(), place)))
         });
-        Ok(judged.flatten().collect())
+        let judged: Vec<_> = judged.collect::<Result<_, ToolError>>()?;
+        Ok(judged.into_iter().flatten().collect())
     }
 
     /// Where a group stands on the target.
@@ -293,7 +317,7 @@ impl Round<'_> {
         start: Option<SourceOffset>,
         known: &BTreeMap<Question, Known>,
         atlas: &Atlas<'_>,
-    ) -> GroupPlace {
+    ) -> Result<GroupPlace, ToolError> {
         let (group, name) = key;
         let mut place = GroupPlace {
             group: group.clone(),
@@ -315,25 +339,34 @@ impl Round<'_> {
         {
             answer = known.get(&forward(name, start));
         }
-        let (position, translation) = match answer {
+        let (position, mut translation) = match answer {
             Some(Known::Target(position, translation)) => (position, *translation),
             Some(Known::Unreadable(reason)) => {
                 place.reason = Some(reason.clone());
-                return place;
+                return Ok(place);
             }
             Some(Known::Nothing | Known::Source(..)) | None => {
                 place.reason = Some("the partition is not mirrored yet".to_owned());
-                return place;
+                return Ok(place);
             }
         };
         place.stands = self.stands(key, Some(position));
+        let mut why = LOST;
+        if translation == Translation::BeforeHistory && is_before_us(self.flow, position, at) {
+            let copies = self.flow.copies_of(name, position);
+            let target = at_least((self.past)()?, group, (name, &copies), position, at);
+            (translation, why) = match target {
+                Some(target) => (Translation::AtLeast(target), NO_BETTER),
+                None => (Translation::BeforeHistory, NO_TRACE),
+            };
+        }
         if self.states.get(group) == Some(&GroupState::Live) {
             place.state = "live";
             place.target_offset = translation.offset().map(TargetOffset::get);
             place.reason = Some(
                 "somebody is in the group on the target; its place there is its own".to_owned(),
             );
-            return place;
+            return Ok(place);
         }
         let Some(target) = translation.offset() else {
             (place.state, place.reason) = match translation {
@@ -344,6 +377,7 @@ impl Round<'_> {
                         position.source_offset
                     )),
                 ),
+                Translation::BeforeHistory if why == NO_TRACE => ("unknown", Some(why.to_owned())),
                 Translation::BeforeHistory => (
                     "unknown",
                     Some("it lies before everything that the offset map holds".to_owned()),
@@ -353,7 +387,7 @@ impl Round<'_> {
                 | Translation::NoSync
                 | Translation::NotReady => ("unknown", Some("nothing is known of it".to_owned())),
             };
-            return place;
+            return Ok(place);
         };
         place.target_offset = Some(target.get());
         let Some(stands) = place.stands.map(TargetOffset::new) else {
@@ -362,16 +396,26 @@ impl Round<'_> {
                 "it has no place on the target: it would start where its auto.offset.reset says"
                     .to_owned(),
             );
-            return place;
+            return Ok(place);
         };
-        if stands == target {
-            place.state = "exact";
-            return place;
-        }
         let read_from = |at: TargetOffset| {
             let question = Question::Reverse(name.clone(), at);
-            known.get(&question).and_then(Known::source_offset)
+            known.get(&question)
         };
+        if matches!(translation, Translation::AtLeast(_)) {
+            place.beside_unknown(
+                at,
+                (target, read_from(target)),
+                (stands, read_from(stands)),
+                why,
+            );
+            return Ok(place);
+        }
+        if stands == target {
+            place.state = "exact";
+            return Ok(place);
+        }
+        let read_from = |at| read_from(at).and_then(Known::source_offset);
         let Some((from, to)) = read_from(stands).zip(read_from(target)) else {
             (place.state, place.reason) = match stands < target {
                 true => (
@@ -383,7 +427,7 @@ impl Round<'_> {
                     Some("it stands behind everything that was copied".to_owned()),
                 ),
             };
-            return place;
+            return Ok(place);
         };
         let records = |range: Range<SourceOffset>| {
             let most = range.end.get().abs_diff(range.start.get());
@@ -406,7 +450,7 @@ impl Round<'_> {
                 ));
             }
         }
-        place
+        Ok(place)
     }
 }
 
@@ -430,6 +474,60 @@ fn known_position<'a>(
 }
 
 impl GroupPlace {
+    /// Judges a place of which no more is known than that its copy is at `target` or behind that, because of `why`: `at`
+    /// is the record to be read next, and what `target` and `stands` lie on is beside them as far as that is known.
+    fn beside_unknown(
+        &mut self,
+        at: SourceOffset,
+        (target, least): (TargetOffset, Option<&Known>),
+        (stands, from): (TargetOffset, Option<&Known>),
+        why: &str,
+    ) {
+        let most = |from: Option<&Known>| {
+            let from = from.and_then(Known::source_offset)?;
+            u64::try_from(at.get().checked_sub(from.get())?).ok()
+        };
+        let again = |most: Option<u64>| match most {
+            Some(most) => format!("it would read at most {most} records again, and skip none"),
+            None => "it may read records again, and skips none".to_owned(),
+        };
+        // Where it stands the map may know more than where it should.
+        let exactly = match from {
+            Some(Known::Source(_, Translation::Exact(from))) => Some(*from),
+            Some(Known::Source(..) | Known::Target(..) | Known::Nothing | Known::Unreadable(_))
+            | None => None,
+        };
+        (self.state, self.reason) = match exactly {
+            Some(from) if from == at => ("exact", None),
+            Some(from) if from > at => (
+                "beyond",
+                Some(format!(
+                    "it would skip records: it stands on the copy of source offset {from}"
+                )),
+            ),
+            _ if stands == target => {
+                self.reread_records = most(least);
+                ("at-least", Some(format!("{why}: {}", again(most(least)))))
+            }
+            Some(_) => {
+                self.reread_records = most(from);
+                ("behind", Some(format!("{why}: {}", again(most(from)))))
+            }
+            None if stands < target => ("behind", Some(format!("{why}: {}", again(None)))),
+            None => (
+                "unknown",
+                Some(format!(
+                    "{why}: it stands behind the nearest known place, and whether it would skip records cannot be told"
+                )),
+            ),
+        };
+    }
+
+    /// It does not become better by waiting.
+    fn is_settled(&self) -> bool {
+        self.is_as_it_should_be() || self.state == "at-least"
+    }
+
     /// Exact, or somebody's own on the target.
     pub fn is_as_it_should_be(&self) -> bool {
         matches!(self.state, "exact" | "live")
@@ -453,7 +551,7 @@ impl GroupSurvey {
             group: place.group.clone(),
             state: match place.state {
                 "exact" | "live" => PlaceState::Exact,
-                "behind" => PlaceState::AtLeast,
+                "behind" | "at-least" => PlaceState::AtLeast,
                 "ahead" => PlaceState::Ahead,
                 _ => PlaceState::Unknown,
             },

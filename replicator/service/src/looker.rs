@@ -117,7 +117,7 @@ impl Looker {
     /// Reads what MirrorMaker 2 left behind, once somebody asked for it.
     fn look_at_past(&self) -> Result<(), (bool, Fault)> {
         if self.context.places.asks_for_past() {
-            let past = load_past(&self.context.flow, &self.source, &self.target)?;
+            let past = load_past(&self.context.flow, Some(&self.source), &self.target)?;
             self.context.places.found_past(past);
         }
         Ok(())

@@ -6,6 +6,6 @@ mod seam;
 mod take_over;
 mod teller;
 
-pub use past::load as load_past;
+pub use past::{NO_BETTER, NO_TRACE, at_least, is_before_us, load as load_past};
 pub use take_over::{Beginning, NotYet, beginnings};
 pub use teller::Teller;

@@ -16,8 +16,8 @@ use understudy_domain::{
 };
 use understudy_kafka::plane::DataPlane;
 
-use crate::config::Start;
 use crate::holding::{HoldError, Holding};
+use crate::mm2::{NO_BETTER, NO_TRACE, is_before_us};
 use crate::places::{Place, PlaceKey, Places, Wanted};
 
 /// How many groups one transaction commits: each takes the brokers some requests, and records wait meanwhile.
@@ -272,7 +272,7 @@ impl Holding {
         let below =
             "it lies below the start of the source's log; this is the first record that is left";
         if offset < begins {
-            if self.context.flow.start == Start::Mm2 && position.incarnation == 0 {
+            if is_before_us(&self.context.flow, position, offset) {
                 return self.before_us(group, partition, position, offset);
             }
             return match first_left.filter(|start| *start >= begins) {
@@ -314,18 +314,11 @@ impl Holding {
     ) -> Found {
         let copy = self.context.flow.copies_of(partition, position);
         let names = (partition, &copy);
-        match self.context.places.before_us(group, names, offset) {
+        let places = &self.context.places;
+        match places.before_us(group, names, position, offset) {
             None => (Translation::NotReady, Some("it is being looked up".into())),
-            Some(None) => {
-                let reason = "MirrorMaker 2 copied it and left no trace of where";
-                (Translation::BeforeHistory, Some(reason.into()))
-            }
-            Some(Some(target)) => {
-                let reason =
-                    "MirrorMaker 2 copied it; its checkpoints and offset syncs tell no better";
-                let target = target.min(position.started_at.target);
-                (Translation::AtLeast(target), Some(reason.into()))
-            }
+            Some(None) => (Translation::BeforeHistory, Some(NO_TRACE.into())),
+            Some(Some(target)) => (Translation::AtLeast(target), Some(NO_BETTER.into())),
         }
     }
 

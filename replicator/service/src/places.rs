@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 
 use understudy_domain::mm2::Mm2Past;
 use understudy_domain::{
-    PlaceState, Slot, SourceOffset, TargetOffset, TopicPartition, Translation,
+    PlaceState, Position, Slot, SourceOffset, TargetOffset, TopicPartition, Translation,
 };
+
+use crate::mm2::at_least;
 
 /// How many places of history are looked up in a round.
 const QUESTIONS_MAX: usize = 10_000;
@@ -143,11 +145,12 @@ impl Places {
         &self,
         group: &str,
         names: (&TopicPartition, &TopicPartition),
+        position: &Position,
         offset: SourceOffset,
     ) -> Option<Option<TargetOffset>> {
         let mut inner = self.hold();
         match &inner.past {
-            Past::Known(past) => Some(past.at_least(group, names, offset)),
+            Past::Known(past) => Some(at_least(past, group, names, position, offset)),
             Past::Asked => None,
             Past::Unasked => {
                 inner.past = Past::Asked;

@@ -538,7 +538,10 @@ fn each_map_record(
     }
 }
 
-/// Everything stored of a flow: each partition's position and whole offset map.
+/// What is stored of a partition: its position and its whole offset map, or which chunk of that is missing.
+pub type Stored = (Position, Result<OffsetMap, FoldError>);
+
+/// Everything stored of a flow.
 ///
 /// # Errors
 /// As [`SlotState::load`].
@@ -546,7 +549,7 @@ pub fn read_all(
     cluster: &Cluster,
     topics: &StateTopics,
     slots: impl Iterator<Item = Slot>,
-) -> Result<BTreeMap<TopicPartition, (Position, OffsetMap)>, StateError> {
+) -> Result<BTreeMap<TopicPartition, Stored>, StateError> {
     // Positions first: a map that is newer than its position can be cut back to it, an older one cannot.
     let slots = slots
         .map(|slot| Ok((slot, read_positions(cluster, topics, slot)?)))
@@ -569,12 +572,12 @@ pub fn read_all(
         readers.retain(|partition, _| named.contains(partition));
         for (partition, position) in positions {
             let reader = readers.remove(&partition).unwrap_or_default();
-            let map = reader
-                .offset_map(&position)
-                .map_err(|source| StateError::Fold {
-                    partition: partition.clone(),
-                    source,
-                })?;
+            let map = match reader.offset_map(&position) {
+                Err(source) if !matches!(source, FoldError::MissingChunk { .. }) => {
+                    return Err(StateError::Fold { partition, source });
+                }
+                map => map,
+            };
             all.insert(partition, (position, map));
         }
     }
