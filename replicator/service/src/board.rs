@@ -234,8 +234,8 @@ pub struct Inner {
     pub gaps: BTreeMap<GapKey, (Slot, GapRecord)>,
     /// Places of consumer groups, by the slot that keeps them.
     pub places: BTreeMap<Slot, Arc<BTreeMap<PlaceKey, Place>>>,
-    /// Groups of the source that commit no offsets, such as share groups: nothing of them can be moved. Written by the
-    /// thread that looks at groups.
+    /// Groups of the source that are of newer protocols and have committed no offsets, such as share groups: nothing of
+    /// them can be moved. Written by the thread that looks at groups.
     pub not_movable: BTreeSet<String>,
     /// When the source last answered what there is to mirror. Written by discovery.
     pub source_seen_at: Option<Instant>,

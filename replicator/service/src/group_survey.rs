@@ -15,12 +15,14 @@ use understudy_domain::{
     GroupLook, PlaceState, Position, SourceOffset, TargetOffset, TopicPartition, Translation,
 };
 use understudy_kafka::ffi::admin::{Edge, Edges};
-use understudy_kafka::ffi::groups::{GroupState, Told};
+use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Told};
 use understudy_kafka::{Cluster, Fault};
 
 use crate::catalog::explain;
 use crate::config::Flow;
+use crate::looker::{unlisted_on, with_places};
 use crate::mm2::{NO_BETTER, NO_TRACE, at_least, is_before_us, load_past};
+use crate::places::OnTarget;
 use crate::status::ToolError;
 use crate::translate::map_state::{Known, Question};
 
@@ -62,7 +64,7 @@ pub struct GroupPlace {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct GroupSurvey {
     places: Vec<GroupPlace>,
-    /// Groups that commit no offsets, such as share groups (KIP-932).
+    /// Groups of newer protocols that have committed no offsets, as share groups never do (KIP-932).
     not_movable: Vec<String>,
     /// Groups that a cluster does not tell of, and why.
     unreadable: BTreeMap<String, String>,
@@ -92,8 +94,8 @@ struct Round<'a> {
     past: &'a dyn Fn() -> Result<&'a Mm2Past, ToolError>,
     starts: &'a Edges,
     on_source: BTreeMap<Key, i64>,
-    on_target: BTreeMap<Key, i64>,
-    states: BTreeMap<String, GroupState>,
+    places_on_target: BTreeMap<Key, i64>,
+    on_target: BTreeMap<String, OnTarget>,
 }
 
 /// What one cluster has of some groups.
@@ -121,20 +123,29 @@ pub fn survey(
     let mut seen: BTreeMap<Key, BTreeSet<i64>> = BTreeMap::new();
     let mut found = GroupSurvey::default();
     let past = OnceCell::new();
+    // What is none of consumers costs the brokers a description of every group: once.
+    let others = other_groups(flow, source)
+        .inspect_err(|fault| tracing::debug!(%fault, "could not look for groups of other kinds"))
+        .ok();
     loop {
-        let names: Vec<String> = source
-            .group_states(WITHIN)
-            .map_err(at_source)?
-            .into_keys()
+        let consumers = source.group_states(WITHIN).map_err(at_source)?;
+        let others = others
+            .as_ref()
+            .into_iter()
+            .flat_map(|(_, with_places)| with_places);
+        let names: BTreeSet<&String> = consumers
+            .keys()
             .filter(|group| flow.groups.selects(group))
+            .chain(others)
             .collect();
+        let names: Vec<String> = names.into_iter().cloned().collect();
         let here = Side::read(source, &names, |topic| flow.selects(topic)).map_err(at_source)?;
         let on_source = here.places;
         let partitions: BTreeSet<_> = on_source.keys().map(|(_, name)| name.clone()).collect();
         let starts = source
             .edges(&partitions, Edge::Earliest, WITHIN)
             .map_err(at_source)?;
-        let states = target.group_states(WITHIN).map_err(at_target)?;
+        let on_target = look_at_target(target, &names).map_err(at_target)?;
         let there = Side::read(target, &names, |_| true).map_err(at_target)?;
         for (key, offset) in &on_source {
             seen.entry(key.clone()).or_default().insert(*offset);
@@ -157,8 +168,8 @@ pub fn survey(
             },
             starts: &starts,
             on_source,
-            on_target: there.places,
-            states,
+            places_on_target: there.places,
+            on_target,
         };
         let looked = round.judge(&seen, atlas)?;
         let all_settled = looked
@@ -186,18 +197,42 @@ pub fn survey(
         }
         std::thread::sleep(PAUSE);
     }
+    // One that was made between two looks is a consumers' group after all.
     let consumers = source.group_states(WITHIN).map_err(at_source)?;
-    found.not_movable = source
-        .other_groups(
-            &|group| consumers.contains_key(group) || !flow.groups.selects(group),
-            WITHIN,
-        )
-        .inspect_err(|fault| tracing::debug!(%fault, "could not look for share groups"))
-        .unwrap_or_default()
-        .into_iter()
+    let not_movable = others.into_iter().flat_map(|(not_movable, _)| not_movable);
+    found.not_movable = not_movable
+        .filter(|group| !consumers.contains_key(group))
         .collect();
     found.places = settled.into_values().collect();
     Ok(found)
+}
+
+/// Groups of the source that are none of consumers: those that cannot be moved, and those with places.
+fn other_groups(
+    flow: &Flow,
+    source: &Cluster,
+) -> Result<(BTreeSet<String>, BTreeSet<String>), Fault> {
+    let consumers = source.group_states(WITHIN)?;
+    let is_known = |group: &str| consumers.contains_key(group) || !flow.groups.selects(group);
+    let others = source.other_groups(&is_known, WITHIN)?;
+    let names: Vec<String> = others.keys().cloned().collect();
+    let with_places = with_places(source, &names)?;
+    let not_movable = others
+        .into_iter()
+        .filter(|(group, kind)| *kind == OtherGroup::Newer && !with_places.contains(group));
+    let not_movable = not_movable.map(|(group, _)| group).collect();
+    Ok((not_movable, with_places))
+}
+
+/// What groups are on the target.
+fn look_at_target(target: &Cluster, names: &[String]) -> Result<BTreeMap<String, OnTarget>, Fault> {
+    let listed = target.group_states(WITHIN)?;
+    let mut on_target = unlisted_on(target, names, &listed)?;
+    on_target.extend(listed.into_iter().map(|(name, state)| match state {
+        GroupState::Empty => (name, OnTarget::Free),
+        GroupState::Live => (name, OnTarget::Live),
+    }));
+    Ok(on_target)
 }
 
 impl Side {
@@ -307,7 +342,8 @@ impl Round<'_> {
             Some(position) => self.flow.copies_of(name, position),
             None => self.flow.target_of(name),
         };
-        self.on_target.get(&(group.clone(), copies)).copied()
+        let places = &self.places_on_target;
+        places.get(&(group.clone(), copies)).copied()
     }
 
     fn place(
@@ -360,12 +396,13 @@ impl Round<'_> {
                 None => (Translation::BeforeHistory, NO_TRACE),
             };
         }
-        if self.states.get(group) == Some(&GroupState::Live) {
-            place.state = "live";
+        let on_target = self.on_target.get(group).copied().unwrap_or_default();
+        if let Some(reason) = on_target.reason() {
+            if on_target == OnTarget::Live {
+                place.state = "live";
+            }
             place.target_offset = translation.offset().map(TargetOffset::get);
-            place.reason = Some(
-                "somebody is in the group on the target; its place there is its own".to_owned(),
-            );
+            place.reason = Some(reason.to_owned());
             return Ok(place);
         }
         let Some(target) = translation.offset() else {
@@ -611,7 +648,7 @@ impl GroupSurvey {
         for group in &self.not_movable {
             let _written = writeln!(
                 text,
-                "  {group}  cannot be moved: it commits no offsets (a share group, KIP-932)"
+                "  {group}  cannot be moved: it has committed no offsets (a share group, KIP-932, or a streams group that has just begun)"
             );
         }
         for (group, topics) in &self.not_mirrored {

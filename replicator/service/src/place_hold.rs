@@ -18,7 +18,7 @@ use understudy_kafka::plane::DataPlane;
 
 use crate::holding::{HoldError, Holding};
 use crate::mm2::{NO_BETTER, NO_TRACE, is_before_us};
-use crate::places::{Place, PlaceKey, Places, Wanted};
+use crate::places::{OnTarget, Place, PlaceKey, Places, Wanted};
 
 /// How many groups one transaction commits: each takes the brokers some requests, and records wait meanwhile.
 const GROUPS_AT_ONCE: usize = 20;
@@ -155,10 +155,11 @@ impl Holding {
                 continue;
             };
             held.start = start;
-            if wanted.live {
-                place.reason = Some(
-                    "somebody is in the group on the target; its place there is its own".into(),
-                );
+            if let Some(reason) = wanted.on_target.reason() {
+                place.reason = Some(reason.into());
+                if wanted.on_target == OnTarget::Taken {
+                    place.state = PlaceState::Unknown;
+                }
             } else if let Some(target) = place.target_offset {
                 let stands = held.committed.is_some_and(|(at, when)| {
                     at == target && now.duration_since(when) < AGAIN_AFTER

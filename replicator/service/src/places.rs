@@ -34,8 +34,35 @@ pub type PlaceKey = (Arc<str>, TopicPartition);
 pub struct Wanted {
     /// The group's committed offset on the source.
     pub source_offset: SourceOffset,
-    /// Somebody is in the group on the target: its places are not touched.
-    pub live: bool,
+    /// Whether that is done.
+    pub on_target: OnTarget,
+}
+
+/// Whether a group's places on the target may be set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTarget {
+    /// Nobody is in the group, or there is none of that name.
+    #[default]
+    Free,
+    /// Somebody is in it, or may be: its places are not touched.
+    Live,
+    /// A group of another kind has its name, and no places: a share group, or a streams group that has just begun.
+    Taken,
+}
+
+impl OnTarget {
+    /// Why a place is not set.
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Free => None,
+            Self::Live => Some(
+                "somebody is in the group on the target, or may be; its place there is its own",
+            ),
+            Self::Taken => Some(
+                "a group of another kind has this name on the target, a share group or a streams group without places; it is not touched",
+            ),
+        }
+    }
 }
 
 /// What became of a place.
