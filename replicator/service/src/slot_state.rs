@@ -35,7 +35,7 @@ pub enum StateError {
     #[error(transparent)]
     Fault(#[from] Fault),
     /// A record that this version cannot read.
-    #[error("{topic} partition {slot} offset {offset}")]
+    #[error("{topic} partition {slot} offset {offset}{}", undo(source))]
     Decode {
         /// The state topic.
         topic: String,
@@ -68,6 +68,17 @@ pub enum StateError {
     /// A bookkeeping fault of ours.
     #[error(transparent)]
     Stale(#[from] StalePlan),
+}
+
+/// What ends it that a record cannot be read.
+fn undo(source: &DecodeError) -> &'static str {
+    match source {
+        // Its own words say it.
+        DecodeError::NewerVersion { .. } => "",
+        DecodeError::Truncated { .. } | DecodeError::Malformed { .. } => {
+            " cannot be read; if something else wrote it, write a record with its key and no value (a tombstone) behind it"
+        }
+    }
 }
 
 /// One partition's state as stored, and its open chunk.
@@ -508,26 +519,34 @@ fn each_map_record(
     mut take: impl FnMut(MapKey, Option<MapRecord>),
 ) -> Result<i64, StateError> {
     let topic = topics.offset_map();
-    let (mut end, mut failed) = (from, None);
+    let mut end = from;
+    // By key: what stands behind an unreadable record takes its place, as it does once the log is compacted.
+    let mut failed: BTreeMap<Vec<u8>, (i64, DecodeError)> = BTreeMap::new();
     cluster.read_to_end(
         &place_of(topic.clone(), slot),
         from,
         WITHIN,
         |(key, value, offset)| {
             end = end.max(offset + 1);
+            if !failed.is_empty() {
+                failed.remove(&key);
+            }
+            let is_tombstone = value.is_none();
             let decoded = MapKey::decode(&key).and_then(|key| {
                 let record = value.map(|value| MapRecord::decode(&value)).transpose()?;
                 Ok((key, record))
             });
             match decoded {
                 Ok((key, record)) => take(key, record),
+                // Nothing under a key that is none of ours.
+                Err(_) if is_tombstone => {}
                 Err(source) => {
-                    failed.get_or_insert((offset, source));
+                    failed.insert(key, (offset, source));
                 }
             }
         },
     )?;
-    match failed {
+    match failed.into_values().min_by_key(|(offset, _)| *offset) {
         Some((offset, source)) => Err(StateError::Decode {
             topic,
             slot,
