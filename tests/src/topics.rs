@@ -15,7 +15,7 @@ use crate::cluster::Cluster;
 use crate::error::{Doing, Result};
 use crate::wait::wait_for;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// What an ACL is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
