@@ -15,6 +15,8 @@ use crate::ffi::configs::{Changes, Described, Holder, alter_topic_configs, descr
 const BATCH: usize = 200;
 /// The brokers' property that admits everyone to a resource without ACLs.
 const EVERYONE: &str = "allow.everyone.if.no.acl.found";
+/// The brokers' property for how long they keep places of groups without members, in minutes.
+const PLACES_KEPT: &str = "offsets.retention.minutes";
 
 impl Cluster {
     /// All configs of the named topics; a topic that may not be read or does not exist holds why.
@@ -97,6 +99,23 @@ impl Cluster {
     /// # Errors
     /// The cluster refuses, or does not answer within `within`.
     pub fn admits_everyone(&self, within: Duration) -> Result<Option<bool>, Fault> {
+        let value = self.broker_config(EVERYONE, within)?;
+        Ok(value.and_then(|value| value.parse().ok()))
+    }
+
+    /// For how long the brokers keep places of groups without members (`offsets.retention.minutes`); `None` where they do
+    /// not tell.
+    ///
+    /// # Errors
+    /// The cluster refuses, or does not answer within `within`.
+    pub fn places_kept(&self, within: Duration) -> Result<Option<Duration>, Fault> {
+        let value = self.broker_config(PLACES_KEPT, within)?;
+        let minutes = value.and_then(|value| value.parse::<u64>().ok());
+        Ok(minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))))
+    }
+
+    /// A config of one of the brokers, if it shows it.
+    fn broker_config(&self, key: &str, within: Duration) -> Result<Option<String>, Fault> {
         let broker = self.asked(|reader| {
             let metadata = reader
                 .client()
@@ -111,12 +130,9 @@ impl Cluster {
         };
         let mut described =
             self.asked(|reader| describe_configs(reader, Holder::Broker, &[&broker], within))?;
-        let Some(entries) = described.remove(&broker).transpose()? else {
+        let Some(mut entries) = described.remove(&broker).transpose()? else {
             return Ok(None);
         };
-        Ok(entries
-            .get(EVERYONE)
-            .and_then(|entry| entry.value.as_deref())
-            .and_then(|value| value.parse().ok()))
+        Ok(entries.remove(key).and_then(|entry| entry.value))
     }
 }

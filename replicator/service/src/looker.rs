@@ -26,6 +26,8 @@ use crate::translate::map_state::{Known, Question, answer_all};
 const WITHIN: Duration = Duration::from_secs(5);
 /// How often groups that are none of consumers are looked for; it costs the brokers a description of every group.
 const OTHERS_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the target is asked for how long it keeps places.
+const KEPT_INTERVAL: Duration = Duration::from_secs(3600);
 /// How many looks in a row a place must be missing from until the group is taken to have it no more: a coordinator
 /// that moves may not know for a moment.
 const MISSED_MAX: u8 = 3;
@@ -73,6 +75,7 @@ pub struct Looker {
     /// another one is missing from the list, and now and then.
     unlisted: BTreeMap<Arc<str>, OnTarget>,
     unlisted_again: Instant,
+    kept_again: Instant,
 }
 
 impl Looker {
@@ -93,6 +96,7 @@ impl Looker {
             others_again: Instant::now(),
             unlisted: BTreeMap::new(),
             unlisted_again: Instant::now(),
+            kept_again: Instant::now(),
         })
     }
 
@@ -220,6 +224,7 @@ impl Looker {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
+        self.look_how_long_kept();
         let listed = self.target.group_states(WITHIN)?;
         let mut missing = names.iter().filter(|name| !listed.contains_key(&***name));
         // A group is listed no more when a streams application has taken it up.
@@ -241,6 +246,25 @@ impl Looker {
         Ok(listed
             .chain(unlisted.map(|(name, on_target)| (name.clone(), *on_target)))
             .collect())
+    }
+
+    /// Asks now and then for how long the target keeps places. Where it does not tell, or may not be asked, it is taken to
+    /// keep them for long.
+    fn look_how_long_kept(&mut self) {
+        if Instant::now() < self.kept_again {
+            return;
+        }
+        self.kept_again = Instant::now() + KEPT_INTERVAL;
+        match self.target.places_kept(WITHIN) {
+            Ok(kept) => self.context.places.kept_for(kept),
+            Err(fault @ Fault::Denied { .. }) => {
+                tracing::debug!(%fault, "for how long the target keeps places of groups is not known");
+            }
+            Err(fault) => {
+                tracing::debug!(%fault, "for how long the target keeps places of groups is not known yet");
+                self.kept_again = Instant::now() + OTHERS_INTERVAL;
+            }
+        }
     }
 
     /// Looks for groups of the source that are none of consumers: those with places are followed, those of newer

@@ -22,12 +22,9 @@ use crate::places::{OnTarget, Place, PlaceKey, Places, Wanted};
 
 /// How many groups one transaction commits: each takes the brokers some requests, and records wait meanwhile.
 const GROUPS_AT_ONCE: usize = 20;
-/// After which time a place is committed again although it stands: brokers forget places of groups without members
-/// after `offsets.retention.minutes`, 7 days unless told otherwise.
-const AGAIN_AFTER: Duration = Duration::from_secs(3600);
 /// How often places are looked at that wait for records or answers, for each thousand of them.
 const WAITING_LOOK: Duration = Duration::from_millis(200);
-/// How often all places are looked over for what became possible meanwhile.
+/// How often all places are looked over for what became possible meanwhile; more often where the target forgets soon.
 const LOOK_OVER: Duration = Duration::from_secs(15);
 
 /// Places as a slot knows them.
@@ -118,7 +115,9 @@ impl Holding {
     /// Finds places that wait for nothing but time, or for the source's log to start elsewhere.
     fn look_over(&mut self, now: Instant) {
         let reborn = self.places.lives != self.state.lives();
-        if !reborn && now.duration_since(self.places.looked_over) < LOOK_OVER {
+        let again_after = self.context.places.again_after();
+        let interval = LOOK_OVER.min(again_after / 2);
+        if !reborn && now.duration_since(self.places.looked_over) < interval {
             return;
         }
         (self.places.looked_over, self.places.lives) = (now, self.state.lives());
@@ -126,7 +125,7 @@ impl Holding {
         let waiting = self.places.held.iter().filter(|((_, partition), held)| {
             let is_old = held
                 .committed
-                .is_some_and(|(_, when)| now.duration_since(when) >= AGAIN_AFTER);
+                .is_some_and(|(_, when)| now.duration_since(when) >= again_after);
             let is_unknown = held
                 .place
                 .as_ref()
@@ -140,6 +139,7 @@ impl Holding {
     /// Translates what waits; what is news to the page, and what is to be committed, by group.
     fn look_at_waiting(&mut self, now: Instant) -> (Vec<(PlaceKey, Place)>, Due) {
         let refused = self.context.places.refused();
+        let again_after = self.context.places.again_after();
         let mut changed = Vec::new();
         let mut due = Due::new();
         let waiting = std::mem::take(&mut self.places.waiting);
@@ -162,7 +162,7 @@ impl Holding {
                 }
             } else if let Some(target) = place.target_offset {
                 let stands = held.committed.is_some_and(|(at, when)| {
-                    at == target && now.duration_since(when) < AGAIN_AFTER
+                    at == target && now.duration_since(when) < again_after
                 });
                 match refused.get(&key.0) {
                     Some(reason) if !stands => {

@@ -25,6 +25,10 @@ const QUESTIONS_MAX: usize = 10_000;
 const FOUND_KEPT: Duration = Duration::from_secs(60);
 /// How long a group is left alone whose places the brokers refused.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
+/// After which time a place is committed again although it stands, unless the target forgets sooner.
+const AGAIN_AFTER: Duration = Duration::from_secs(3600);
+/// How often it is committed again within the time that the target keeps it.
+const AGAIN_WITHIN: u32 = 4;
 
 /// A group's place on one partition.
 pub type PlaceKey = (Arc<str>, TopicPartition);
@@ -89,6 +93,8 @@ pub struct Places(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// For how long the target keeps places of groups without members, as far as it tells.
+    kept: Option<Duration>,
     /// By slot that is held.
     feeds: BTreeMap<Slot, Feed>,
     /// Places of history that slots asked for.
@@ -124,6 +130,16 @@ struct Feed {
 impl Places {
     fn hold(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After which time a place is committed again although it stands: brokers forget places of groups without members.
+    pub fn again_after(&self) -> Duration {
+        again_after(self.hold().kept)
+    }
+
+    /// Notes for how long the target keeps places.
+    pub fn kept_for(&self, kept: Option<Duration>) {
+        self.hold().kept = kept;
     }
 
     /// A slot is held from now on, and knows nothing yet.
@@ -251,5 +267,29 @@ impl Places {
         refused
             .map(|(group, (reason, _))| (group.clone(), reason.clone()))
             .collect()
+    }
+}
+
+/// The same, by how long the target keeps places: 7 days unless told otherwise (`offsets.retention.minutes`).
+fn again_after(kept: Option<Duration>) -> Duration {
+    kept.map_or(AGAIN_AFTER, |kept| AGAIN_AFTER.min(kept / AGAIN_WITHIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_committed_again_well_before_the_target_forgets_them() {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        for (kept, again) in [
+            (None, minutes(60)),
+            (Some(minutes(7 * 24 * 60)), minutes(60)),
+            (Some(minutes(240)), minutes(60)),
+            (Some(minutes(60)), minutes(15)),
+            (Some(minutes(1)), Duration::from_secs(15)),
+        ] {
+            assert_eq!(again_after(kept), again, "{kept:?}");
+        }
     }
 }
