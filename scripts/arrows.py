@@ -13,6 +13,8 @@ ARROWS = {
     "understudy-domain": set(),
     "understudy-kafka": {"understudy-domain"},
     "understudy": {"understudy-domain", "understudy-kafka"},
+    "understudy-recovery": {"understudy-domain"},
+    "understudy-shell": {"understudy-domain", "understudy-recovery"},
     "understudy-tests": {"understudy-domain", "understudy-kafka"},
 }
 # What the domain may not touch: it decides, others act.

@@ -1,0 +1,14 @@
+//! What every recovery function shares.
+//!
+//! - [`world`]: what a step may reach, as traits: the ledger, the store, clusters, flows, applications, people, time.
+//! - [`step`]: how a step is carried out: its epoch checked, its record kept, its errors named.
+//!
+//! Handlers block. Whoever runs them gives them a thread, and bounds it.
+
+pub mod port_error;
+pub mod step;
+pub mod world;
+
+pub use port_error::{PortError, PortErrorKind};
+pub use step::Done;
+pub use world::World;
