@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::health::Health;
+use crate::health::{Health, Saw, Vantage};
 use crate::places::PlacesSummary;
 use crate::plan::{Decision, Wave, Wish};
 use crate::{Alias, Consent, Epoch, ExecutionName, Leash, LossBound, Mode, PairName};
@@ -144,6 +144,15 @@ pub struct ApprovalRequest {
     pub digest: String,
     /// How long a person has, in seconds.
     pub deadline_seconds: u32,
+}
+
+/// `request-approval` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// How many people were told.
+    pub told: u32,
+    /// Set where the very same plan was answered before, so that nobody is asked again.
+    pub answered: Option<Approved>,
 }
 
 /// What the waiting task is answered with.
@@ -386,4 +395,52 @@ pub struct NotifyRequest {
 pub struct Notified {
     /// How many were told.
     pub told: u32,
+}
+
+/// `probe-health` is asked, by a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeRequest {
+    /// The cluster to be looked at.
+    pub about: Alias,
+    /// From where this function looks.
+    pub vantage: Vantage,
+}
+
+/// `probe-health` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// The cluster.
+    pub about: Alias,
+    /// What was seen of it.
+    pub saw: Saw,
+    /// Whether anything else answered the looker.
+    pub path_proven: bool,
+}
+
+/// `trigger-recovery` answers. It is asked with any of the events that it understands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Triggered {
+    /// What became of it.
+    pub outcome: TriggerOutcome,
+    /// The execution: the one that was started, or the one that is under way.
+    pub execution: Option<ExecutionName>,
+    /// Why, in an operator's words.
+    pub reason: String,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TriggerOutcome {
+    /// It asks for nothing.
+    Ignored,
+    /// It asks for what may not be done now.
+    Refused,
+    /// People were told, and nothing was started.
+    Told,
+    /// A recovery is under way already.
+    UnderWay,
+    /// A recovery was started.
+    Started,
 }

@@ -96,7 +96,11 @@ pub fn change_ledger(
     Ok(next)
 }
 
-fn keep_record(
+/// Keeps what a step did, or why it did not, beside what was kept of earlier tries.
+///
+/// # Errors
+/// The store did not take it.
+pub fn keep_record(
     world: &World,
     step: Step,
     part: Option<u32>,

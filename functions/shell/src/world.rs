@@ -22,6 +22,8 @@ use crate::PortError;
 pub struct World {
     /// The pair, as configured.
     pub pair: Arc<Pair>,
+    /// The cluster in whose Region this runs; nothing outside of both, such as on a laptop.
+    pub here: Option<Alias>,
     /// Who is active, at which epoch.
     pub ledger: Arc<dyn LedgerStore>,
     /// Plans, cuts, places, evidence.
@@ -90,6 +92,11 @@ pub trait Clusters: Send + Sync {
 
 /// One Kafka cluster.
 pub trait Cluster: Send + Sync {
+    /// What Understudy itself bootstraps from.
+    fn bootstrap(&self) -> Option<String> {
+        None
+    }
+
     /// One look, layer by layer, within `within`.
     fn probe(&self, within: Duration) -> Probe;
 
@@ -240,6 +247,12 @@ pub trait Flows: Send + Sync {
     fn positions(&self, flow: &FlowOfPair, record: &FlowRecord)
     -> Result<Vec<Mirrored>, PortError>;
 
+    /// How many partitions are halted by gaps that nobody dealt with.
+    ///
+    /// # Errors
+    /// The target did not answer, or holds state that cannot be read.
+    fn halted(&self, flow: &FlowOfPair, record: &FlowRecord) -> Result<u32, PortError>;
+
     /// Where places on the source lie on the target.
     ///
     /// # Errors
@@ -274,6 +287,38 @@ pub trait Flows: Send + Sync {
     /// # Errors
     /// The target did not take it.
     fn reopen(&self, flow: &FlowOfPair, epoch: Epoch) -> Result<(), PortError>;
+
+    /// Lets a flow that does not run begin at these places, from `epoch` on: behind what it copied before, and behind
+    /// what the flow the other way copied. Partitions that are not named stay where they stand. Done again it is no
+    /// change. Answers how many partitions begin so.
+    ///
+    /// # Errors
+    /// One of its clusters did not answer, or the target holds state that cannot be read.
+    fn begin_at(
+        &self,
+        flow: &FlowOfPair,
+        epoch: Epoch,
+        begins: &[Begin],
+    ) -> Result<u32, PortError> {
+        let _nowhere = begins;
+        Err(PortError::new(
+            crate::PortErrorKind::Refused,
+            format!("flow {} cannot be told where to begin at {epoch}", flow.file),
+        ))
+    }
+}
+
+/// Where a flow begins with one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// The partition on the flow's source.
+    pub source: TopicPartition,
+    /// The first record that is copied.
+    pub source_offset: SourceOffset,
+    /// The partition on its target.
+    pub target: TopicPartition,
+    /// Where the target ends: the copies come behind.
+    pub target_offset: TargetOffset,
 }
 
 /// A partition that a flow mirrors.
