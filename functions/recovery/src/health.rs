@@ -1,6 +1,10 @@
 //! Whether a cluster is healthy, unhealthy, or cannot be told: from what lookers on different paths saw.
 
+mod judge;
+
 use serde::{Deserialize, Serialize};
+
+pub use judge::judge;
 
 /// What is said of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,6 +80,20 @@ pub enum Vantage {
     ControlPlane,
 }
 
+impl Vantage {
+    /// Every vantage.
+    pub const ALL: [Self; 3] = [Self::Standby, Self::Active, Self::ControlPlane];
+
+    /// As a person says it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Standby => "from the standby Region",
+            Self::Active => "from its own Region",
+            Self::ControlPlane => "from AWS's control plane",
+        }
+    }
+}
+
 /// One look from one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signal {
@@ -102,7 +120,8 @@ pub enum Saw {
         /// What was answered.
         reason: String,
     },
-    /// Nothing came from this looker.
+    /// Nothing came from this looker. Whoever reads the signals says so, once for each look that is overdue, and proves
+    /// the path if something else that comes the same way did come.
     Silence,
 }
 

@@ -1,9 +1,16 @@
 //! What a recovery will do, or why it will not. Decided from an assessment, the pair, and who asked.
 
+mod decide;
+mod waves;
+mod will;
+
 use serde::{Deserialize, Serialize};
 
 use crate::client::Role;
 use crate::{Alias, Epoch, LossBound, Mode};
+
+pub use decide::decide;
+pub use waves::waves;
 
 /// Who wants a recovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
