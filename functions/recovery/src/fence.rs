@@ -5,9 +5,17 @@
 //! would shut out readers and the replicator too: there its present use is allowed first. What was added is remembered,
 //! and nothing else is ever removed.
 
+mod plan;
+
 use serde::{Deserialize, Serialize};
+use understudy_domain::{Acl, AclOperation, AclPattern, AclPermission, AclResource};
 
 use crate::Epoch;
+
+pub use plan::{FenceImpossible, Unbarred, plan_fence, to_add, to_remove, unbarred, without};
+
+/// Any resource or host, as ACLs spell it.
+const ANY: &str = "*";
 
 /// A fence on one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,4 +54,66 @@ pub struct FenceAcl {
     pub operation: String,
     /// Whether it denies.
     pub deny: bool,
+}
+
+/// A stored ACL's operation is none that a topic has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation:?} is no operation of an ACL on a topic")]
+pub struct UnknownOperation {
+    /// As it was stored.
+    pub operation: String,
+}
+
+/// What a topic's ACL can be about.
+const OPERATIONS: [AclOperation; 9] = [
+    AclOperation::All,
+    AclOperation::Read,
+    AclOperation::Write,
+    AclOperation::Create,
+    AclOperation::Delete,
+    AclOperation::Alter,
+    AclOperation::Describe,
+    AclOperation::DescribeConfigs,
+    AclOperation::AlterConfigs,
+];
+
+impl FenceAcl {
+    /// As a cluster takes it.
+    ///
+    /// # Errors
+    /// Its operation is not known.
+    pub fn acl(&self) -> Result<Acl, UnknownOperation> {
+        let operation = OPERATIONS
+            .into_iter()
+            .find(|operation| operation.to_string() == self.operation)
+            .ok_or_else(|| UnknownOperation {
+                operation: self.operation.clone(),
+            })?;
+        Ok(Acl {
+            resource: AclResource::Topic,
+            name: self.topic.clone(),
+            pattern: AclPattern::Literal,
+            principal: self.principal.clone(),
+            host: ANY.to_owned(),
+            operation,
+            permission: if self.deny {
+                AclPermission::Deny
+            } else {
+                AclPermission::Allow
+            },
+        })
+    }
+
+    /// As a store keeps it; nothing if a fence could not have made it.
+    pub fn of(acl: &Acl) -> Option<Self> {
+        let fits = acl.resource == AclResource::Topic
+            && acl.pattern == AclPattern::Literal
+            && acl.host == ANY;
+        fits.then(|| Self {
+            topic: acl.name.clone(),
+            principal: acl.principal.clone(),
+            operation: acl.operation.to_string(),
+            deny: acl.permission == AclPermission::Deny,
+        })
+    }
 }
