@@ -57,6 +57,15 @@ impl ExecutionName {
         self.mode
     }
 
+    /// Whether it acts.
+    pub const fn leash(&self) -> Leash {
+        if self.leashed {
+            Leash::Leashed
+        } else {
+            Leash::Acting
+        }
+    }
+
     /// Which attempt at this epoch, from 1.
     pub const fn attempt(&self) -> u32 {
         self.attempt
