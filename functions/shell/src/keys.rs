@@ -19,6 +19,12 @@ pub fn plan(execution: &str) -> String {
     format!("{}/plan.json", folder_of(execution))
 }
 
+/// What the person who wished it consents to lose, beyond the pair's own: a `Consent`. Kept with the plan; missing where
+/// nothing was said.
+pub fn consent(execution: &str) -> String {
+    format!("{}/consent.json", folder_of(execution))
+}
+
 /// Where the flow ended: a `Cut`.
 pub fn cut(execution: &str) -> String {
     format!("{}/cut.json", folder_of(execution))
@@ -49,10 +55,9 @@ pub fn waiting(execution: &str) -> String {
     format!("{}/approval/token.json", folder_of(execution))
 }
 
-/// The answer to the question that a token waits for: an `ApprovalRecord`. A name cannot hold the token, which is a
-/// credential.
-pub fn answer(execution: &str, token: &str) -> String {
-    format!("{}{}.json", answers(execution), fingerprint(token))
+/// The answer to the question about the plan of this digest: an `ApprovalRecord`.
+pub fn answer(execution: &str, digest: &str) -> String {
+    format!("{}{}.json", answers(execution), fingerprint(digest))
 }
 
 /// What the keys of all answers begin with.
@@ -70,7 +75,7 @@ pub fn page(execution: &str) -> String {
     format!("{}/page.html", folder_of(execution))
 }
 
-/// A short name for a text, from which the text cannot be had again (FNV-1a).
+/// A short name for a text, whatever letters it holds (FNV-1a).
 pub fn fingerprint(text: &str) -> String {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -91,4 +96,7 @@ pub struct Waiting {
     pub asked_at_ms: i64,
     /// How long a person has, in seconds.
     pub deadline_seconds: u32,
+    /// How many people were told; nothing while nobody was.
+    #[serde(default)]
+    pub told: Option<u32>,
 }

@@ -3,6 +3,7 @@
 //! - [`world`]: what a step may reach, as traits: the ledger, the store, clusters, flows, applications, people, time.
 //! - [`bounded`]: calls that take no longer than they may.
 //! - [`keys`]: where the store keeps what steps hand to each other.
+//! - [`rate`]: how fast a source's ends have been moving.
 //! - [`reach`]: the two ends of an order, and the flow between them.
 //! - [`step`]: how a step is carried out: its epoch checked, its record kept, its errors named.
 //!
@@ -11,6 +12,7 @@
 pub mod bounded;
 pub mod keys;
 pub mod port_error;
+pub mod rate;
 pub mod reach;
 pub mod step;
 pub mod world;
