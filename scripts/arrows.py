@@ -8,6 +8,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
+# What a step of a recovery may use; its tests also use the fakes.
+STEP = {"understudy-domain", "understudy-recovery", "understudy-shell", "understudy-fakes"}
 # Crate -> crates of ours that it may use.
 ARROWS = {
     "understudy-domain": set(),
@@ -15,6 +17,29 @@ ARROWS = {
     "understudy": {"understudy-domain", "understudy-kafka"},
     "understudy-recovery": {"understudy-domain"},
     "understudy-shell": {"understudy-domain", "understudy-recovery"},
+    "understudy-machines": {"understudy-recovery"},
+    "fence-source": STEP,
+    "unfence-source": STEP,
+    "await-drain": STEP,
+    "quiesce-clients": STEP,
+    "seal-flow": STEP,
+    "commit-group-offsets": STEP,
+    "verify-offsets": STEP,
+    "open-target": STEP,
+    "reconfigure-clients": STEP,
+    "verify-clients": STEP,
+    "start-flow": STEP,
+    "understudy-fakes": {"understudy-domain", "understudy-recovery", "understudy-shell"},
+    "claim-epoch": {"understudy-recovery", "understudy-shell"},
+    "assess": {"understudy-domain", "understudy-recovery", "understudy-shell"},
+    "plan-recovery": {"understudy-recovery", "understudy-shell"},
+    "request-approval": {"understudy-recovery", "understudy-shell"},
+    "answer-approval": {"understudy-recovery", "understudy-shell"},
+    "record-evidence": {"understudy-recovery", "understudy-shell", "understudy-evidence-page"},
+    "notify": {"understudy-recovery", "understudy-shell"},
+    "probe-health": {"understudy-recovery", "understudy-shell"},
+    "trigger-recovery": {"understudy-recovery", "understudy-shell"},
+    "understudy-evidence-page": {"understudy-recovery"},
     "understudy-tests": {"understudy-domain", "understudy-kafka"},
 }
 # What the domain may not touch: it decides, others act.
