@@ -120,8 +120,18 @@ impl Ledger {
         }
     }
 
+    /// Where an earlier recovery has to be finished to: it sealed the flow, and from there it goes only forward.
+    pub fn unfinished(&self) -> Option<&Alias> {
+        self.running()
+            .filter(|running| running.sealed)
+            .map(|running| &running.target)
+    }
+
     /// Takes the next epoch for an execution. The same execution may claim again. A failover takes over from a
-    /// switchover or failback; anything takes over from what is stuck, and with `supersede` from anything.
+    /// switchover or failback; anything takes over from what is stuck, and with `supersede` from anything. Whoever takes
+    /// over may finish what was begun, even if the target is active already.
+    ///
+    /// A leashed execution takes nothing, so that it never stands in the way of a real one.
     ///
     /// # Errors
     /// A newer epoch is claimed, another recovery is under way, or there is nothing to be moved.
@@ -132,37 +142,34 @@ impl Ledger {
         supersede: bool,
         now_ms: i64,
     ) -> Result<Self, Refusal> {
-        if let Some(running) = self
-            .running()
-            .filter(|running| &running.execution == execution)
-        {
-            let _same = running;
+        if execution.leash().is_leashed() || self.held_by(execution).is_ok() {
             return Ok(self.clone());
         }
-        if execution.epoch() != self.epoch.next() {
+        if execution.pair() != &self.pair || execution.epoch() != self.epoch.next() {
             return Err(Refusal::Stale {
                 execution: execution.clone(),
                 epoch: self.epoch,
             });
         }
-        match &self.phase {
+        let takes_over = match &self.phase {
+            Phase::Steady | Phase::Stuck(_) => true,
             Phase::Recovering(running) => {
-                let takes_over = supersede
-                    || (execution.mode() == Mode::Failover && running.mode != Mode::Failover);
-                if !takes_over {
-                    return Err(Refusal::InProgress {
-                        running: running.execution.clone(),
-                        epoch: self.epoch,
-                    });
-                }
+                supersede || (execution.mode() == Mode::Failover && running.mode != Mode::Failover)
             }
-            Phase::Stuck(_) => {}
-            Phase::Steady if &self.active == target => {
-                return Err(Refusal::AlreadyActive {
-                    alias: target.clone(),
-                });
-            }
-            Phase::Steady => {}
+        };
+        if let Some(running) = self.running().filter(|_| !takes_over) {
+            return Err(Refusal::InProgress {
+                running: running.execution.clone(),
+                epoch: self.epoch,
+            });
+        }
+        let finishes = self
+            .running()
+            .is_some_and(|running| &running.target == target);
+        if &self.active == target && !finishes {
+            return Err(Refusal::AlreadyActive {
+                alias: target.clone(),
+            });
         }
         let mut next = self.changed();
         next.epoch = execution.epoch();

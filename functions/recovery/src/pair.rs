@@ -206,6 +206,12 @@ impl Pair {
                 }
             }
         }
+        if let Some(flow) = self.flows.iter().find(|flow| flow.source == flow.target) {
+            return wrong(format!(
+                "flow {} leads from {} to itself",
+                flow.file, flow.source
+            ));
+        }
         for source in self.clusters.keys() {
             let count = self
                 .flows

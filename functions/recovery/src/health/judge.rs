@@ -13,18 +13,19 @@ use super::{Damping, Health, HealthVerdict, Layer, Saw, Signal, Vantage};
 /// What is said of a cluster, from the signals of all vantages, in any order.
 ///
 /// A vantage is *bad* if enough of its newest looks are, and the newest that says anything is; *good* if the newest that
-/// says anything saw the cluster serve and too few before it were bad. Unhealthy: two vantages are bad and none is good.
-/// Healthy: one is good and none is bad. Anything else, a contradiction above all, is unknown.
+/// says anything saw the cluster serve and too few before it were bad. Unhealthy: two vantages are bad and none saw it
+/// serve last. Healthy: one is good and none is bad. Anything else, a contradiction above all, is unknown.
 pub fn judge(signals: &[Signal], now_ms: i64, damping: &Damping) -> HealthVerdict {
     let mut verdict = HealthVerdict {
         health: Health::Unknown,
         reasons: Vec::new(),
     };
-    let (mut good, mut bad) = (0_u32, 0_u32);
+    let (mut good, mut back, mut bad) = (0_u32, 0_u32, 0_u32);
     for vantage in Vantage::ALL {
         let seen = Seen::of(vantage, signals, now_ms, damping);
         match seen.stand {
             Stand::Good => good = good.saturating_add(1),
+            Stand::Back => back = back.saturating_add(1),
             Stand::Unsettled => {}
             Stand::Bad => bad = bad.saturating_add(1),
         }
@@ -32,10 +33,10 @@ pub fn judge(signals: &[Signal], now_ms: i64, damping: &Damping) -> HealthVerdic
             .reasons
             .push(format!("{}: {}", vantage.words(), seen.words));
     }
-    verdict.health = match (good, bad) {
-        (0, 2..) => Health::Unhealthy,
-        (1.., 0) => Health::Healthy,
-        (0 | 1.., _) => Health::Unknown,
+    verdict.health = match (good, back, bad) {
+        (0, 0, 2..) => Health::Unhealthy,
+        (1.., _, 0) => Health::Healthy,
+        (_, _, _) => Health::Unknown,
     };
     verdict
 }
@@ -57,6 +58,8 @@ enum Weight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand {
     Good,
+    /// It serves again, after too many bad looks to be taken at its word.
+    Back,
     Unsettled,
     Bad,
 }
@@ -88,7 +91,8 @@ impl Seen {
             .find(|(_, weight)| *weight != Weight::Nothing)
             .map(|(_, weight)| *weight);
         let stand = match telling {
-            Some(Weight::Good) if !reached => Stand::Good,
+            Some(Weight::Good) if reached => Stand::Back,
+            Some(Weight::Good) => Stand::Good,
             Some(Weight::Grey | Weight::Gone) if reached => Stand::Bad,
             Some(_) | None => Stand::Unsettled,
         };

@@ -229,7 +229,7 @@ impl Case<'_> {
         match self.order.mode {
             Mode::Failover => Ok(()),
             Mode::Switchover | Mode::Failback if flow.gaps > 0 => Err(format!(
-                "{} of flow {} halted by gaps that nobody dealt with; see `understudy gaps`",
+                "{} halted by gaps of flow {} that nobody dealt with; see `understudy gaps`",
                 halted(flow.gaps),
                 flow.flow
             )),
