@@ -14,7 +14,7 @@ pub use waves::waves;
 
 /// Who wants a recovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "by", rename_all = "kebab-case")]
+#[serde(tag = "by", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Wish {
     /// An alarm, or the schedule that looks again while one stands.
     Alarm {

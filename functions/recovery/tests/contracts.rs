@@ -149,10 +149,8 @@ fn contracts_fit_into_an_execution_many_times_over() {
 
 #[test]
 fn every_decision_has_its_form() {
-    let Value::Object(planned) = example("plan-recovery.response.json") else {
-        assert!(folder().is_file(), "a response is an object");
-        return;
-    };
+    let planned = example("plan-recovery.response.json");
+    let planned = planned.as_object().expect("a response is an object");
     let with = |decision: Value| {
         let mut planned = planned.clone();
         planned.remove("decision");
@@ -266,12 +264,9 @@ fn valid(value: &Value) -> Result<(), String> {
     check(&schema, &schema, value, "")
 }
 
-fn fields(value: &mut Value, path: &str) -> Map<String, Value> {
-    value
-        .pointer(path)
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default()
+fn fields(value: &Value, path: &str) -> Vec<String> {
+    let object = value.pointer(path).and_then(Value::as_object);
+    object.into_iter().flat_map(Map::keys).cloned().collect()
 }
 
 #[test]
@@ -311,8 +306,7 @@ fn evidence_of_a_recovery_that_never_began_holds_too() {
 fn the_evidences_schema_knows_every_field_and_misses_every_one_that_is_gone() {
     let example = example("evidence.example.json");
     for path in objects(&example, String::new()) {
-        let names: Vec<String> = fields(&mut example.clone(), &path).into_keys().collect();
-        for name in names {
+        for name in fields(&example, &path) {
             let mut less = example.clone();
             if let Some(object) = less.pointer_mut(&path).and_then(Value::as_object_mut) {
                 object.remove(&name);

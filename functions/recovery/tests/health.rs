@@ -190,12 +190,15 @@ fn no_word_from_anybody_is_unknown() {
     );
 }
 
+/// What it is, who saw what, and what is said.
+type Row<'a> = (&'a str, Vec<(Vantage, &'a Saw)>, Health);
+
 #[test]
 fn the_truth_table() {
     use Vantage::{Active, ControlPlane, Standby};
     let gone = fails(Layer::Connect);
     let grey = fails(Layer::Produce);
-    let rows: [(&str, Vec<(Vantage, &Saw)>, Health); 9] = [
+    let rows: [Row<'_>; 9] = [
         (
             "both see it serve",
             vec![(Active, &Saw::Serves), (Standby, &Saw::Serves)],
