@@ -25,6 +25,24 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// A sentence of ours: what stands between backticks is a command or a name.
+pub struct Sentence<'a>(pub &'a str);
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A backtick without its partner is only a backtick.
+        let pairs = self.0.matches('`').count() / 2;
+        for (at, part) in self.0.splitn(pairs * 2 + 1, '`').enumerate() {
+            if at % 2 == 1 {
+                write!(f, "<code>{}</code>", Text(part))?;
+            } else {
+                Text(part).fmt(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn hides(letter: char) -> bool {
     (letter.is_control() && letter != '\n' && letter != '\t')
         || matches!(
@@ -42,5 +60,13 @@ mod tests {
         let text = "<script>alert(\"x\")</script> & 'y' `z` \u{202e}";
         let safe = Text(text).to_string();
         assert!(!safe.contains(['<', '>', '"', '\'', '`', '\u{202e}']));
+    }
+
+    #[test]
+    fn commands_stand_out_and_stay_words() {
+        let of = |text| Sentence(text).to_string();
+        assert_eq!(of("run `a <b>` now"), "run <code>a &lt;b&gt;</code> now");
+        assert_eq!(of("`a` and `b`"), "<code>a</code> and <code>b</code>");
+        assert_eq!(of("one ` alone"), "one &#96; alone");
     }
 }

@@ -15,7 +15,7 @@ use understudy_recovery::evidence::{ApprovalRecord, Evidence};
 use understudy_recovery::health::Health;
 use understudy_recovery::plan::Wish;
 
-use crate::html::Text;
+use crate::html::{Sentence, Text};
 
 const CSS: &str = include_str!("page.css");
 
@@ -82,7 +82,7 @@ fn list(out: &mut String, title: &str, items: &[String], kind: &str) {
         format_args!("<h2>{title}</h2>\n<ol class=\"card list {kind}\">"),
     );
     for item in items {
-        add(out, format_args!("<li>{}</li>", Text(item)));
+        add(out, format_args!("<li>{}</li>", Sentence(item)));
     }
     out.push_str("</ol>\n");
 }

@@ -87,7 +87,10 @@ pub fn lost(loss: &LossBound) -> String {
 pub fn age(loss: &LossBound) -> String {
     match (loss.records_at_most, loss.seconds_at_most) {
         (Some(0), _) => "every record has its copy".to_owned(),
-        (_, Some(at_most)) => format!("none written more than {} before", seconds(at_most)),
+        (_, Some(at_most)) => format!(
+            "all written in the last {} before the cut",
+            seconds(at_most)
+        ),
         (Some(_), None) => "of an age that is not known".to_owned(),
         (None, None) => "nothing bounds it above".to_owned(),
     }

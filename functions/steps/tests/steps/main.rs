@@ -1,0 +1,7 @@
+//! The steps by their names, over a world in memory.
+
+mod decide;
+mod evidence;
+mod invoke;
+mod support;
+mod trigger;
