@@ -40,6 +40,12 @@ ARROWS = {
     "probe-health": {"understudy-recovery", "understudy-shell"},
     "trigger-recovery": {"understudy-recovery", "understudy-shell"},
     "understudy-evidence-page": {"understudy-recovery"},
+    "understudy-steps": {
+        "answer-approval", "assess", "await-drain", "claim-epoch", "commit-group-offsets", "fence-source", "notify",
+        "open-target", "plan-recovery", "probe-health", "quiesce-clients", "reconfigure-clients", "record-evidence", "request-approval",
+        "seal-flow", "start-flow", "trigger-recovery", "unfence-source", "verify-clients", "verify-offsets",
+        "understudy-domain", "understudy-fakes", "understudy-recovery", "understudy-shell",
+    },
     "understudy-tests": {"understudy-domain", "understudy-kafka"},
 }
 # What the domain may not touch: it decides, others act.
