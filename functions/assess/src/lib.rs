@@ -7,7 +7,6 @@
 mod compare;
 mod flow;
 mod look;
-mod silence;
 
 use std::fmt::Display;
 use std::sync::Arc;

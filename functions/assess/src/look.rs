@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use understudy_recovery::Alias;
-use understudy_recovery::health::{Damping, HealthVerdict, Layer, Saw, Signal, Vantage, judge};
+use understudy_recovery::health::{HealthVerdict, Layer, Saw, Signal, Vantage};
+use understudy_shell::verdict::verdict;
 use understudy_shell::world::Probe;
 use understudy_shell::{World, bounded};
 
-use crate::{BOUND, WAIT, silence};
+use crate::{BOUND, WAIT};
 
 /// How long signals are waited for. They come from the surviving side.
 const SIGNALS_WAIT: Duration = Duration::from_secs(2);
@@ -87,7 +88,6 @@ impl Look {
         path_proven: bool,
         reasons: &mut Vec<String>,
     ) -> HealthVerdict {
-        let damping = Damping::default();
         let asked = (world.signals.clone(), alias.clone());
         let recent = bounded::within(SIGNALS_WAIT, move || asked.0.recent(&asked.1));
         let mut signals = match recent {
@@ -102,13 +102,12 @@ impl Look {
             }
         };
         let now = world.clock.now_ms();
-        signals.extend(silence::overdue(&signals, now, &damping));
         signals.push(Signal {
             vantage: Vantage::Standby,
             saw: self.saw,
             at_ms: now,
             path_proven,
         });
-        judge(&signals, now, &damping)
+        verdict(signals, now)
     }
 }

@@ -5,6 +5,7 @@
 //! - [`keys`]: where the store keeps what steps hand to each other.
 //! - [`rate`]: how fast a source's ends have been moving.
 //! - [`reach`]: the two ends of an order, and the flow between them.
+//! - [`verdict`]: a cluster judged from its signals.
 //! - [`step`]: how a step is carried out: its epoch checked, its record kept, its errors named.
 //!
 //! Handlers block. Whoever runs them gives them a thread, and bounds it.
@@ -15,6 +16,7 @@ pub mod port_error;
 pub mod rate;
 pub mod reach;
 pub mod step;
+pub mod verdict;
 pub mod world;
 
 pub use port_error::{PortError, PortErrorKind};

@@ -3,9 +3,10 @@
 
 use understudy_recovery::contract::Triggered;
 use understudy_recovery::evidence::Evidence;
-use understudy_recovery::health::{Damping, Health, judge};
+use understudy_recovery::health::Health;
 use understudy_recovery::{Ledger, StepError};
 use understudy_shell::step::{at_store, load, read_ledger};
+use understudy_shell::verdict::verdict;
 use understudy_shell::{World, keys};
 
 use crate::{alarm_name, ignored, unhealthy};
@@ -28,7 +29,7 @@ pub fn look(world: &World) -> Result<Triggered, StepError> {
             )));
         }
     };
-    let verdict = judge(&signals, now, &Damping::default());
+    let verdict = verdict(signals, now);
     match verdict.health {
         Health::Healthy => return Ok(ignored(format!("{active} is healthy"))),
         Health::Unknown => {
