@@ -116,7 +116,7 @@ fn fence(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
              away from it."
         ),
         Some(FenceState::Lifting) | None => format!(
-            "{source} is not fenced: keep writers away from it, or fence it with `understudy fence {source}`."
+            "{source} is not fenced: keep writers away from it."
         ),
     });
 }
@@ -156,7 +156,7 @@ fn stayed(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
         .is_some_and(|ledger| ledger.fences.contains_key(source));
     if fenced {
         next.push(format!(
-            "Writers are still shut out of {source}, which is active: lift the fence with `understudy unfence {source}`."
+            "Writers are still shut out of {source}, which is active: lift the fence by carrying `unfence-source` out again."
         ));
     }
     applications(seen, next);
