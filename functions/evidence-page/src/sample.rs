@@ -8,7 +8,7 @@ use understudy_recovery::places::{GroupPlace, PlaceIs, Places};
 use understudy_recovery::plan::{Plan, Wish};
 use understudy_recovery::{Alias, Epoch, ExecutionName, Leash, LossBound, Mode, PairName, Step};
 
-const BEGAN: i64 = 1_795_800_845_000;
+const BEGAN: i64 = 1_795_845_645_000;
 
 fn alias(name: &str) -> Alias {
     Alias::new(name).expect("an alias")
@@ -134,7 +134,7 @@ fn steps() -> Vec<StepRecord> {
     steps
 }
 
-fn cut(partitions: i32) -> Cut {
+fn cut(partitions: i32, behind: i64) -> Cut {
     Cut {
         flow: "use1-usw2".to_owned(),
         epoch: Epoch::new(7),
@@ -149,7 +149,7 @@ fn cut(partitions: i32) -> Cut {
                     source_offset: end,
                     target_offset: end + 40_112,
                     incarnation: 0,
-                    source_end_offset: Some(if partition == 2 { end + 38 } else { end }),
+                    source_end_offset: Some(if partition == 2 { end + behind } else { end }),
                     source_end_seen_at_ms: Some(BEGAN - 1_900),
                 }
             })
@@ -251,7 +251,7 @@ pub fn failover() -> Evidence {
             ],
         }),
         approval: None,
-        cut: Some(cut(24)),
+        cut: Some(cut(24, 38)),
         loss: Some(loss),
         places: Some(places()),
         opened_after_ms: Some(4_877),
@@ -287,7 +287,7 @@ pub fn switchover() -> Evidence {
     });
     evidence.loss = Some(LossBound::NONE);
     evidence.clients_back_after_ms = Some(11_620);
-    evidence.cut = Some(cut(8));
+    evidence.cut = Some(cut(8, 0));
     evidence.steps.retain(|it| it.error.is_none());
     evidence.unknown.clear();
     evidence.next = vec![
@@ -307,6 +307,11 @@ pub fn stuck() -> Evidence {
     evidence.steps.truncate(6);
     evidence.places = None;
     evidence.opened_after_ms = None;
+    evidence.next = vec![
+        "The flow is sealed and usw2 takes no writes yet. Mend the reason above, then `understudy failover shop`: it takes \
+         over from here."
+            .to_owned(),
+    ];
     evidence
 }
 

@@ -40,7 +40,7 @@ pub fn cut(out: &mut String, evidence: &Evidence) {
     };
     let head = "<tr><th>Partition</th><th class=\"number\">Copied up to</th><th class=\"number\">Copies end at</th>\
                 <th class=\"number\">Source's end</th><th class=\"number\">Known lost</th></tr>";
-    table(out, &title, head, &rows, |out, it| {
+    table(out, "cut", &title, head, &rows, |out, it| {
         let renamed = if it.topic == it.target_topic {
             String::new()
         } else {
@@ -100,8 +100,8 @@ pub fn places(out: &mut String, evidence: &Evidence) {
         words::count(summary.unknown),
         words::count(summary.beyond),
     );
-    let head = "<tr><th>Group</th><th class=\"number\">Places</th><th>How</th><th class=\"number\">Reads again</th></tr>";
-    table(out, &title, head, &rows, |out, group| {
+    let head = "<tr><th>Group</th><th class=\"number places\">Places</th><th>How</th><th class=\"number\">Reads again</th></tr>";
+    table(out, "groups", &title, head, &rows, |out, group| {
         let class = match group.worst {
             PlaceIs::Exact | PlaceIs::AtCut => "",
             PlaceIs::AtLeast | PlaceIs::Live => " class=\"warn\"",
@@ -110,7 +110,7 @@ pub fn places(out: &mut String, evidence: &Evidence) {
         add(
             out,
             format_args!(
-                "<tr><td class=\"name\">{}</td><td class=\"number\">{}</td><td{class}>{}</td><td class=\"number\">{}</td></tr>",
+                "<tr><td class=\"name\">{}</td><td class=\"number places\">{}</td><td{class}>{}</td><td class=\"number\">{}</td></tr>",
                 Text(group.name),
                 group.places,
                 Text(&group.how),
@@ -179,6 +179,7 @@ impl<'a> Group<'a> {
 
 fn table<T>(
     out: &mut String,
+    class: &str,
     title: &str,
     head: &str,
     rows: &[T],
@@ -199,7 +200,10 @@ fn table<T>(
         out.push_str("<p class=\"none\">None.</p></div>\n");
         return;
     }
-    add(out, format_args!("<div class=\"scroll\"><table>{head}"));
+    add(
+        out,
+        format_args!("<div class=\"scroll\"><table class=\"{class}\">{head}"),
+    );
     for it in rows.iter().take(ROWS) {
         row(out, it);
     }
