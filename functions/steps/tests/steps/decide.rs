@@ -361,3 +361,39 @@ fn a_source_that_never_comes_back_costs_no_more_than_its_bound() -> Outcome {
     assert_eq!(text(&assessed, "/target_health"), "healthy");
     Ok(())
 }
+
+#[test]
+fn a_thousand_partitions_and_two_hundred_groups_are_assessed_and_planned_in_time() -> Outcome {
+    let stage = Stage::new();
+    for partition in 0..1_000 {
+        stage.mirror("orders", partition, 100, 120);
+    }
+    {
+        let mut scene = stage.scene();
+        for alias in ["use1", "usw2"] {
+            let cluster = scene.cluster(alias);
+            for group in 0..200 {
+                let group = format!("group-{group}");
+                cluster.groups.insert(group.clone(), Presence::Empty);
+                for partition in 0..1_000 {
+                    let at = TopicPartition::new("orders", partition);
+                    cluster.places.insert((group.clone(), at), 90);
+                }
+            }
+        }
+    }
+    let drill = Drill::of(stage);
+    let order = drill.claim("switchover", "acting")?;
+    let began = std::time::Instant::now();
+    let assessed = drill.invoke(Step::Assess, json!({ "order": order }))?;
+    let wish = json!({"by": "person", "name": "maria", "reason": "dark"});
+    let request = json!({
+        "order": order, "assessment": assessed.get("assessment"), "wish": wish,
+    });
+    drill.invoke(Step::PlanRecovery, request)?;
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    let kept = drill.stored(text(&assessed, "/assessment"));
+    assert_eq!(kept.pointer("/places/groups"), Some(&json!(200)));
+    Ok(())
+}
