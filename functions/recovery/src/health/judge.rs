@@ -140,13 +140,6 @@ fn newest<'a>(
 fn weigh(signal: &Signal) -> Weight {
     match (&signal.saw, signal.path_proven) {
         (Saw::Serves, _) => Weight::Good,
-        (
-            Saw::Fails {
-                layer: Layer::Authenticate,
-                ..
-            },
-            _,
-        ) => Weight::Nothing,
         (Saw::Fails { .. } | Saw::Silence, false) => Weight::Nothing,
         (Saw::Silence, true) => Weight::Gone,
         (Saw::Fails { layer, .. }, true) => match layer {
