@@ -1,7 +1,5 @@
 //! A plan in words: each act, in the order in which it is carried out.
 
-use std::fmt;
-
 use super::{Plan, Wave};
 use crate::client::{Adapter, Application, Role};
 use crate::pair::{Fencing, Pair, WithoutAcls};
@@ -122,9 +120,9 @@ impl Acts<'_> {
             .map(|application| moved(application, target))
             .collect();
         format!(
-            "move wave {} of {}s to {target} and see them at work: {}",
+            "move wave {} of {} to {target} and see them at work: {}",
             wave.number,
-            RoleName(wave.role),
+            movers(wave.role),
             moved.join("; ")
         )
     }
@@ -195,13 +193,10 @@ pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     names.join(", ")
 }
 
-struct RoleName(Role);
-
-impl fmt::Display for RoleName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Role::Consumer => "consumer",
-            Role::Producer => "producer",
-        })
+/// Those who do this, as a person says it.
+const fn movers(role: Role) -> &'static str {
+    match role {
+        Role::Consumer => "consumers",
+        Role::Producer => "producers",
     }
 }
