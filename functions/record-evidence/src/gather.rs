@@ -1,5 +1,7 @@
 //! Everything that the store holds of a recovery, whatever of it is there.
 
+use std::collections::BTreeSet;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use understudy_recovery::assessment::Assessment;
@@ -18,6 +20,8 @@ use crate::{next, unknown};
 pub struct Seen {
     /// Applications, as last seen, by wave.
     pub clients: Vec<ClientsSeen>,
+    /// Applications that were told to use the target.
+    pub moved: BTreeSet<String>,
     /// The pair's ledger, if it answered.
     pub ledger: Option<Ledger>,
 }
@@ -51,10 +55,13 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
             let flow = assessment.as_ref()?.flow.as_ref()?;
             start.leash.is_leashed().then_some(flow.loss)
         });
-    let clients: Vec<ClientsSeen> = reading.all(&format!("{}/clients/", folder_of(&execution)));
+    let clients = clients(&mut reading, &execution);
+    let moved = moved(&mut reading, &execution, &target);
     let since = |at: i64| at.saturating_sub(start.wished_at_ms).max(0);
     let opened_after_ms = ended(&steps, Step::OpenTarget).map(since);
-    let all_back = !clients.is_empty() && clients.iter().all(|wave| wave.all_back);
+    let waves = plan.as_ref().map_or(0, |plan| plan.waves.len());
+    let all_back =
+        !clients.is_empty() && clients.len() >= waves && clients.iter().all(|wave| wave.all_back);
     let clients_back_after_ms = ended(&steps, Step::VerifyClients)
         .filter(|_| all_back)
         .map(since);
@@ -85,12 +92,33 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
     };
     let seen = Seen {
         clients,
+        moved,
         ledger: ledger.cloned(),
     };
     evidence.unknown = unknown::unknown(&evidence, &seen);
     evidence.unknown.append(&mut reading.unread);
     evidence.next = next::next(&evidence, &seen);
     evidence
+}
+
+/// Applications as last seen. Beside them lies what other steps remember of applications.
+fn clients(reading: &mut Reading<'_>, execution: &str) -> Vec<ClientsSeen> {
+    let keys = reading.keys(&format!("{}/clients/", folder_of(execution)));
+    let waves = keys.iter().filter_map(|key| {
+        let name = key.rsplit('/').next()?.strip_suffix(".json")?;
+        name.parse::<u32>().ok()
+    });
+    let waves: BTreeSet<u32> = waves.collect();
+    waves
+        .into_iter()
+        .filter_map(|wave| reading.one(&keys::clients_seen(execution, wave)))
+        .collect()
+}
+
+fn moved(reading: &mut Reading<'_>, execution: &str, target: &Alias) -> BTreeSet<String> {
+    let prefix = format!("{}/clients/moved-{target}.", folder_of(execution));
+    let waves: Vec<Vec<String>> = reading.all(&prefix);
+    waves.into_iter().flatten().collect()
 }
 
 /// The clusters that were to be left and activated, where the claim did not come to say so.
@@ -152,15 +180,20 @@ impl Reading<'_> {
         }
     }
 
-    fn all<T: DeserializeOwned>(&mut self, prefix: &str) -> Vec<T> {
+    fn keys(&mut self, prefix: &str) -> Vec<String> {
         match self.world.store.list(prefix) {
-            Ok(keys) => keys.iter().filter_map(|key| self.one(key)).collect(),
+            Ok(keys) => keys,
             Err(error) => {
                 self.unread
                     .push(format!("{prefix} could not be listed: {error}"));
                 Vec::new()
             }
         }
+    }
+
+    fn all<T: DeserializeOwned>(&mut self, prefix: &str) -> Vec<T> {
+        let keys = self.keys(prefix);
+        keys.iter().filter_map(|key| self.one(key)).collect()
     }
 }
 

@@ -16,7 +16,7 @@ pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
     }
     match evidence.ended.as_str() {
         "TargetActive" => {
-            applications(seen, &mut next);
+            applications(evidence, seen, &mut next);
             groups(evidence, &mut next);
             fence(evidence, seen, &mut next);
             home(evidence, &mut next);
@@ -25,7 +25,7 @@ pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
         "Superseded" => next.push(superseded(seen)),
         _ => {
             person(evidence, &mut next);
-            applications(seen, &mut next);
+            applications(evidence, seen, &mut next);
             groups(evidence, &mut next);
             if evidence.opened_after_ms.is_some() {
                 fence(evidence, seen, &mut next);
@@ -50,12 +50,27 @@ fn drill(evidence: &Evidence, next: &mut Vec<String>) {
     }
 }
 
-fn applications(seen: &Seen, next: &mut Vec<String>) {
+/// Applications that are not where they should be.
+fn applications(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
+    let opened = evidence.opened_after_ms.is_some();
+    let waves = evidence.plan.iter().flat_map(|plan| &plan.waves);
+    let left: Vec<&String> = waves
+        .flat_map(|wave| &wave.applications)
+        .filter(|name| opened && !seen.moved.contains(*name))
+        .collect();
+    next.extend(left.iter().map(|name| {
+        format!(
+            "Move {name} to {} by hand: it was not moved; see `reconfigure-clients` below.",
+            evidence.target
+        )
+    }));
     for trouble in seen.clients.iter().flat_map(|wave| &wave.waiting) {
-        next.push(format!(
-            "Look at {}: it is not back; {}.",
-            trouble.application, trouble.reason
-        ));
+        if !left.contains(&&trouble.application) {
+            next.push(format!(
+                "Look at {}: it is not back; {}.",
+                trouble.application, trouble.reason
+            ));
+        }
     }
 }
 
@@ -159,7 +174,7 @@ fn stayed(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
             "Writers are still shut out of {source}, which is active: lift the fence by carrying `unfence-source` out again."
         ));
     }
-    applications(seen, next);
+    applications(evidence, seen, next);
     match &evidence.error {
         Some(_) => next.push(
             "Nothing was moved. See to the reason above; whoever or whatever asked may ask again."

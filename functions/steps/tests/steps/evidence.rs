@@ -2,6 +2,8 @@
 
 use crate::support::{Drill, Outcome};
 use serde_json::{Value, json};
+use understudy_fakes::Stage;
+use understudy_recovery::client::{Application, Role};
 use understudy_recovery::{ErrorName, Phase, Step};
 use understudy_shell::PortErrorKind;
 
@@ -176,5 +178,55 @@ fn a_part_that_cannot_be_read_is_named() -> Outcome {
         .cloned()
         .unwrap_or_default();
     assert!(unknown.to_string().contains("cut.json"), "{unknown}");
+    Ok(())
+}
+
+#[test]
+fn applications_that_are_not_back_and_those_that_were_not_moved_are_named() -> Outcome {
+    let mut stage = Stage::new();
+    stage.pair.applications = ["billing", "shipping"]
+        .into_iter()
+        .map(|name| Application {
+            name: name.to_owned(),
+            role: Role::Consumer,
+            wave: 0,
+            adapters: Vec::new(),
+            groups: vec![name.to_owned()],
+            topics: Vec::new(),
+        })
+        .collect();
+    stage.mirror("orders", 0, 100, 120);
+    let drill = Drill::of(stage);
+    drill.lose("use1");
+    let order = drill.claim("failover", "acting")?;
+    let assessed = drill.invoke(Step::Assess, json!({ "order": order }))?;
+    let wish = json!({"by": "person", "name": "maria", "reason": "dark"});
+    let planned = drill.invoke(
+        Step::PlanRecovery,
+        json!({"order": order, "assessment": assessed.get("assessment"), "wish": wish}),
+    )?;
+    drill.invoke(Step::SealFlow, json!({ "order": order }))?;
+    drill.invoke(Step::OpenTarget, json!({ "order": order }))?;
+    let wave = json!({"order": order, "plan": planned.get("plan"), "wave": 0});
+    drill.invoke(Step::ReconfigureClients, wave.clone())?;
+    drill.invoke(Step::VerifyClients, wave)?;
+    let key = "recoveries/orders-e1-failover-1/clients/moved-usw2.0.json".to_owned();
+    let moved = br#"["billing"]"#.to_vec();
+    drill.stage.scene().store.insert(key, moved);
+    record(&drill, "failover", "acting", "TargetActive")?;
+    let evidence = drill.stored(JSON);
+    let next = evidence.pointer("/next").cloned().unwrap_or_default();
+    let next = next.to_string();
+    assert!(next.contains("Look at billing: it is not back"), "{next}");
+    assert!(next.contains("Move shipping to usw2 by hand"), "{next}");
+    assert_eq!(
+        evidence.pointer("/clients_back_after_ms"),
+        Some(&Value::Null)
+    );
+    let unknown = evidence.pointer("/unknown").cloned().unwrap_or_default();
+    assert!(
+        !unknown.to_string().contains("could not be read"),
+        "{unknown}"
+    );
     Ok(())
 }
