@@ -123,7 +123,7 @@ pub fn tiles(out: &mut String, evidence: &Evidence) {
     let title = |is: &'static str, would_be: &'static str| if would { would_be } else { is };
     let stays = evidence.ended == "SourceStillActive";
     let (lost, age) = match &evidence.loss {
-        _ if stays => ("nothing".to_owned(), "nothing was moved".to_owned()),
+        _ if stays => ("–".to_owned(), "nothing was moved".to_owned()),
         Some(loss) => (words::lost(loss), words::age(loss)),
         None => ("unknown".to_owned(), "there is no cut".to_owned()),
     };
@@ -177,6 +177,9 @@ pub fn tiles(out: &mut String, evidence: &Evidence) {
 }
 
 fn reread(evidence: &Evidence) -> (String, String) {
+    if evidence.ended == "SourceStillActive" {
+        return ("–".to_owned(), "nothing was moved".to_owned());
+    }
     let Some(places) = &evidence.places else {
         return (
             "unknown".to_owned(),
