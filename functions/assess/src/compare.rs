@@ -13,8 +13,10 @@ use understudy_shell::world::{Presence, World};
 
 use crate::flow::State;
 
-/// How long each of two questions in a row may take.
+/// How long each of two questions in a row may take on the source.
 const EACH: Duration = Duration::from_millis(1_500);
+/// And on the target.
+const EACH_ON_TARGET: Duration = Duration::from_secs(3);
 
 type At = BTreeMap<(String, TopicPartition), i64>;
 
@@ -41,11 +43,13 @@ impl OnTarget {
 /// Reads the target's groups.
 pub fn on_target(world: &World, order: &Order) -> Result<OnTarget, StepError> {
     let cluster = reach::target(world, order)?;
-    let groups = cluster.groups(EACH).map_err(|error| at_target(&error))?;
+    let groups = cluster
+        .groups(EACH_ON_TARGET)
+        .map_err(|error| at_target(&error))?;
     let presence = selected(world, order, groups)?;
     let names = presence.keys().cloned().collect();
     let places = cluster
-        .places(&names, EACH)
+        .places(&names, EACH_ON_TARGET)
         .map_err(|error| at_target(&error))?;
     Ok(OnTarget { presence, places })
 }

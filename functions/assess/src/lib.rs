@@ -24,6 +24,9 @@ const BOUND: Duration = Duration::from_secs(3);
 /// How long a question is waited for: a little longer, so that the adapter's own reason is heard.
 const WAIT: Duration = Duration::from_millis(3_200);
 
+/// How long the target's state is waited for: a recovery stands on it, and it lies on the side that survives.
+const TARGET_WAIT: Duration = Duration::from_secs(8);
+
 /// Looks, and keeps what was seen.
 ///
 /// # Errors
@@ -56,8 +59,13 @@ fn assess(world: &World, order: &Order) -> Assessment {
     let state = start(world, order, flow::read);
     let groups = start(world, order, compare::on_target);
     let (source, target) = (source.ended(), target.ended());
-    let state = heard(state.wait(WAIT), "the flow's state", &mut reasons).map(Arc::new);
-    let groups = heard(groups.wait(WAIT), "groups on the target", &mut reasons).map(Arc::new);
+    let state = heard(state.wait(TARGET_WAIT), "the flow's state", &mut reasons).map(Arc::new);
+    let groups = heard(
+        groups.wait(TARGET_WAIT),
+        "groups on the target",
+        &mut reasons,
+    )
+    .map(Arc::new);
 
     let mut ends = None;
     let mut places = None;
@@ -128,8 +136,7 @@ fn heard<T, E: Display>(
             None
         }
         None => {
-            let seconds = WAIT.as_secs_f64();
-            reasons.push(format!("{what} did not come within {seconds:.1} s"));
+            reasons.push(format!("{what} did not come in time"));
             None
         }
     }

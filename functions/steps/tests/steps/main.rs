@@ -3,5 +3,6 @@
 mod decide;
 mod evidence;
 mod invoke;
+mod killed;
 mod support;
 mod trigger;
