@@ -14,7 +14,8 @@ STEP = {"understudy-domain", "understudy-recovery", "understudy-shell", "underst
 ARROWS = {
     "understudy-domain": set(),
     "understudy-kafka": {"understudy-domain"},
-    "understudy": {"understudy-domain", "understudy-kafka"},
+    "understudy-flow": {"understudy-domain", "understudy-kafka"},
+    "understudy": {"understudy-domain", "understudy-kafka", "understudy-flow"},
     "understudy-recovery": {"understudy-domain"},
     "understudy-shell": {"understudy-domain", "understudy-recovery"},
     "understudy-machines": {"understudy-recovery"},
@@ -48,6 +49,8 @@ ARROWS = {
     },
     "understudy-tests": {"understudy-domain", "understudy-kafka"},
 }
+# Crates of others that only the worker needs: what recovery functions stand on does not bring them along.
+WORKER_ONLY = {"axum", "clap", "prometheus-client", "tokio-rustls"}
 # What the domain may not touch: it decides, others act.
 IMPURE = re.compile(r"\bstd::(fs|net|process|thread|env|io)\b|Instant::now|SystemTime::now|\basync\b|rdkafka|tokio")
 UNSAFE = re.compile(r"\bunsafe\b")
@@ -69,6 +72,9 @@ def main() -> int:
         used = {dependency["name"] for dependency in package["dependencies"]}
         for other in sorted(used & ARROWS.keys() - ARROWS[name] - {name}):
             faults.append(f"{name} may not use {other}")
+        if name == "understudy-flow":
+            for other in sorted(used & WORKER_ONLY):
+                faults.append(f"{name} may not use {other}: recovery functions would carry it")
     for path in sorted((ROOT / "replicator").rglob("*.rs")) + sorted((ROOT / "tests").rglob("*.rs")):
         relative = path.relative_to(ROOT)
         for number, line in enumerate(path.read_text().splitlines(), 1):

@@ -126,6 +126,8 @@ impl BrokerConfig<'_> {
                 self.allow_everyone_if_no_acl.to_string(),
             ),
             ("log.dirs", self.log_dir.display().to_string()),
+            // Records of a test may be of any time; retention would delete old ones some half a minute after a start.
+            ("log.retention.ms", "-1".to_owned()),
             ("auto.create.topics.enable", "false".to_owned()),
             ("default.replication.factor", copies.to_owned()),
             ("min.insync.replicas", in_sync.to_owned()),

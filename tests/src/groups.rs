@@ -8,6 +8,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::cluster::Cluster;
 use crate::error::{Doing, LabError, Result};
+use crate::wait::wait_for;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -19,19 +20,25 @@ impl Cluster {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
                 .doing("name a place")?;
         }
-        self.member(group)?
-            .commit(&list, CommitMode::Sync)
-            .doing(format!("commit places of {group}"))
+        let member = self.member(group)?;
+        // A group's coordinator that has just moved, or just started, reads its places first.
+        wait_for(&format!("places of {group} to be committed"), LIMIT, || {
+            member
+                .commit(&list, CommitMode::Sync)
+                .map_err(|error| error.to_string())
+        })
     }
 
     /// A group's places in a topic; partitions without one are absent.
     pub fn group_places(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>> {
         let mut list = TopicPartitionList::new();
         list.add_partition_range(topic, 0, self.partitions(topic)?.unwrap_or_default() - 1);
-        let found = self
-            .member(group)?
-            .committed_offsets(list, LIMIT)
-            .doing(format!("look up places of {group}"))?;
+        let member = self.member(group)?;
+        let found = wait_for(&format!("places of {group} to be told"), LIMIT, || {
+            member
+                .committed_offsets(list.clone(), LIMIT)
+                .map_err(|error| error.to_string())
+        })?;
         let place = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
             Some((
                 element.partition(),

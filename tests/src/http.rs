@@ -1,4 +1,4 @@
-//! One HTTP GET over loopback; no more is needed to read a worker's status.
+//! One HTTP request over loopback; no more is needed to read a worker's status or to tell a Connect worker what to run.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use crate::error::{Doing, LabError, Result};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// What a GET answered.
+/// What a request answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The status code.
@@ -19,6 +19,16 @@ pub struct Answer {
 
 /// GETs a path.
 pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
+    request("GET", address, path, None)
+}
+
+/// Any request, with a body of JSON or none.
+pub(crate) fn request(
+    method: &str,
+    address: SocketAddr,
+    path: &str,
+    body: Option<&str>,
+) -> Result<Answer> {
     let mut stream =
         TcpStream::connect_timeout(&address, LIMIT).doing(format!("connect to {address}"))?;
     stream
@@ -27,7 +37,14 @@ pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
     stream
         .set_write_timeout(Some(LIMIT))
         .doing("set a deadline")?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let content = body.map_or_else(String::new, |body| {
+        let length = body.len();
+        format!("Content-Type: application/json\r\nContent-Length: {length}\r\n")
+    });
+    let body = body.unwrap_or_default();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{content}\r\n{body}"
+    );
     stream
         .write_all(request.as_bytes())
         .doing(format!("ask {address}"))?;

@@ -1,26 +1,37 @@
 //! How a JVM is started: class path, logging, class data sharing.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Doing, Result};
 use crate::jars::Kafka;
 
 /// Options for a command line tool: quick to start, quiet.
 pub(crate) fn tool_options(kafka: &Kafka) -> Result<Vec<String>> {
-    let mut options = common(kafka, "WARN")?;
+    tool_options_of(kafka, kafka.class_path()?)
+}
+
+/// The same, for a class of ours in `classes`.
+pub(crate) fn tool_options_with(kafka: &Kafka, classes: &Path) -> Result<Vec<String>> {
+    // Behind the jars: the archive of classes holds for whatever begins with its own path.
+    let path = format!("{}:{}", kafka.class_path()?, classes.display());
+    tool_options_of(kafka, path)
+}
+
+fn tool_options_of(kafka: &Kafka, class_path: String) -> Result<Vec<String>> {
+    let mut options = common(kafka, class_path, "WARN")?;
     options.extend(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256M"].map(str::to_owned));
     Ok(options)
 }
 
 /// Options for a broker or another long-lived class.
 pub(crate) fn server_options(kafka: &Kafka, jvm: &[String]) -> Result<Vec<String>> {
-    let mut options = common(kafka, "INFO")?;
+    let mut options = common(kafka, kafka.class_path()?, "INFO")?;
     options.extend(jvm.iter().cloned());
     Ok(options)
 }
 
-fn common(kafka: &Kafka, log_level: &str) -> Result<Vec<String>> {
+fn common(kafka: &Kafka, class_path: String, log_level: &str) -> Result<Vec<String>> {
     let dir = kafka.dir().display();
     let logging = if kafka.is_before_4() {
         format!("-Dlog4j.configuration=file:{dir}/log4j.properties")
@@ -29,7 +40,7 @@ fn common(kafka: &Kafka, log_level: &str) -> Result<Vec<String>> {
     };
     let mut options = vec![
         "-cp".to_owned(),
-        kafka.class_path()?,
+        class_path,
         "-Djava.awt.headless=true".to_owned(),
         format!("-Dlab.log.level={log_level}"),
         logging,

@@ -70,7 +70,7 @@ pub use jars::{DEFAULT_VERSION, Kafka, OLDER_VERSION, cache_dir};
 pub use link::{Answers, Link, LinkState};
 pub use listener::{ADMIN, ADMIN_PASSWORD, ClientProperties, Listener, client_config};
 pub use login::{ClientCertificate, Login, PLAIN_PASSWORD, PLAIN_USER, unsecured_token};
-pub use mm2::MirrorMaker;
+pub use mm2::{ConnectWorker, MirrorMaker};
 pub use pair::Pair;
 pub use ports::Port;
 pub use process::{Process, Stat};

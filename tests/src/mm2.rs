@@ -1,12 +1,16 @@
-//! MirrorMaker 2 in dedicated mode: the real one, between two clusters.
+//! MirrorMaker 2, the real one, between two clusters: in dedicated mode, or as a connector on a Connect cluster.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::error::{Doing, Result};
+use crate::http::request;
 use crate::listener::Listener;
+use crate::ports::Port;
 use crate::process::Process;
+use crate::wait::wait_for;
 
 /// A JVM for a few thousand records; stops early at compiling, because it lives for a minute.
 const JVM: [&str; 4] = [
@@ -93,5 +97,106 @@ impl MirrorMaker {
     /// SIGKILL.
     pub fn kill(mut self) -> Result<()> {
         self.process.kill()
+    }
+}
+
+/// A Connect cluster of one worker, on the cluster that it writes to. Ends when dropped.
+#[derive(Debug)]
+pub struct ConnectWorker {
+    process: Process,
+    port: Port,
+}
+
+impl ConnectWorker {
+    /// Starts one that keeps places in `offsets`. Returns at once.
+    pub fn start(target: &Cluster, group: &str, offsets: &str) -> Result<Self> {
+        const BYTES: &str = "org.apache.kafka.connect.converters.ByteArrayConverter";
+        let port = Port::reserve()?;
+        let lines = [
+            format!(
+                "bootstrap.servers = {}",
+                target.bootstrap_of(Listener::Plaintext)
+            ),
+            format!("group.id = {group}"),
+            format!("listeners = http://127.0.0.1:{}", port.number()),
+            format!("offset.storage.topic = {offsets}"),
+            format!("config.storage.topic = {group}-configs"),
+            format!("status.storage.topic = {group}-status"),
+            "offset.storage.partitions = 3".to_owned(),
+            "status.storage.partitions = 1".to_owned(),
+            "offset.storage.replication.factor = 1".to_owned(),
+            "config.storage.replication.factor = 1".to_owned(),
+            "status.storage.replication.factor = 1".to_owned(),
+            format!("key.converter = {BYTES}"),
+            format!("value.converter = {BYTES}"),
+            format!("header.converter = {BYTES}"),
+            // Without looking through every class there is.
+            "plugin.discovery = service_load".to_owned(),
+        ];
+        let file = target.dir().join(format!("{group}.properties"));
+        fs::write(&file, lines.join("\n") + "\n").doing(format!("write {}", file.display()))?;
+        let process = target.kafka().start_class(
+            "a Connect worker",
+            &JVM.map(str::to_owned),
+            "org.apache.kafka.connect.cli.ConnectDistributed",
+            [file.display().to_string()],
+            &target.dir().join(format!("{group}.log")),
+        )?;
+        Ok(Self { process, port })
+    }
+
+    /// Starts MirrorMaker 2's source connector under a name, once the worker answers.
+    pub fn mirror(
+        &mut self,
+        name: &str,
+        (source_alias, source): (&str, &Cluster),
+        (target_alias, target): (&str, &Cluster),
+        topics: &str,
+    ) -> Result<()> {
+        let config = serde_json::json!({
+            "connector.class": "org.apache.kafka.connect.mirror.MirrorSourceConnector",
+            "source.cluster.alias": source_alias,
+            "target.cluster.alias": target_alias,
+            "source.cluster.bootstrap.servers": source.bootstrap_of(Listener::Plaintext),
+            "target.cluster.bootstrap.servers": target.bootstrap_of(Listener::Plaintext),
+            "topics": topics,
+            "tasks.max": "2",
+            "replication.factor": "1",
+            "offset-syncs.topic.replication.factor": "1",
+        });
+        let (path, body) = (format!("/connectors/{name}/config"), config.to_string());
+        self.ask("PUT", &path, Some(&body), &[200, 201])
+    }
+
+    /// Deletes a connector: its tasks end, and where they stood stays stored.
+    pub fn delete(&mut self, name: &str) -> Result<()> {
+        self.ask("DELETE", &format!("/connectors/{name}"), None, &[204])
+    }
+
+    /// An error with the end of its log if it has ended.
+    pub fn expect_running(&mut self) -> Result<()> {
+        self.process.expect_running()
+    }
+
+    /// Asks until it answers as expected: it serves before it has joined its group, and refuses while that changes.
+    fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+        expected: &[u16],
+    ) -> Result<()> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.number()));
+        let process = &mut self.process;
+        wait_for(&format!("{method} {path}"), STOP_LIMIT, || {
+            process
+                .expect_running()
+                .map_err(|error| error.to_string())?;
+            let answer = request(method, address, path, body).map_err(|error| error.to_string())?;
+            match expected.contains(&answer.code) {
+                true => Ok(()),
+                false => Err(format!("{} {}", answer.code, answer.body)),
+            }
+        })
     }
 }

@@ -84,6 +84,30 @@ impl Cluster {
         Ok(records)
     }
 
+    /// Writes one record as it is: key and value are any bytes, or none.
+    pub fn write_record(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<()> {
+        let producer: BaseProducer = self
+            .client()
+            .set("acks", "all")
+            .create()
+            .doing("create a producer")?;
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+        (record.key, record.payload) = (key, value);
+        producer
+            .send(record)
+            .map_err(|(error, _)| error)
+            .doing(format!("write to {topic}"))?;
+        producer
+            .flush(LIMIT)
+            .doing(format!("write to {topic}-{partition}"))
+    }
+
     /// Writes values to one partition, each with the timestamp beside it, in milliseconds since 1970.
     pub fn write_at(&self, topic: &str, partition: i32, values: &[(String, i64)]) -> Result<()> {
         let producer: BaseProducer = self.client().create().doing("create a producer")?;

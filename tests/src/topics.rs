@@ -132,13 +132,14 @@ impl Cluster {
     pub fn topic_config(&self, name: &str, key: &str) -> Result<Option<String>> {
         let action = format!("describe the configs of {name}");
         let resource = ResourceSpecifier::Topic(name);
-        let answers = block_on(self.admin()?.describe_configs([&resource], &options()));
-        let mut value = None;
-        for answer in answers.doing(action.clone())? {
-            let found = answer.map_err(KafkaError::AdminOp).doing(action.clone())?;
-            value = found.get(key).and_then(|entry| entry.value.clone());
-        }
-        Ok(value)
+        let admin = self.admin()?;
+        let found = patiently(|| {
+            let answers = block_on(admin.describe_configs([&resource], &options()))?;
+            let configs = answers.into_iter().next().transpose();
+            configs.map_err(KafkaError::AdminOp)
+        });
+        let configs = found.doing(action)?;
+        Ok(configs.and_then(|configs| configs.get(key)?.value.clone()))
     }
 
     /// Deletes every record before `offset`, as retention would.
@@ -159,8 +160,7 @@ impl Cluster {
     /// How many partitions a topic has; none if there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
         let client: BaseConsumer = self.client().create().doing("create a client")?;
-        let metadata = client
-            .fetch_metadata(Some(topic), LIMIT)
+        let metadata = patiently(|| client.fetch_metadata(Some(topic), LIMIT))
             .doing(format!("describe topic {topic}"))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         Ok(found
@@ -288,6 +288,29 @@ fn options() -> AdminOptions {
     AdminOptions::new()
         .operation_timeout(Some(LIMIT))
         .request_timeout(Some(LIMIT))
+}
+
+/// Asks again when a connection was dropped under the question; brokers that start or restart do that.
+fn patiently<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let answer = ask();
+        let dropped = answer.as_ref().is_err_and(|error| {
+            matches!(
+                error.rdkafka_error_code(),
+                Some(
+                    RDKafkaErrorCode::BrokerTransportFailure
+                        | RDKafkaErrorCode::AllBrokersDown
+                        | RDKafkaErrorCode::DestroyBroker
+                        | RDKafkaErrorCode::OperationTimedOut
+                )
+            )
+        });
+        if !dropped || Instant::now() >= deadline {
+            return answer;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 fn first_error(answers: Result<Vec<TopicResult>, KafkaError>) -> Result<(), KafkaError> {

@@ -4,7 +4,8 @@
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use understudy_tests::{
@@ -177,7 +178,7 @@ fn a_token_is_replaced_before_it_ends_and_an_ended_one_is_named() -> Outcome {
     let Pair { source, target } = pair()?;
     let secret = target.dir().join("short-token");
     let lives = Duration::from_secs(8);
-    put(&secret, &unsecured_token("short", lives))?;
+    let renewal = Renewal::start(&secret, lives)?;
     source.create_topic("short", 2, &[])?;
     let reference = format!("${{file:{}}}", secret.display());
     let file = flow(
@@ -192,10 +193,7 @@ fn a_token_is_replaced_before_it_ends_and_an_ended_one_is_named() -> Outcome {
     let worker = Worker::start(&file, "short-1")?;
     worker.wait_ready(LIMIT)?;
     // Longer than one token lives.
-    for _ in 0..3 {
-        wait_copied_for(&worker, lives / 2)?;
-        put(&secret, &unsecured_token("short", lives))?;
-    }
+    wait_copied_for(&worker, lives + lives / 2)?;
     // A client that nobody polls: topics are created by the admin client, whose token is the latest as well.
     source.create_topic("short-late", 1, &[])?;
     Workload::orders(source.client(), "short-late")
@@ -203,6 +201,7 @@ fn a_token_is_replaced_before_it_ends_and_an_ended_one_is_named() -> Outcome {
         .run()?;
     let comparison = Judge::new(source, target, "short-late").wait_exact(LIMIT)?;
     assert!(comparison.is_exact(), "{comparison}\n{}", worker.log());
+    renewal.stop()?;
     worker.wait_reason(
         &["credentials of", "sasl.oauthbearer.token has expired"],
         LIMIT,
@@ -420,6 +419,37 @@ fn flow(
 }
 
 /// Replaces a file as agents do: whole, by renaming.
+/// Somebody who replaces a token again and again, long before it ends, however slow the test is.
+struct Renewal {
+    ended: mpsc::Sender<()>,
+    thread: JoinHandle<Result<(), String>>,
+}
+
+impl Renewal {
+    /// The first token is there when this returns.
+    fn start(secret: &Path, lives: Duration) -> Result<Self, Box<dyn Error>> {
+        put(secret, &unsecured_token("short", lives))?;
+        let (ended, end) = mpsc::channel();
+        let secret = secret.to_owned();
+        let thread = std::thread::spawn(move || {
+            while end.recv_timeout(lives / 4) == Err(mpsc::RecvTimeoutError::Timeout) {
+                put(&secret, &unsecured_token("short", lives)).map_err(|e| e.to_string())?;
+            }
+            Ok(())
+        });
+        Ok(Self { ended, thread })
+    }
+
+    fn stop(self) -> Outcome {
+        drop(self.ended);
+        let ended = self
+            .thread
+            .join()
+            .map_err(|_panic| "the renewal panicked")?;
+        Ok(ended?)
+    }
+}
+
 fn put(path: &Path, text: &str) -> Outcome {
     let aside: PathBuf = path.with_extension("new");
     fs::write(&aside, format!("{text}\n"))?;

@@ -26,7 +26,7 @@ const LOST: (i32, u64) = (PARTITIONS - 1, 500);
 const OPEN: u32 = 300;
 
 #[test]
-fn a_hundred_places_in_a_day_of_commits_are_found_within_two_seconds() -> Outcome {
+fn a_hundred_places_in_a_day_of_commits_are_found_in_a_twentieth_of_the_map() -> Outcome {
     let target = Cluster::builder("usw2").start()?;
     let slots = NonZeroU32::new(8).ok_or("no slots")?;
     let mut state = Written::new(&target, slots)?;
@@ -41,14 +41,10 @@ fn a_hundred_places_in_a_day_of_commits_are_found_within_two_seconds() -> Outcom
     .slots(slots.get());
     let flow = file.write("day", std::net::SocketAddr::from(([127, 0, 0, 1], 8080)))?;
 
-    let mut best = Duration::MAX;
-    for round in 0..3 {
-        best = best.min(expect_found(&target, &flow, round, written)?);
-    }
-    assert!(best <= Duration::from_secs(2), "{best:?}");
+    expect_found(&target, &flow, 0, written)?;
 
     // Another number of slots, and yet another: old chunks stay where they are, and are found there.
-    for (round, slots) in [3, 12].into_iter().enumerate() {
+    for (round, slots) in [(1, 3), (2, 12)] {
         let file = file.clone().slots(slots);
         let path = file.write("reslot", std::net::SocketAddr::from(([127, 0, 0, 1], 8080)))?;
         let output = understudy(["reslot".as_ref(), path.as_os_str()], LIMIT)?;
@@ -87,13 +83,8 @@ fn a_hundred_places_in_a_day_of_commits_are_found_within_two_seconds() -> Outcom
     Ok(())
 }
 
-/// Asks for the places of a group in a hundred partitions; how long that took.
-fn expect_found(
-    target: &Cluster,
-    flow: &Path,
-    round: usize,
-    written: u64,
-) -> Result<Duration, Box<dyn Error>> {
+/// Asks for the places of a group in a hundred partitions. What is read decides; the time is told for people.
+fn expect_found(target: &Cluster, flow: &Path, round: usize, written: u64) -> Outcome {
     let before = target.link().bytes_from_brokers();
     let began = Instant::now();
     let output = understudy(
@@ -131,8 +122,8 @@ fn expect_found(
         assert_eq!(source, expected, "{line}");
     }
     println!("{read} of {written} bytes read in {took:?}");
-    assert!(read * 10 < written, "{read} of {written} bytes read");
-    Ok(took)
+    assert!(read * 20 < written, "{read} of {written} bytes read");
+    Ok(())
 }
 
 /// State as a worker would have written it, after compaction.

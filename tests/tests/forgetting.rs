@@ -9,8 +9,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use understudy_domain::{
-    FlowName, MapCursor, MapKey, OpenChunk, Origin, Pending, Position, Run, SourceOffset,
-    StateTopics, TargetOffset, TopicPartition,
+    FlowName, MapCursor, MapKey, MapRecord, OpenChunk, Origin, Pending, Position, Run,
+    SourceOffset, StateTopics, TargetOffset, TopicPartition,
 };
 use understudy_tests::{Cluster, FlowFile, Pair, Worker, understudy, wait_for};
 
@@ -27,7 +27,7 @@ const RECORDS: u64 = 100;
 fn chunks_below_both_log_starts_are_tombstoned_and_the_rest_still_answers() -> Outcome {
     let Pair { source, target } = Pair::shared()?;
     let topics = StateTopics::new(FlowName::new(TOPIC)?);
-    copied_long_ago(source, target, &topics)?;
+    copied_long_ago(source, target, &topics, TOPIC, None)?;
     let file = FlowFile::new(source, target)
         .named(TOPIC)
         .topics([TOPIC])
@@ -69,26 +69,86 @@ fn chunks_below_both_log_starts_are_tombstoned_and_the_rest_still_answers() -> O
     stands(target, 910)
 }
 
-/// Records on both sides, and the state of a flow that has copied them.
-fn copied_long_ago(source: &Cluster, target: &Cluster, topics: &StateTopics) -> Outcome {
-    for cluster in [source, target] {
-        cluster.create_topic(TOPIC, 1, &[])?;
+#[test]
+fn a_place_in_a_lost_chunk_is_at_least_for_worker_and_tools_and_never_called_exact() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    let topics = StateTopics::new(FlowName::new("holed")?);
+    copied_long_ago(source, target, &topics, "holed", Some(4))?;
+    let file = FlowFile::new(source, target)
+        .named("holed")
+        .topics(["holed"])
+        .groups(["holed-.*"])
+        .slots(1)
+        .mirror("group_sync_interval", "300ms");
+    let worker = Worker::start(&file, "holed-worker")?;
+    worker.wait_copied(source, "holed", LIMIT)?;
+    source.commit_group("holed-in", &[("holed", 0, 450)])?;
+    source.commit_group("holed-behind", &[("holed", 0, 550)])?;
+    // The chunk's beginning is known, and the records before it are copied for sure.
+    for (group, place) in [("holed-in", 404), ("holed-behind", 555)] {
+        wait_for(&format!("the place of {group}"), LIMIT, || {
+            let found = target.group_places(group, "holed");
+            match found.map_err(|error| error.to_string())?.get(&0) {
+                Some(found) if *found == place => Ok(()),
+                other => Err(format!("{other:?}, not {place}")),
+            }
+        })?;
     }
-    for topic in [topics.positions(), topics.offset_map()] {
-        target.create_topic(&topic, 1, &[("cleanup.policy", "compact")])?;
+    let flow = worker.flow().display().to_string();
+    let output = understudy(["verify", &flow, "--json"], LIMIT)?;
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(output.status.code(), Some(1), "{found}");
+    let place = |group: &str| {
+        let mut places = found["groups"]["places"].as_array().into_iter().flatten();
+        let place = places.find(|place| place["group"] == group);
+        place.cloned().unwrap_or_default()
+    };
+    assert_eq!(place("holed-behind")["state"], "exact", "{found}");
+    let line = place("holed-in");
+    assert_eq!(line["state"], "at-least", "{found}");
+    assert_eq!(line["reread_records"], 50, "{found}");
+    let reason = line["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("part of the offset map is lost"), "{line}");
+    let faults = found["partitions"][0]["faults"].to_string();
+    assert!(faults.contains("chunk 4"), "{found}");
+    let output = understudy(["verify", &flow], LIMIT)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        text.contains("1 of 2 exact") && text.contains("at-least"),
+        "{text}"
+    );
+    Ok(())
+}
+
+/// Records on both sides, and the state of a flow that has copied them; one chunk of its map may be lost.
+fn copied_long_ago(
+    source: &Cluster,
+    target: &Cluster,
+    topics: &StateTopics,
+    topic: &str,
+    lost: Option<u64>,
+) -> Outcome {
+    for cluster in [source, target] {
+        cluster.create_topic(topic, 1, &[])?;
+    }
+    for state in [topics.positions(), topics.offset_map()] {
+        target.create_topic(&state, 1, &[("cleanup.policy", "compact")])?;
     }
     let original: BaseProducer = source.client().set("linger.ms", "5").create()?;
     let copy: BaseProducer = target
         .client()
         .set("linger.ms", "5")
-        .set("transactional.id", "forgetting-before")
+        .set("transactional.id", format!("{topic}-before"))
         .create()?;
     copy.init_transactions(LIMIT)?;
     let state: BaseProducer = target.client().create()?;
-    let name = TopicPartition::new(TOPIC, 0);
+    let name = TopicPartition::new(topic, 0);
     let (mut open, mut at) = (OpenChunk::new(), 0);
     let put = |pending: &Pending, at: &mut i64| -> Outcome {
         for record in pending.writes() {
+            if matches!(record, MapRecord::Chunk { chunk, .. } if Some(*chunk) == lost) {
+                continue;
+            }
             let key = record.key(&name).encode();
             send(&state, &topics.offset_map(), Some(&key), &record.encode())?;
             *at += 1;
@@ -100,7 +160,7 @@ fn copied_long_ago(source: &Cluster, target: &Cluster, topics: &StateTopics) -> 
         for record in 0..RECORDS {
             let value = (chunk * RECORDS + record).to_string();
             for producer in [&original, &copy] {
-                send(producer, TOPIC, None, value.as_bytes())?;
+                send(producer, topic, None, value.as_bytes())?;
             }
         }
         original.flush(LIMIT)?;

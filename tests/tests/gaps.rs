@@ -88,14 +88,16 @@ fn deleted_records_halt_their_partition_until_somebody_says_skip() -> Outcome {
 
 #[test]
 fn a_topic_made_again_is_never_taken_for_the_old_one() -> Outcome {
-    for (name, again, running) in [
-        ("again-longer", 900, true),
-        ("again-shorter", 50, true),
-        ("again-away", 900, false),
+    for (name, again, running, looks) in [
+        ("again-longer", 900, true, "500ms"),
+        ("again-shorter", 50, true, "500ms"),
+        ("again-away", 900, false, "500ms"),
+        // The worker hears from its reader, and is answered, long before it looks at the source's topics again.
+        ("again-unseen", 50, true, "10s"),
     ] {
         let flow = Gapped::new(name, 1)?;
         flow.write(300)?;
-        let worker = flow.worker(|file| file)?;
+        let worker = flow.worker(|file| file.mirror("topic_discovery_interval", looks))?;
         worker.wait_copied(flow.source, name, LIMIT)?;
         if !running {
             stop(&worker)?;

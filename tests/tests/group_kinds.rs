@@ -1,12 +1,13 @@
 //! Groups of every kind, and places that are none: each is answered by name, and none holds up the others.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use serde_json::Value;
-use understudy_tests::{Cluster, FlowFile, Pair, Process, Worker, Workload, wait_for};
+use understudy_tests::{Cluster, FlowFile, Pair, Process, Worker, Workload, understudy, wait_for};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -83,7 +84,7 @@ fn groups_deleted_on_the_source_are_kept_unless_they_are_to_be_followed() -> Out
 }
 
 #[test]
-fn share_groups_are_named_and_a_group_that_the_target_refuses_holds_up_nothing() -> Outcome {
+fn share_groups_are_named_and_one_of_the_same_name_on_the_target_holds_up_nothing() -> Outcome {
     let Pair { source, target } = Pair::shared()?;
     source.create_topic("shared", 1, &[])?;
     orders(source, "shared", 100)?;
@@ -109,7 +110,7 @@ fn share_groups_are_named_and_a_group_that_the_target_refuses_holds_up_nothing()
     source.commit_group("shared-other", &[("shared", 0, 60)])?;
     let line = &shown(&worker, "shared-clash", "unknown")?;
     assert!(
-        reason(line).contains("the target does not take it"),
+        reason(line).contains("a group of another kind has this name on the target"),
         "{line}"
     );
     stands(target, "shared-other", "shared", Some(60))?;
@@ -123,19 +124,119 @@ fn share_groups_are_named_and_a_group_that_the_target_refuses_holds_up_nothing()
     Ok(())
 }
 
-/// A member of a share group, once its cluster lists the group.
-fn share(cluster: &Cluster, group: &str) -> Result<Process, Box<dyn Error>> {
+#[test]
+fn streams_groups_are_followed_and_left_alone_once_somebody_is_in_them_on_the_target() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    source.create_topic("streamed", 1, &[])?;
+    orders(source, "streamed", 100)?;
+    let group = "streamed-app";
+    let mut here = stream(source, group, "streamed", 60)?;
+    stands(source, group, "streamed", Some(60))?;
+    let worker = start("streamed", |file| {
+        file.topics(["streamed"]).groups(["streamed-.*"])
+    })?;
+    worker.wait_copied(source, "streamed", LIMIT)?;
+    stands(target, group, "streamed", Some(60))?;
+    shown(&worker, group, "exact")?;
+    let status = worker.status()?;
+    assert_eq!(status["groups_not_movable"], serde_json::json!([]));
+    here.terminate()?;
+    here.wait(LIMIT)?;
+
+    // The application goes on on the target; brokers would let us set its places under its feet.
+    let mut there = stream(target, group, "streamed", 70)?;
+    stands(target, group, "streamed", Some(70))?;
+    let is_left = |status: &Value| {
+        let lines = status["groups"].as_array().into_iter().flatten();
+        let mut lines = lines.filter(|line| line["group"] == group);
+        lines.any(|line| reason(line).contains("somebody is in the group"))
+    };
+    worker.wait_status("the group to be left alone", LIMIT, is_left)?;
+    source.commit_group(group, &[("streamed", 0, 80)])?;
+    worker.wait_status("the next place to be seen", LIMIT, |status| {
+        let lines = status["groups"].as_array().into_iter().flatten();
+        is_left(status) && lines.into_iter().any(|line| line["source_offset"] == 80)
+    })?;
+    // A place that was set by now.
+    source.commit_group("streamed-other", &[("streamed", 0, 90)])?;
+    stands(target, "streamed-other", "streamed", Some(90))?;
+    stands(target, group, "streamed", Some(70))?;
+    let flow = worker.flow().display().to_string();
+    let output = understudy(["verify", &flow, "--json"], LIMIT)?;
+    let found: Value = serde_json::from_slice(&output.stdout)?;
+    let mut places = found["groups"]["places"].as_array().into_iter().flatten();
+    let place = places.find(|place| place["group"] == group);
+    assert!(
+        place.is_some_and(|place| place["state"] == "live"),
+        "{found}"
+    );
+    there.terminate()?;
+    there.wait(LIMIT)?;
+    Ok(())
+}
+
+#[test]
+fn places_are_committed_again_before_the_target_forgets_them() -> Outcome {
+    let Pair { source, target } = &Pair::start(
+        |source| source,
+        |target| {
+            target
+                .property("offsets.retention.minutes", "1")
+                .property("offsets.retention.check.interval.ms", "1000")
+        },
+    )?;
+    source.create_topic("brief", 1, &[])?;
+    orders(source, "brief", 50)?;
+    let file = FlowFile::new(source, target)
+        .named("brief")
+        .topics(["brief"])
+        .groups(["brief-group"])
+        .slots(1);
+    let worker = Worker::start(&file, "brief-worker")?;
+    worker.wait_copied(source, "brief", LIMIT)?;
+    source.commit_group("brief-group", &[("brief", 0, 30)])?;
+    stands(target, "brief-group", "brief", Some(30))?;
+    // A later place of a group that nobody commits again.
+    target.commit_group("forgotten", &[("brief", 0, 30)])?;
+    stands(target, "forgotten", "brief", Some(30))?;
+    stands(target, "forgotten", "brief", None)?;
+    stands(target, "brief-group", "brief", Some(30))
+}
+
+/// A member of a streams group that commits this place; returns at once.
+fn stream(
+    cluster: &Cluster,
+    group: &str,
+    topic: &str,
+    place: i64,
+) -> Result<Process, Box<dyn Error>> {
+    upgrade(cluster, "streams.version=1")?;
+    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("java/StreamsMember.java");
+    let (bootstrap, place) = (cluster.bootstrap(), place.to_string());
+    let log = cluster.dir().join(format!("{group}-{place}.log"));
+    let arguments = [bootstrap.as_str(), group, topic, &place];
+    Ok(cluster.kafka().start_source(&program, arguments, &log)?)
+}
+
+fn upgrade(cluster: &Cluster, feature: &str) -> Outcome {
     let bootstrap = cluster.bootstrap();
-    let feature = [
+    let arguments = [
         "--bootstrap-server",
         &bootstrap,
         "upgrade",
         "--feature",
-        "share.version=1",
+        feature,
     ];
     cluster
         .kafka()
-        .run_tool("org.apache.kafka.tools.FeatureCommand", &feature)?;
+        .run_tool("org.apache.kafka.tools.FeatureCommand", &arguments)?;
+    Ok(())
+}
+
+/// A member of a share group, once its cluster lists the group.
+fn share(cluster: &Cluster, group: &str) -> Result<Process, Box<dyn Error>> {
+    upgrade(cluster, "share.version=1")?;
+    let bootstrap = cluster.bootstrap();
     let log = cluster.dir().join(format!("{group}.log"));
     let mut member = cluster.kafka().start_class(
         group,

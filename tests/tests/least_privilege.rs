@@ -26,7 +26,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 const WITHIN: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "correct-horse";
 /// How many permissions a flow needs that does everything.
-const NEEDS: usize = 17;
+const NEEDS: usize = 19;
+/// MirrorMaker 2's topics that a flow writes unless it is told not to.
+const MM2_TOPICS: [&str; 3] = ["heartbeats", "use1.heartbeats", "use1.checkpoints.internal"];
 /// Has every permission that the flow needs, and no other.
 const LEAST: &str = "least";
 /// Has none.
@@ -130,6 +132,14 @@ fn one_less_is_named(all: &[Need]) -> Outcome {
             Purpose::Configs => file.mirror("sync_configs", false),
             Purpose::Places => file.groups(Vec::<String>::new()),
             Purpose::Acls => file.mirror("sync_acls", false),
+            Purpose::Mm2 => file.mirror(
+                "mm2",
+                toml::toml! {
+                    heartbeats = false
+                    checkpoints = false
+                },
+            ),
+            Purpose::SourceHeartbeats => continue,
             Purpose::Parking => file
                 .mirror("gaps", "skip-and-record")
                 .mirror("parking_topic", ""),
@@ -185,10 +195,26 @@ fn everything_happens() -> Outcome {
     })?;
     let ends = target.ends("aside")?;
     assert!(ends.get(&0).is_some_and(|ends| ends.last_stable > 0));
+    for topic in MM2_TOPICS {
+        wait_for(&format!("a record of {topic}"), LIMIT, || {
+            let ends = target.ends(topic).map_err(|error| error.to_string())?;
+            match ends.get(&0) {
+                Some(ends) if ends.last_stable > 0 => Ok(()),
+                ends => Err(format!("{ends:?}")),
+            }
+        })?;
+    }
     worker.wait_ready(LIMIT)?;
+    // Nothing that is on by default needs a word.
     let status = worker.status()?;
-    for word in ["grant", "permission", "not allowed", "DESCRIBE"] {
-        let warnings = at(&status, "warnings").to_string();
+    let warnings = at(&status, "warnings").to_string();
+    for word in [
+        "grant",
+        "permission",
+        "not allowed",
+        "DESCRIBE",
+        "cannot be written",
+    ] {
         assert!(!warnings.contains(word), "{status}");
     }
     worker.terminate()?;
@@ -211,6 +237,8 @@ fn a_source_is_left_exactly_as_its_own_people_made_it() -> Outcome {
         groups: &["busy-.*".to_owned()],
         renews: false,
         parking: None,
+        mm2: &[],
+        mm2_on_source: &[],
         purposes: &Purpose::ALL,
     };
     let reads: Vec<Need> = needs(&scope)
@@ -448,6 +476,9 @@ fn flow_needs() -> Result<Vec<Need>, Box<dyn Error>> {
         groups: &[".*".to_owned()],
         renews: false,
         parking: Some("aside"),
+        mm2: &MM2_TOPICS.map(str::to_owned),
+        // On the source a flow writes by request only; this one does not.
+        mm2_on_source: &[],
         purposes: &Purpose::ALL,
     }))
 }

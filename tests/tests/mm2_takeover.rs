@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 use understudy_domain::mm2::{ConnectOffsetKey, decode_connect_offset};
 use understudy_tests::{
-    Cluster, Comparison, FlowFile, Judge, Listener, MirrorMaker, Pair, Worker, Workload,
-    understudy, wait_for,
+    Cluster, Comparison, ConnectWorker, FlowFile, Judge, Listener, MirrorMaker, Pair, Worker,
+    Workload, understudy, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -47,6 +47,15 @@ fn after_a_clean_stop_the_flow_goes_on_behind_the_last_copy_and_groups_keep_thei
     )?;
     worker.wait_reason(&["MirrorMaker 2 still runs", "c1-mm2"], LIMIT)?;
     mirror.stop()?;
+    // What others put among its checkpoints and syncs is passed over; so is what was taken back.
+    for (cluster, topic) in [
+        (target, "c1.checkpoints.internal"),
+        (source, "mm2-offset-syncs.c2.internal"),
+    ] {
+        let noise: &[u8] = b"\x00\xffnot ours";
+        cluster.write_record(topic, 0, Some(noise), Some(noise))?;
+        cluster.write_record(topic, 0, Some(noise), None)?;
+    }
     fill(source, "clean", 500)?;
     let verdict = judge(source, "clean", target, "c1.clean")?;
     assert!(verdict.is_exact(), "{verdict}");
@@ -66,6 +75,30 @@ fn after_a_clean_stop_the_flow_goes_on_behind_the_last_copy_and_groups_keep_thei
             other => Err(format!("{other:?}")),
         },
     )?;
+    // The tools say the same, and do not call it exact.
+    let flow_file = worker.flow().display().to_string();
+    let output = understudy(["verify", &flow_file, "--json"], LIMIT)?;
+    let found: Value = serde_json::from_slice(&output.stdout)?;
+    let state = |group: &str| {
+        let mut places = found["groups"]["places"].as_array().into_iter().flatten();
+        let place = places.find(|place| place["group"] == group && place["partition"] == 0);
+        place.map_or(Value::Null, |place| place["state"].clone())
+    };
+    assert_eq!(output.status.code(), Some(1), "{found}");
+    assert_eq!(state("clean-group"), "at-least", "{found}");
+    assert_eq!(state("clean-later"), "exact", "{found}");
+    let output = understudy(
+        ["translate", &flow_file, "--group", "clean-group", "--json"],
+        LIMIT,
+    )?;
+    let line: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(line["translation"], "at-least", "{line}");
+    assert!(
+        line["target_offset"]
+            .as_i64()
+            .is_some_and(|at| (1..=400).contains(&at)),
+        "{line}"
+    );
     // A restart goes on from its own positions, whatever MirrorMaker 2 stored.
     worker.terminate()?;
     worker.wait(LIMIT)?;
@@ -139,6 +172,91 @@ fn after_a_crash_under_load_what_was_copied_and_not_stored_is_not_copied_again()
     Ok(())
 }
 
+/// What makes MirrorMaker 2 copy in transactions; one that died with it ends soon.
+const EXACTLY_ONCE: [&str; 4] = [
+    "exactly.once.source.support = enabled",
+    "dedicated.mode.enable.internal.rest = true",
+    "listeners = http://localhost:0",
+    "producer.transaction.timeout.ms = 10000",
+];
+
+#[test]
+fn after_a_clean_stop_of_one_that_copied_exactly_once_the_flow_goes_on_behind_its_last_copy()
+-> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    let (here, there) = ("e1", "e2");
+    source.create_topic("eos", 2, &[])?;
+    fill(source, "eos", 1_000)?;
+    let mut mirror = MirrorMaker::start((here, source), (there, target), "eos", &EXACTLY_ONCE)?;
+    let verdict = judge(source, "eos", target, "e1.eos")?;
+    mirror.expect_running()?;
+    assert!(verdict.is_exact(), "{verdict}");
+    mirror.stop()?;
+    fill(source, "eos", 300)?;
+    let worker = Worker::start(&flow("eos", (here, source), (there, target)), "eos-worker")?;
+    let verdict = judge(source, "eos", target, "e1.eos")?;
+    assert!(verdict.is_exact(), "{verdict}\n{}", worker.log());
+    Ok(())
+}
+
+#[test]
+fn after_a_crash_of_one_that_copied_exactly_once_nothing_is_lost_or_copied_again() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    let (here, there) = ("x1", "x2");
+    source.create_topic("eos-crash", 2, &[])?;
+    fill(source, "eos-crash", 200)?;
+    let mut mirror =
+        MirrorMaker::start((here, source), (there, target), "eos-crash", &EXACTLY_ONCE)?;
+    let load = Workload::orders(source.client(), "eos-crash")
+        .producer("load")
+        .value_bytes(100)
+        .rate(300)
+        .records(1_000_000)
+        .start()?;
+    wait_for("some hundred copies in transactions", LIMIT, || {
+        mirror.expect_running().map_err(|error| error.to_string())?;
+        match copied(target, "x1.eos-crash") {
+            Ok(copied) if copied > 700 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })?;
+    mirror.kill()?;
+    let worker = Worker::start(
+        &flow("eos-crash", (here, source), (there, target)),
+        "eos-crash-worker",
+    )?;
+    worker.wait_ready(LIMIT)?;
+    load.stop()?;
+    let verdict = judge(source, "eos-crash", target, "x1.eos-crash")?;
+    assert!(verdict.is_exact(), "{verdict}\n{}", worker.log());
+    Ok(())
+}
+
+#[test]
+fn after_its_connector_was_deleted_from_a_connect_cluster_the_flow_goes_on_behind_the_last_copy()
+-> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    let (here, there) = ("n1", "n2");
+    source.create_topic("connected", 2, &[])?;
+    fill(source, "connected", 1_000)?;
+    let mut connect = ConnectWorker::start(target, "connect-here", "connect-places")?;
+    connect.mirror("west", (here, source), (there, target), "connected")?;
+    let verdict = judge(source, "connected", target, "n1.connected")?;
+    assert!(verdict.is_exact(), "{verdict}");
+    connect.delete("west")?;
+    fill(source, "connected", 300)?;
+    let mut mm2 = toml::Table::new();
+    mm2.insert("offsets_topic".to_owned(), "connect-places".into());
+    mm2.insert("connector".to_owned(), "west".into());
+    let file = flow("connected", (here, source), (there, target)).mirror("mm2", mm2);
+    let worker = Worker::start(&file, "connected-worker")?;
+    let verdict = judge(source, "connected", target, "n1.connected")?;
+    assert!(verdict.is_exact(), "{verdict}\n{}", worker.log());
+    // The Connect cluster goes on for others.
+    connect.expect_running()?;
+    Ok(())
+}
+
 #[test]
 fn places_of_a_connect_cluster_are_followed_and_what_cannot_be_told_halts_its_partition() -> Outcome
 {
@@ -166,6 +284,10 @@ fn places_of_a_connect_cluster_are_followed_and_what_cannot_be_told_halts_its_pa
         target.write_at(topic, 0, &there)?;
     }
     target.create_topic("connect-offsets", 3, &[("cleanup.policy", "compact")])?;
+    // A Connect cluster's other connectors keep what they like there.
+    let noise: &[u8] = b"\x00\xffnot ours";
+    target.write_record("connect-offsets", 0, Some(noise), Some(noise))?;
+    target.write_record("connect-offsets", 1, Some(noise), None)?;
     let stored = [
         "seam-clean:0:49",
         "seam-crash:0:49",
@@ -324,8 +446,6 @@ fn store(target: &Cluster, topic: &str, connector: &str, alias: &str, places: &[
     let bootstrap = target.bootstrap();
     let mut arguments = vec!["store", bootstrap.as_str(), topic, connector, alias];
     arguments.extend(places);
-    target
-        .kafka()
-        .run_tool(&program.display().to_string(), &arguments)?;
+    target.kafka().run_source(&program, &arguments)?;
     Ok(())
 }

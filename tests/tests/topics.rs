@@ -231,15 +231,17 @@ fn a_bandwidth_limit_is_kept() -> Outcome {
         .value_bytes(1_000)
         .records(3_000)
         .run()?;
+    // Before it is started: no start-up can make it look quicker.
     let began = Instant::now();
     let worker = start("slow", |file| {
         file.topics(["slow"])
             .mirror("max_bytes_per_second", 500_000)
     })?;
     worker.wait_copied(source, "slow", LIMIT)?;
-    // 3 MB at 0.5 MB a second; what was in flight when the limit was first reached counts as done.
+    // Keys and values of 3 MB at 0.5 MB a second are 6 s; what each slot copies last is paid for afterwards. A slow
+    // machine takes longer, none takes less.
     assert!(
-        began.elapsed() > Duration::from_secs(2),
+        began.elapsed() > Duration::from_secs(5),
         "{:?}",
         began.elapsed()
     );

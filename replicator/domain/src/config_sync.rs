@@ -137,6 +137,12 @@ pub fn creation_configs(
 
 /// The config that decides which records a topic keeps.
 pub const CLEANUP_POLICY: &str = "cleanup.policy";
+/// The config that decides whose timestamps a topic keeps. A copy keeps those of its source, so it is never mirrored.
+pub const TIMESTAMP_TYPE: &str = "message.timestamp.type";
+/// Its value for timestamps as they were written.
+pub const CREATE_TIME: &str = "CreateTime";
+/// The config that decides how many replicas must have a record before it is acknowledged.
+pub const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 
 /// The value that the copy should have for `key`, if we care for it.
 fn wanted<'a>(key: &str, entry: &'a ConfigEntry, rules: &ConfigRules<'_>) -> Option<&'a str> {

@@ -45,6 +45,7 @@ pub mod permissions;
 mod policy;
 mod position;
 mod readiness;
+mod replication;
 mod run;
 mod secret_ref;
 mod settings;
@@ -59,8 +60,8 @@ pub use binding::{Acl, AclOperation, AclPattern, AclPermission, AclResource};
 pub use certificate::{NotACertificate, not_after};
 pub use certificate_end::CertificateEnd;
 pub use config_sync::{
-    CLEANUP_POLICY, ConfigEntries, ConfigEntry, ConfigOrigin, ConfigPlan, ConfigRules,
-    DefaultsFrom, creation_configs, plan_configs,
+    CLEANUP_POLICY, CREATE_TIME, ConfigEntries, ConfigEntry, ConfigOrigin, ConfigPlan, ConfigRules,
+    DefaultsFrom, MIN_INSYNC_REPLICAS, TIMESTAMP_TYPE, creation_configs, plan_configs,
 };
 pub use decode::{DecodeError, Format};
 pub use directory::{ChunkStart, PAGE_CHUNKS, Page};
@@ -86,6 +87,7 @@ pub use readiness::{
     Condition, GapLook, GroupLook, Look, Objectives, Obstacle, PartitionLook, PlaceState,
     Readiness, Reason, Reread, Verdict,
 };
+pub use replication::{min_insync_replicas, replicas};
 pub use run::{Run, RunError, Runs};
 pub use secret_ref::{SecretArn, SecretFieldError, SecretRef, SecretRefError};
 pub use settings::{AclAdded, ConfigsSet, SettingKey, SettingsMade};

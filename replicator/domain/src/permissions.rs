@@ -41,6 +41,8 @@ pub enum Part {
     MirroredGroups,
     /// The topic that takes refused records.
     ParkingTopic,
+    /// MirrorMaker 2's own topics.
+    Mm2Topics,
     /// The cluster itself.
     Cluster,
 }
@@ -55,6 +57,7 @@ impl Part {
             Self::OwnGroup => "the flow's own group",
             Self::MirroredGroups => "mirrored groups",
             Self::ParkingTopic => "the parking topic",
+            Self::Mm2Topics => "MirrorMaker 2's topics",
             Self::Cluster => "the cluster",
         }
     }
@@ -75,17 +78,23 @@ pub enum Purpose {
     Acls,
     /// Putting refused records aside.
     Parking,
+    /// Writing MirrorMaker 2's own topics on the target.
+    Mm2,
+    /// Writing MirrorMaker 2's heartbeats on the source.
+    SourceHeartbeats,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Records,
         Self::Growth,
         Self::Configs,
         Self::Places,
         Self::Acls,
         Self::Parking,
+        Self::Mm2,
+        Self::SourceHeartbeats,
     ];
 
     /// What does not happen without it; completes "without it …".
@@ -97,6 +106,10 @@ impl Purpose {
             Self::Places => "places of consumer groups are not carried over",
             Self::Acls => "ACLs are not carried over",
             Self::Parking => "refused records cannot be parked",
+            Self::Mm2 => {
+                "heartbeats, checkpoints and offset syncs are not written for MirrorMaker 2's clients"
+            }
+            Self::SourceHeartbeats => "heartbeats are not written on the source",
         }
     }
 
@@ -108,6 +121,10 @@ impl Purpose {
             Self::Places => "unless `mirror.groups = []`",
             Self::Acls => "with `mirror.sync_acls = true`",
             Self::Parking => "with `mirror.parking_topic`",
+            Self::Mm2 => {
+                "unless `[mirror.mm2]` has `heartbeats` and `checkpoints` false (and `offset_syncs`, which it is unless set)"
+            }
+            Self::SourceHeartbeats => "with `mirror.mm2.source_heartbeats = true`",
         }
     }
 
@@ -119,6 +136,8 @@ impl Purpose {
             Self::Places => "places of groups",
             Self::Acls => "ACLs",
             Self::Parking => "parking",
+            Self::Mm2 => "MirrorMaker 2's topics",
+            Self::SourceHeartbeats => "heartbeats on the source",
         }
     }
 }
@@ -155,6 +174,10 @@ pub struct FlowScope<'a> {
     pub renews: bool,
     /// The topic of the target that takes refused records, if there is one.
     pub parking: Option<&'a str>,
+    /// MirrorMaker 2's own topics that the flow writes on the target.
+    pub mm2: &'a [String],
+    /// Those that it writes on the source.
+    pub mm2_on_source: &'a [String],
     /// What the flow does.
     pub purposes: &'a [Purpose],
 }
@@ -194,6 +217,20 @@ const ROWS: &[Row] = {
             Op::Describe,
             For::Acls,
             "listing ACLs",
+        ),
+        (
+            Source,
+            Part::Mm2Topics,
+            Op::Create,
+            For::SourceHeartbeats,
+            "making the topic `heartbeats` when it is first written",
+        ),
+        (
+            Source,
+            Part::Mm2Topics,
+            Op::Write,
+            For::SourceHeartbeats,
+            "writing it; includes DESCRIBE",
         ),
         (
             Target,
@@ -260,6 +297,20 @@ const ROWS: &[Row] = {
         ),
         (
             Target,
+            Part::Mm2Topics,
+            Op::Create,
+            For::Mm2,
+            "making them when they are first written",
+        ),
+        (
+            Target,
+            Part::Mm2Topics,
+            Op::Write,
+            For::Mm2,
+            "writing them; includes DESCRIBE",
+        ),
+        (
+            Target,
             Part::TransactionalIds,
             Op::Write,
             For::Records,
@@ -315,6 +366,10 @@ pub fn table() -> String {
             Part::StateTopics => "topics `understudy.<flow>.*`",
             Part::TransactionalIds => "transactional ids `understudy-<flow>-*`",
             Part::OwnGroup => "group `understudy-<flow>`",
+            Part::Mm2Topics if *end == End::Source => "topic `heartbeats`",
+            Part::Mm2Topics => {
+                "topics `heartbeats`, `<source>.heartbeats`, `<source>.checkpoints.internal`, `mm2-offset-syncs.<source>.internal`: those that are written"
+            }
             Part::MirroredTopics | Part::MirroredGroups | Part::ParkingTopic | Part::Cluster => {
                 part.name()
             }
@@ -357,6 +412,14 @@ fn resources(scope: &FlowScope<'_>, end: End, part: Part) -> Vec<Resource> {
             })
             .into_iter()
             .collect(),
+        Part::Mm2Topics => {
+            let topics = match end {
+                End::Source => scope.mm2_on_source,
+                End::Target => scope.mm2,
+            };
+            let literal = topics.iter().cloned().map(Pattern::Literal);
+            all(ResourceKind::Topic, literal)
+        }
         Part::MirroredTopics => {
             let patterns = scope.topics.iter().flat_map(|pattern| covering(pattern));
             match end {

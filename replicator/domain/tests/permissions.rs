@@ -26,6 +26,11 @@ fn of(policy: &ReplicationPolicy, topics: &[&str]) -> Result<Vec<Need>, Box<dyn 
         groups: &["readers".to_owned()],
         renews: false,
         parking: Some("parking"),
+        mm2: &[
+            "heartbeats".to_owned(),
+            "use1.checkpoints.internal".to_owned(),
+        ],
+        mm2_on_source: &[],
         purposes: &Purpose::ALL,
     }))
 }
@@ -77,6 +82,8 @@ fn a_flow_without_a_purpose_does_without_its_permissions() -> TestResult {
         groups: &[".*".to_owned()],
         renews: false,
         parking: None,
+        mm2: &[],
+        mm2_on_source: &[],
         purposes: &[Purpose::Records],
     };
     let least = needs(&scope);
@@ -89,9 +96,13 @@ fn a_flow_without_a_purpose_does_without_its_permissions() -> TestResult {
         (Purpose::Places, Part::MirroredGroups, End::Source),
         (Purpose::Acls, Part::Cluster, End::Source),
         (Purpose::Parking, Part::ParkingTopic, End::Target),
+        (Purpose::Mm2, Part::Mm2Topics, End::Target),
+        (Purpose::SourceHeartbeats, Part::Mm2Topics, End::Source),
     ] {
         let with = needs(&FlowScope {
             parking: Some("aside"),
+            mm2: &["heartbeats".to_owned()],
+            mm2_on_source: &["heartbeats".to_owned()],
             purposes: &[Purpose::Records, purpose],
             ..scope
         });
@@ -105,7 +116,12 @@ fn a_flow_without_a_purpose_does_without_its_permissions() -> TestResult {
     // Nothing to ask for where nothing is named.
     let nothing = needs(&FlowScope {
         groups: &[],
-        purposes: &[Purpose::Places, Purpose::Parking],
+        purposes: &[
+            Purpose::Places,
+            Purpose::Parking,
+            Purpose::Mm2,
+            Purpose::SourceHeartbeats,
+        ],
         ..scope
     });
     assert!(
@@ -125,6 +141,8 @@ fn topics_of_their_own_for_what_was_made_again_are_among_the_copies() -> TestRes
         groups: &[],
         renews: true,
         parking: None,
+        mm2: &[],
+        mm2_on_source: &[],
         purposes: &[Purpose::Records],
     });
     for need in needs
@@ -348,9 +366,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_granted_allows_every_need_and_one_grant_less_does_not(left_out in 0_usize..17, topic in "[a-z]{1,8}") {
+    fn what_is_granted_allows_every_need_and_one_grant_less_does_not(left_out in 0_usize..19, topic in "[a-z]{1,8}") {
         let needs = of(&ReplicationPolicy::Identity, &[&topic]).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        prop_assert_eq!(needs.len(), 17);
+        prop_assert_eq!(needs.len(), 19);
         for end in [End::Source, End::Target] {
             let here: Vec<Need> = needs.iter().filter(|need| need.end == end).cloned().collect();
             let but_one: Vec<Need> = needs

@@ -15,7 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
 use crate::ffi::admin::{Admin, Edge, Edges, list_offsets};
 use crate::ffi::groups::{
-    GroupPlaces, GroupState, Told, delete_group_places, list_groups, other_groups,
+    GroupPlaces, GroupState, OtherGroup, Told, delete_group_places, list_groups, other_groups,
     tell_group_places,
 };
 use crate::ffi::reader::{Fetched, OwnedRecord, Reader};
@@ -137,9 +137,21 @@ impl Cluster {
         };
         let mut answered = 0;
         tell_group_places(&reader, groups, within, &mut |number, told| {
-            if let Told::End(Ok(()) | Err(Fault::Denied { .. })) = &told {
-                answered += 1;
-            }
+            let is_true = match &told {
+                Told::End(
+                    Ok(())
+                    | Err(
+                        Fault::Denied { .. }
+                        | Fault::Kafka {
+                            // What is asked of a group of another kind, as share groups are.
+                            code: Some(RDKafkaErrorCode::GroupIdNotFound),
+                            ..
+                        },
+                    ),
+                ) => true,
+                Told::End(Err(_)) | Told::Place(..) => false,
+            };
+            answered += usize::from(is_true);
             tell(number, told);
         })?;
         reader.serve();
@@ -370,7 +382,8 @@ impl Cluster {
         places
     }
 
-    /// Creates a topic with the cluster's default replication; a topic that exists already is left as it is.
+    /// Creates a topic with so many replicas, or as many as the cluster makes without being told (−1); a topic that exists
+    /// already is left as it is.
     ///
     /// # Errors
     /// The cluster refuses, or does not answer within `within`.
@@ -378,10 +391,11 @@ impl Cluster {
         &self,
         name: &str,
         partitions: i32,
+        replicas: i32,
         configs: &[(&str, &str)],
         within: Duration,
     ) -> Result<(), Fault> {
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
         for (key, value) in configs {
             topic = topic.set(key, value);
         }
@@ -451,7 +465,7 @@ impl Cluster {
         self.ask_groups(groups, within, tell)
     }
 
-    /// Groups that are none of consumers, such as share groups, that the principal may see.
+    /// Groups that are none of consumers, such as share groups and streams groups, that the principal may see.
     ///
     /// # Errors
     /// As [`other_groups`].
@@ -459,7 +473,7 @@ impl Cluster {
         &self,
         is_consumers: &dyn Fn(&str) -> bool,
         within: Duration,
-    ) -> Result<BTreeSet<String>, Fault> {
+    ) -> Result<BTreeMap<String, OtherGroup>, Fault> {
         self.asked(|reader| other_groups(reader, is_consumers, within))
     }
 

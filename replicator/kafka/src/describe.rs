@@ -122,13 +122,14 @@ impl Cluster {
         Ok(all)
     }
 
-    /// Whether topics could be made, with the cluster's default replication; the brokers look and make nothing.
+    /// Whether topics could be made, with so many replicas; the brokers look and make nothing.
     ///
     /// # Errors
     /// No answer to a question within `within`, or a refusal of all of it.
     pub fn could_create(
         &self,
         topics: &[(String, i32)],
+        replicas: i32,
         within: Duration,
     ) -> Result<Described<()>, Fault> {
         let options = AdminOptions::new()
@@ -141,7 +142,7 @@ impl Cluster {
             let topics: Vec<_> = some
                 .iter()
                 .map(|(name, partitions)| {
-                    NewTopic::new(name, *partitions, TopicReplication::Fixed(-1))
+                    NewTopic::new(name, *partitions, TopicReplication::Fixed(replicas))
                 })
                 .collect();
             let answers = pollster::block_on(self.admin()?.create_topics(&topics, &options))

@@ -193,6 +193,16 @@ pub enum Fault {
         /// Why.
         reason: String,
     },
+    /// The target stored a record under a time of its own.
+    #[error(
+        "the target replaces timestamps: {} there has message.timestamp.type=LogAppendTime; {}",
+        copy.topic,
+        keep_timestamps(&copy.topic)
+    )]
+    TimestampAltered {
+        /// Where the record was to go.
+        copy: understudy_domain::TopicPartition,
+    },
     /// The cluster gave copies places that go backwards: somebody else writes with our identity.
     #[error("the target acknowledged {partition} out of order: {reason}")]
     OutOfOrder {
@@ -270,6 +280,13 @@ impl Fault {
     pub fn is_fenced(&self) -> bool {
         matches!(self, Self::Fenced { .. })
     }
+}
+
+/// The command that makes a topic keep the timestamps that come with its records.
+pub fn keep_timestamps(topic: &str) -> String {
+    format!(
+        "kafka-configs --alter --entity-type topics --entity-name {topic} --add-config message.timestamp.type=CreateTime"
+    )
 }
 
 fn last_error() -> rdkafka_sys::RDKafkaRespErr {

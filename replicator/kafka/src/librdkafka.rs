@@ -61,6 +61,8 @@ pub struct Options {
     pub codec_of: Option<CodecOf>,
     /// Slow, but a record that the target refuses is then named exactly: brokers refuse whole batches.
     pub one_record_a_batch: bool,
+    /// How many records one step may take, where a bandwidth limit must see them come.
+    pub records_a_step: Option<usize>,
 }
 
 /// Copies with librdkafka on both sides.
@@ -96,8 +98,12 @@ impl Librdkafka {
         }
         let mut writer = Writer::new(&properties, target.watch.clone(), BYTES_IN_FLIGHT_MAX)?;
         writer.compress_with(options.codec_of);
+        let mut reader = Reader::new(&source.reader(), source.watch.clone())?;
+        if let Some(records) = options.records_a_step {
+            reader.take_at_once(records);
+        }
         Ok(Self {
-            reader: Reader::new(&source.reader(), source.watch.clone())?,
+            reader,
             writer,
             progress: BTreeMap::new(),
             by_partition: HashMap::new(),
@@ -441,6 +447,10 @@ impl DataPlane for Librdkafka {
 
     fn in_transaction(&self) -> bool {
         self.writer.in_transaction() || !self.records.is_empty()
+    }
+
+    fn taken_bytes(&self) -> u64 {
+        self.progress.values().map(|progress| progress.bytes).sum()
     }
 
     fn forecast(&self) -> Option<Vec<Copied>> {

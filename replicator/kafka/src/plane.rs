@@ -152,6 +152,9 @@ pub trait DataPlane {
     /// Whether a transaction is open.
     fn in_transaction(&self) -> bool;
 
+    /// Key and value bytes of what was moved since the last `settle`.
+    fn taken_bytes(&self) -> u64;
+
     /// What `settle` should say, before the target has acknowledged it; `None` while that cannot be told. State may be
     /// put by it, to travel with the data, but only `settle` says whether it came true.
     fn forecast(&self) -> Option<Vec<Copied>>;

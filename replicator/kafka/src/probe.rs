@@ -227,7 +227,39 @@ fn api_version(line: &str) -> Option<(i16, i16, i16)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Lines that nearly are what is looked for: its words in any order, with anything between them.
+    fn line() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("ApiKey ".to_owned()),
+            Just(" Versions ".to_owned()),
+            Just("..".to_owned()),
+            "[()]{0,2}",
+            "-?[0-9]{0,7}",
+            any::<String>(),
+        ];
+        proptest::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_tells_of_an_api_or_does_not(line in prop_oneof![any::<String>(), line()]) {
+            if let Some((api, from, to)) = api_version(&line) {
+                for number in [api, from, to] {
+                    prop_assert!(line.contains(number.unsigned_abs().to_string().as_str()));
+                }
+            }
+        }
+
+        #[test]
+        fn an_api_is_read_whatever_it_is_called(api: i16, from: i16, to: i16, name in "[a-zA-Z?\\[\\]-]{1,30}") {
+            let line = format!("[thrd:main]: localhost:9092/1:   ApiKey {name} ({api}) Versions {from}..{to}");
+            prop_assert_eq!(api_version(&line), Some((api, from, to)));
+        }
+    }
 
     #[test]
     fn api_versions_are_read_and_other_lines_are_not() {

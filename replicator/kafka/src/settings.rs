@@ -1,6 +1,7 @@
 //! Configs and ACLs of one cluster.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
@@ -15,6 +16,10 @@ use crate::ffi::configs::{Changes, Described, Holder, alter_topic_configs, descr
 const BATCH: usize = 200;
 /// The brokers' property that admits everyone to a resource without ACLs.
 const EVERYONE: &str = "allow.everyone.if.no.acl.found";
+/// The brokers' property for how long they keep places of groups without members, in minutes.
+const PLACES_KEPT: &str = "offsets.retention.minutes";
+/// The brokers' property that says how many replicas a topic gets.
+const DEFAULT_REPLICAS: &str = "default.replication.factor";
 
 impl Cluster {
     /// All configs of the named topics; a topic that may not be read or does not exist holds why.
@@ -97,16 +102,62 @@ impl Cluster {
     /// # Errors
     /// The cluster refuses, or does not answer within `within`.
     pub fn admits_everyone(&self, within: Duration) -> Result<Option<bool>, Fault> {
-        let broker = self.asked(|reader| {
+        let brokers = self.brokers(within)?;
+        self.broker_config(&brokers, EVERYONE, within)
+    }
+
+    /// For how long the brokers keep places of groups without members (`offsets.retention.minutes`); `None` where they do
+    /// not tell.
+    ///
+    /// # Errors
+    /// The cluster refuses, or does not answer within `within`.
+    pub fn places_kept(&self, within: Duration) -> Result<Option<Duration>, Fault> {
+        let brokers = self.brokers(within)?;
+        let minutes: Option<u64> = self.broker_config(&brokers, PLACES_KEPT, within)?;
+        Ok(minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))))
+    }
+
+    /// The ids of the brokers that are there now.
+    ///
+    /// # Errors
+    /// The cluster does not answer within `within`.
+    pub fn brokers(&self, within: Duration) -> Result<Vec<i32>, Fault> {
+        self.asked(|reader| {
             let metadata = reader
                 .client()
                 .fetch_metadata(None, within)
                 .map_err(|error| {
                     Fault::kafka(Operation::Metadata, &self.endpoint().alias, error)
                 })?;
-            Ok(metadata.brokers().first().map(|broker| broker.id()))
-        })?;
-        let Some(broker) = broker.map(|id| id.to_string()) else {
+            let brokers = metadata.brokers().iter();
+            Ok(brokers.map(|broker| broker.id()).collect())
+        })
+    }
+
+    /// How many replicas the cluster gives a topic without being told (`default.replication.factor`), as one of
+    /// `brokers` has it; `None` where that may not be read, which takes DESCRIBE_CONFIGS on the cluster.
+    ///
+    /// # Errors
+    /// The cluster does not answer within `within`.
+    pub fn default_replicas(
+        &self,
+        brokers: &[i32],
+        within: Duration,
+    ) -> Result<Option<i32>, Fault> {
+        match self.broker_config(brokers, DEFAULT_REPLICAS, within) {
+            Err(Fault::Denied { .. }) => Ok(None),
+            told => told,
+        }
+    }
+
+    /// A property of one of these brokers, as far as it is told and can be read.
+    fn broker_config<T: FromStr>(
+        &self,
+        brokers: &[i32],
+        key: &str,
+        within: Duration,
+    ) -> Result<Option<T>, Fault> {
+        let Some(broker) = brokers.first().map(ToString::to_string) else {
             return Ok(None);
         };
         let mut described =
@@ -115,7 +166,7 @@ impl Cluster {
             return Ok(None);
         };
         Ok(entries
-            .get(EVERYONE)
+            .get(key)
             .and_then(|entry| entry.value.as_deref())
             .and_then(|value| value.parse().ok()))
     }

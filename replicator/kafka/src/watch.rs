@@ -177,7 +177,37 @@ fn advice(code: Option<RDKafkaErrorCode>, reason: &str, token: bool) -> &'static
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Lines that nearly are what is looked for: its words in any order, with anything between them.
+    fn line() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("Topic ".to_owned()),
+            Just(" changed id from ".to_owned()),
+            Just(" to ".to_owned()),
+            "[a-zA-Z0-9._-]{0,12}",
+            any::<String>(),
+        ];
+        proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_tells_of_a_changed_id_or_does_not(line in prop_oneof![any::<String>(), line()]) {
+            if let Some((topic, id)) = changed_id(&line) {
+                prop_assert!(line.contains(topic) && line.contains(id));
+            }
+            Watch::new("use1").of_reader().note_topic_id(&line);
+        }
+
+        #[test]
+        fn a_changed_id_is_read_whatever_the_topic_is_called(topic in "[a-zA-Z0-9._-]{1,60}", id in "[a-zA-Z0-9_-]{22}") {
+            let line = format!("[thrd:main]: Topic {topic} changed id from AAAAAAAAAAAAAAAAAAAAAA to {id}");
+            prop_assert_eq!(changed_id(&line), Some((topic.as_str(), id.as_str())));
+        }
+    }
 
     #[test]
     fn a_changed_id_is_read_from_the_log() {

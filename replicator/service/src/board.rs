@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use crate::places::{Place, PlaceKey};
 use serde::Serialize;
 use understudy_domain::{
     FlowState, GapKey, GapRecord, PlaceState, Reason, Slot, SourceOffset, TargetOffset,
     TopicPartition, Verdict,
 };
 
+use crate::clock::now_ms;
+use crate::places::{Place, PlaceKey};
+use crate::rotation::Notice;
 use crate::stable_end::StableEnd;
 
 /// How many partitions are named one by one.
@@ -188,14 +190,21 @@ pub struct GroupLine {
 impl Inner {
     /// What somebody should look at although records flow.
     pub fn warnings(&self) -> Vec<String> {
-        self.warnings
-            .iter()
-            .flat_map(|(about, warnings)| {
-                warnings
-                    .iter()
-                    .map(move |warning| format!("{about}: {warning}"))
-            })
-            .collect()
+        let noted = self.warnings.iter().flat_map(|(about, warnings)| {
+            warnings
+                .iter()
+                .map(move |warning| format!("{about}: {warning}"))
+        });
+        let gone: BTreeSet<&Arc<str>> = self.gone.values().flatten().collect();
+        let (named, more) = (gone.iter().take(NAMED), gone.len().saturating_sub(NAMED));
+        let gone = named.map(|topic| {
+            format!(
+                "topics: {topic} is not on the source any more, or may not be seen there; its copies stay as they are"
+            )
+        });
+        let more =
+            (more > 0).then(|| format!("topics: {more} more are not on the source any more"));
+        noted.chain(gone).chain(more).collect()
     }
 
     /// Places of consumer groups, as lines.
@@ -232,13 +241,17 @@ pub struct Inner {
     pub slots: BTreeMap<Slot, SlotEntry>,
     /// Open gaps, and the last settled ones, each with the slot that keeps it.
     pub gaps: BTreeMap<GapKey, (Slot, GapRecord)>,
+    /// Topics that were mirrored and are not on the source any more, by the slot that holds copies of them.
+    pub gone: BTreeMap<Slot, BTreeSet<Arc<str>>>,
     /// Places of consumer groups, by the slot that keeps them.
     pub places: BTreeMap<Slot, Arc<BTreeMap<PlaceKey, Place>>>,
-    /// Groups of the source that commit no offsets, such as share groups: nothing of them can be moved. Written by the
-    /// thread that looks at groups.
+    /// Groups of the source that are of newer protocols and have committed no offsets, such as share groups: nothing of
+    /// them can be moved. Written by the thread that looks at groups.
     pub not_movable: BTreeSet<String>,
     /// When the source last answered what there is to mirror. Written by discovery.
     pub source_seen_at: Option<Instant>,
+    /// When the source last answered anything: a fetch or a question. Written by discovery and by slots.
+    pub source_answered_at: Option<Instant>,
     /// Cluster ids, once known.
     pub source_cluster_id: Option<String>,
     /// Cluster ids, once known.
@@ -384,11 +397,12 @@ impl Board {
     }
 }
 
-/// Milliseconds since 1970.
-pub fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        })
+impl Notice for Board {
+    fn fresh(&self, alias: &str) {
+        self.ready(&Part::Credentials(alias.to_owned()));
+    }
+
+    fn stale(&self, alias: &str, reason: &str) {
+        self.not_ready(Part::Credentials(alias.to_owned()), reason);
+    }
 }

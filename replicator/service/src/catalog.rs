@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use understudy_domain::TopicPartition;
-use understudy_kafka::{Endpoint, Fault};
 
 /// The topics to be mirrored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// By name on the source.
     pub topics: BTreeMap<Arc<str>, Listed>,
+    /// The topics that are on the source and selected, whether or not they can be mirrored just now.
+    pub on_source: BTreeSet<Arc<str>>,
     /// Nothing moves, in any topic.
     pub paused: bool,
     /// Rises with every look at the source.
@@ -57,6 +58,9 @@ pub struct Catalog {
     listing: Arc<Mutex<Arc<Listing>>>,
     /// Whether ids of topics may be others by now. Written by slots, taken by discovery's thread.
     doubted: Arc<AtomicBool>,
+    /// Copies whose records got the brokers' times. Written by slots, taken by discovery's thread; a mutex, because both
+    /// are rare.
+    altering: Arc<Mutex<BTreeSet<Arc<str>>>>,
 }
 
 impl Catalog {
@@ -78,28 +82,19 @@ impl Catalog {
         self.doubted.store(true, Ordering::Relaxed);
     }
 
+    /// The target gave a record of this copy a time of its own.
+    pub fn note_altering(&self, copy: &Arc<str>) {
+        let mut altering = self.altering.lock().unwrap_or_else(PoisonError::into_inner);
+        altering.insert(copy.clone());
+    }
+
+    /// The copies of which that was noted since the last call.
+    pub fn take_altering(&self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut *self.altering.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Whether somebody doubted since the last call.
     pub fn take_doubt(&self) -> bool {
         self.doubted.swap(false, Ordering::Relaxed)
     }
-}
-
-/// A fault together with what the cluster's clients complain about, and what to do.
-pub fn explain(endpoint: &Endpoint, fault: &Fault) -> String {
-    let mut text = format!("cluster {}: {fault}", endpoint.alias);
-    match fault {
-        Fault::Denied { .. } => {
-            text = format!("{text}; grant it to {}", endpoint.principal());
-        }
-        Fault::TimedOut { .. } | Fault::Kafka { .. } => {
-            if let Some(complaint) = endpoint.watch.complaint() {
-                text = format!("{text}; {}; {}", complaint.reason, complaint.advice);
-            }
-        }
-        Fault::Fenced { .. }
-        | Fault::RecordRefused { .. }
-        | Fault::OutOfOrder { .. }
-        | Fault::Name(_) => {}
-    }
-    text
 }

@@ -67,7 +67,7 @@ pub fn run(flow: &Flow, within: Duration) -> Result<Preflight, ToolError> {
     let wanted = wanted::wanted(flow, source.as_ref(), limits, &mut findings);
     std::thread::scope(|scope| {
         if let Some(facts) = source.as_mut() {
-            scope.spawn(|| facts.describe_source(&wanted, limits));
+            scope.spawn(|| facts.describe_source(flow, &wanted, limits));
         }
         if let Some(facts) = target.as_mut() {
             facts.describe_target(flow, &wanted, limits);

@@ -1,18 +1,40 @@
 //! Making a topic's copy on the target.
 
-use rdkafka::error::RDKafkaErrorCode;
+use std::collections::BTreeMap;
 use std::time::Duration;
-use understudy_domain::{CLEANUP_POLICY, creation_configs};
+
+use rdkafka::error::RDKafkaErrorCode;
+use understudy_domain::{
+    CLEANUP_POLICY, CREATE_TIME, ConfigEntries, ConfigOrigin, MIN_INSYNC_REPLICAS, TIMESTAMP_TYPE,
+    creation_configs,
+};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
+use crate::replication::Replicas;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// The longest name that Kafka takes.
 const NAME_MAX: usize = 249;
+
+/// Which cluster keeps a copy from being made.
+pub enum NotMade {
+    /// The source does not tell what the topic is like.
+    Source(Fault),
+    /// The target does not make it.
+    Target(Fault),
+}
+
+impl From<NotMade> for Fault {
+    fn from(not_made: NotMade) -> Self {
+        match not_made {
+            NotMade::Source(fault) | NotMade::Target(fault) => fault,
+        }
+    }
+}
 
 /// Makes the topic `copy` like the source's `topic`: its first record already meets the right configs.
 ///
@@ -24,18 +46,35 @@ pub fn create(
     target: &Cluster,
     topic: &str,
     copy: &str,
-    partitions: i32,
+    (partitions, replicas): (i32, Replicas),
 ) -> Result<(), String> {
+    make(flow, source, target, topic, copy, (partitions, replicas)).map_err(|not_made| {
+        match not_made {
+            NotMade::Source(fault) => explain(&flow.source, &fault),
+            NotMade::Target(fault) => {
+                misnamed(target, copy, &fault).unwrap_or_else(|| explain(&flow.target, &fault))
+            }
+        }
+    })
+}
+
+/// The same, with the fault itself.
+///
+/// # Errors
+/// What keeps it from being made.
+pub fn make(
+    flow: &Flow,
+    source: &Cluster,
+    target: &Cluster,
+    topic: &str,
+    copy: &str,
+    (partitions, replicas): (i32, Replicas),
+) -> Result<(), NotMade> {
     let entries = source
         .topic_configs(topic, WITHIN)
-        .map_err(|fault| explain(&flow.source, &fault))?;
-    let mut configs = flow
-        .settings
-        .with_config_rules(|rules| creation_configs(&entries, rules));
-    if !flow.settings.configs {
-        configs.retain(|key, _| key == CLEANUP_POLICY);
-    }
-    let attempt = |configs: &[(&str, &str)]| target.create_topic(copy, partitions, configs, WITHIN);
+        .map_err(NotMade::Source)?;
+    let configs = configs(flow, &entries, replicas);
+    let attempt = |configs: &[(&str, &str)]| replicas.create(target, copy, partitions, configs);
     let all: Vec<(&str, &str)> = configs
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()))
@@ -51,26 +90,47 @@ pub fn create(
             tracing::warn!(
                 topic = copy,
                 reason,
-                "the target refuses the source's configs; topic made with its cleanup policy only"
+                "the target refuses the source's configs; topic made with what decides about its records only"
             );
-            let policy: Vec<(&str, &str)> = all
+            let least: Vec<(&str, &str)> = all
                 .into_iter()
-                .filter(|(key, _)| *key == CLEANUP_POLICY)
+                .filter(|(key, _)| [CLEANUP_POLICY, TIMESTAMP_TYPE].contains(key))
                 .collect();
-            attempt(&policy)
+            attempt(&least)
         }
         made => made,
     };
-    made.map_err(|fault| {
-        misnamed(target, copy, &fault).unwrap_or_else(|| explain(&flow.target, &fault))
-    })?;
+    made.map_err(NotMade::Target)?;
     tracing::info!(
         topic = copy,
         partitions,
+        replicas = replicas.count,
         configs = configs.len(),
         "topic created on the target"
     );
     Ok(())
+}
+
+/// What a copy is made with: the source's configs, and what keeps its records as they are and safe.
+fn configs(flow: &Flow, source: &ConfigEntries, replicas: Replicas) -> BTreeMap<String, String> {
+    let mut configs = flow
+        .settings
+        .with_config_rules(|rules| creation_configs(source, rules));
+    if !flow.settings.configs {
+        configs.retain(|key, _| key == CLEANUP_POLICY);
+    }
+    // Whatever the target's default is: a copy has its record's time.
+    configs.insert(TIMESTAMP_TYPE.to_owned(), CREATE_TIME.to_owned());
+    // What nobody set on the source is the target's to decide.
+    let asked = source
+        .get(MIN_INSYNC_REPLICAS)
+        .filter(|entry| entry.origin != ConfigOrigin::Kafka)
+        .and_then(|entry| entry.value.as_deref()?.parse().ok());
+    if let Some(asked) = asked {
+        let insync = replicas.min_insync(Some(asked));
+        configs.insert(MIN_INSYNC_REPLICAS.to_owned(), insync.to_string());
+    }
+    configs
 }
 
 /// What is wrong with a name that the target does not take; it does not say so itself.

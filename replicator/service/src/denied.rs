@@ -14,8 +14,8 @@ use understudy_kafka::plane::DataPlane;
 use understudy_kafka::{Cluster, Fault, Operation};
 
 use crate::board::PartitionState;
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::holding::{HoldError, Holding};
 
 /// Time limit of one question.

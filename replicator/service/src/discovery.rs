@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{FlowRecord, FlowState, SourceOffset, TopicPartition};
+use understudy_domain::{FlowRecord, FlowState, Slot, SourceOffset, TopicPartition};
 use understudy_kafka::cluster::Topic;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster, Fault};
 
 use crate::answers::Answers;
 use crate::board::{Board, Part};
-use crate::catalog::{Catalog, Listed, Listing, explain};
+use crate::catalog::{Catalog, Listed, Listing};
 use crate::config::Flow;
 use crate::creation::create;
+use crate::explain::explain;
 use crate::flow_record::FlowWatch;
 use crate::growth::{Growth, Unadmitted};
 use crate::log_starts::LogStarts;
 use crate::opposite::{self, Ends};
+use crate::replication::Replicas;
+use crate::stamps::Stamps;
 use crate::stop::Stop;
 
 /// Time limit of one call.
@@ -28,6 +31,8 @@ const STARTS_INTERVAL: Duration = Duration::from_secs(10);
 const CONTROL_INTERVAL: Duration = Duration::from_millis(500);
 /// At every how many looks all topics' ids are asked for.
 const IDS_EVERY: u64 = 3;
+/// Time limit of the question whether the source is there.
+const PULSE_WITHIN: Duration = Duration::from_secs(3);
 /// How often flows the other way round are looked for.
 const OPPOSITE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -44,6 +49,9 @@ pub struct Discovery {
     generation: u64,
     /// Partition counts of target topics, as last seen.
     on_target: BTreeMap<String, i32>,
+    /// How many replicas a new copy gets, as last asked.
+    replicas: Option<Replicas>,
+    stamps: Stamps,
     growth: Growth,
     listing: Listing,
     /// Why nothing may be copied because of a flow the other way round, and when to look again.
@@ -51,6 +59,8 @@ pub struct Discovery {
     starts: LogStarts,
     /// When to look at the logs' starts again.
     starts_again: Instant,
+    /// Whether the source answered when it was asked last.
+    answers_now: bool,
 }
 
 /// Why a discovery ended.
@@ -86,12 +96,15 @@ impl Discovery {
             watch: FlowWatch::new(record.clone()),
             generation: record.generation,
             on_target: BTreeMap::new(),
+            replicas: None,
+            stamps: Stamps::default(),
             growth: Growth::default(),
             listing: Listing::default(),
             // The worker looked before it came here.
             opposite: (None, Instant::now() + OPPOSITE_INTERVAL),
             starts,
             starts_again: Instant::now(),
+            answers_now: false,
         })
     }
 
@@ -105,14 +118,19 @@ impl Discovery {
             }
             if Instant::now() >= next_look {
                 next_look = Instant::now() + self.flow.topic_discovery_interval;
-                match self.look() {
+                let looked = self.look();
+                self.answers_now = looked.is_ok();
+                match looked {
                     Ok(()) => self.board.ready(&Part::Source),
                     Err(fault) => self
                         .board
                         .not_ready(Part::Source, &explain(&self.flow.source, &fault)),
                 }
-            } else if control {
-                self.publish();
+            } else {
+                if control {
+                    self.publish();
+                }
+                self.feel_pulse();
             }
             let next = next_look.min(Instant::now() + CONTROL_INTERVAL);
             stop.wait(next.saturating_duration_since(Instant::now()));
@@ -178,15 +196,31 @@ impl Discovery {
         }
         let mut topics = BTreeMap::new();
         let mut not_admitted = None;
+        let mut refused = BTreeMap::new();
+        for topic in &selected {
+            if let Err(reason) = self.prepare(&topic.name, topic.partitions) {
+                refused.insert(topic.name.clone(), reason);
+            }
+        }
+        self.look_at_stamps(&selected);
         for topic in &selected {
             let name: Arc<str> = topic.name.as_str().into();
-            if !self.prepare(&topic.name, topic.partitions) {
+            let part = Part::Topic(topic.name.clone());
+            if let Some(reason) = refused.get(&topic.name) {
+                self.board.not_ready(part, reason);
                 // What is being copied goes on while a growth, say, is refused.
                 if let Some(known) = self.listing.topics.get(&name) {
                     topics.insert(name, known.clone());
                 }
                 continue;
             }
+            let copy = self.flow.policy.target_topic(&topic.name);
+            if let Some(reason) = self.stamps.objection(&copy) {
+                // Not one more record, not even of what is being copied.
+                self.board.not_ready(part, &reason);
+                continue;
+            }
+            self.board.ready(&part);
             let admitted = self.growth.admit(
                 &name,
                 topic.partitions,
@@ -215,6 +249,8 @@ impl Discovery {
             );
         }
         self.listing.topics = topics;
+        let on_source = selected.iter().map(|topic| topic.name.as_str().into());
+        self.listing.on_source = on_source.collect();
         self.listing.look += 1;
         self.publish();
         match not_admitted {
@@ -226,7 +262,11 @@ impl Discovery {
             None => {}
         }
         self.look_at_ends()?;
-        self.board.hold().source_seen_at = Some(Instant::now());
+        {
+            let now = Some(Instant::now());
+            let mut board = self.board.hold();
+            (board.source_seen_at, board.source_answered_at) = (now, now);
+        }
         if Instant::now() >= self.starts_again {
             self.starts_again = Instant::now() + STARTS_INTERVAL;
             // What is not known of them is not forgotten; nothing else waits for it.
@@ -235,6 +275,34 @@ impl Discovery {
             }
         }
         Ok(())
+    }
+
+    /// Asks the source for one offset where heartbeats are told and neither a look nor a fetch would have shown by the
+    /// next time that it answers. A source that was silent last time is left to the next look, which waits longer.
+    fn feel_pulse(&mut self) {
+        let mm2 = &self.flow.mm2;
+        if !(mm2.heartbeats || mm2.source_heartbeats) || !self.answers_now {
+            return;
+        }
+        let name = {
+            let board = self.board.hold();
+            let is_recent = board
+                .source_answered_at
+                .is_some_and(|at| at.elapsed() + CONTROL_INTERVAL < mm2.heartbeat_interval);
+            // Only the holder of slot 0 tells.
+            match board.slots.contains_key(&Slot::new(0)) && !is_recent {
+                true => board.partitions.keys().next().cloned(),
+                false => None,
+            }
+        };
+        let Some(name) = name else { return };
+        let edges = self
+            .source
+            .edges([&name], Edge::HighWatermark, PULSE_WITHIN);
+        self.answers_now = edges.is_ok_and(|edges| edges.get(&name).is_some_and(Result::is_ok));
+        if self.answers_now {
+            self.board.hold().source_answered_at = Some(Instant::now());
+        }
     }
 
     /// The ids of these topics: asked for when a topic is new, and now and then for all. What is read meanwhile under
@@ -288,7 +356,26 @@ impl Discovery {
         self.catalog.put(self.listing.clone());
     }
 
+    /// Looks whether copies keep timestamps: those of topics that are not being copied, and now and then all. A copy that
+    /// may not be described is taken at its word, which its acknowledgements are.
+    fn look_at_stamps(&mut self, selected: &[Topic]) {
+        let now = Instant::now();
+        self.stamps.note(self.catalog.take_altering(), now);
+        let all = self.stamps.is_due(now);
+        let copies: Vec<String> = selected
+            .iter()
+            .filter(|topic| all || !self.listing.topics.contains_key(topic.name.as_str()))
+            .map(|topic| self.flow.policy.target_topic(&topic.name))
+            .filter(|copy| self.on_target.contains_key(copy))
+            .collect();
+        match self.target.describe_configs(&copies, WITHIN) {
+            Ok(told) => self.stamps.saw(&copies, &told, now),
+            Err(fault) => tracing::debug!(%fault, "could not look at the configs of copies"),
+        }
+    }
+
     fn look_at_target(&mut self) -> Result<(), Fault> {
+        self.replicas = Some(Replicas::on(&self.target, self.flow.replication_factor)?);
         self.on_target = self
             .target
             .topics(WITHIN)?
@@ -298,36 +385,28 @@ impl Discovery {
         Ok(())
     }
 
-    /// Makes the target's topic ready; false while it is not.
-    fn prepare(&mut self, topic: &str, partitions: i32) -> bool {
-        let part = Part::Topic(topic.to_owned());
+    /// Makes the target's topic ready, or says why it is not.
+    fn prepare(&mut self, topic: &str, partitions: i32) -> Result<(), String> {
         let copy = self.flow.policy.target_topic(topic);
-        let made = match self.on_target.get(&copy) {
-            Some(have) if *have >= partitions => Ok(()),
-            Some(have) => self.grow(&copy, *have, partitions),
-            None => create(
-                &self.flow,
-                &self.source,
-                &self.target,
-                topic,
-                &copy,
-                partitions,
-            ),
-        };
-        match made {
-            Ok(()) => {
-                self.on_target
-                    .entry(copy)
-                    .and_modify(|have| *have = partitions.max(*have))
-                    .or_insert(partitions);
-                self.board.ready(&part);
-                true
-            }
-            Err(reason) => {
-                self.board.not_ready(part, &reason);
-                false
+        match self.on_target.get(&copy) {
+            Some(have) if *have >= partitions => {}
+            Some(have) => self.grow(&copy, *have, partitions)?,
+            None => {
+                let Some(replicas) = self.replicas else {
+                    return Err(format!(
+                        "the target's topic {copy} is not made yet: cluster {} does not answer",
+                        self.flow.target.alias
+                    ));
+                };
+                let size = (partitions, replicas);
+                create(&self.flow, &self.source, &self.target, topic, &copy, size)?;
             }
         }
+        self.on_target
+            .entry(copy)
+            .and_modify(|have| *have = partitions.max(*have))
+            .or_insert(partitions);
+        Ok(())
     }
 
     fn grow(&self, copy: &str, have: i32, partitions: i32) -> Result<(), String> {

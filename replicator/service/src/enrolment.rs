@@ -61,7 +61,24 @@ impl Holding {
             self.begin(&partition, &listing)?;
         }
         self.say_who_waits(&wanted);
+        self.say_what_is_gone(&listing);
         Ok(())
+    }
+
+    /// Puts on the board which topics are on the target only: what was selected, has copies, and is not on the source.
+    fn say_what_is_gone(&self, listing: &Listing) {
+        let flow = &self.context.flow;
+        let gone: BTreeSet<_> = self
+            .state
+            .partitions()
+            .map(|partition| &partition.topic)
+            .filter(|topic| !listing.on_source.contains(*topic) && flow.selects(topic))
+            .cloned()
+            .collect();
+        // Before the source was looked at, nothing is known.
+        if listing.look > 0 {
+            self.context.board.hold().gone.insert(self.slot, gone);
+        }
     }
 
     /// What is being read must be the topic that was read so far.
@@ -130,7 +147,14 @@ impl Holding {
         }
         let (position, witness) = (entry.position.clone(), entry.witness());
         let replaced = match (&position.source_topic_id, listing.id_of(&partition.topic)) {
-            (Some(known), Some(now)) if known != now => Some(now.to_owned()),
+            (Some(known), Some(now)) if known != now => match self.id_now(&partition.topic)? {
+                Some(now) => (now != *known).then_some(now),
+                // Deleted meanwhile.
+                None => {
+                    self.set_aside(partition);
+                    return Ok(());
+                }
+            },
             (Some(_) | None, _) => None,
         };
         self.active
@@ -160,6 +184,14 @@ impl Holding {
         };
         self.plane.start(partition, &course)?;
         Ok(())
+    }
+
+    /// A topic's id as the source has it now. The listing's may be older than a position: when a topic was made again,
+    /// the position can learn its id from a reader, and go on in its new life, between two looks.
+    fn id_now(&self, topic: &str) -> Result<Option<String>, HoldError> {
+        self.context.catalog.doubt();
+        let source = Cluster::open(&self.context.flow.source)?;
+        Ok(source.topic_ids([topic], WITHIN)?.remove(topic))
     }
 
     /// Where a partition's copies go.

@@ -10,7 +10,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use crate::board::now_ms;
+use crate::clock::now_ms;
 
 /// How many are kept.
 const KEPT: usize = 50;

@@ -13,12 +13,13 @@ use understudy_kafka::plane::Parked;
 use understudy_kafka::{Cluster, Fault};
 
 use crate::Report;
-use crate::board::now_ms;
-use crate::catalog::explain;
+use crate::clock::now_ms;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::flow_record;
-use crate::slot_state::read_positions;
+use crate::replication::Replicas;
 use crate::status::{ToolError, open_target};
+use crate::stored_state::read_positions;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -60,8 +61,8 @@ pub fn run(flow: &Flow) -> Result<Export, ToolError> {
     if !is_there {
         // As Connect makes it.
         let compacted = [("cleanup.policy", "compact")];
-        target
-            .create_topic(topic, PARTITIONS, &compacted, WITHIN)
+        Replicas::on(&target, flow.replication_factor)
+            .and_then(|replicas| replicas.create_own(&target, topic, PARTITIONS, &compacted))
             .map_err(at_target)?;
     }
     let mut config = flow.target.plain_writer();

@@ -1,16 +1,14 @@
 //! The gaps of one slot's partitions, as stored.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use understudy_domain::{GapKey, GapRecord, Slot, StateTopics, TopicPartition};
 use understudy_kafka::Cluster;
 use understudy_kafka::plane::StateWrite;
 
-use crate::slot_state::{GAPS, StateError};
+use crate::slot_state::GAPS;
+use crate::stored_state::{StateError, place_of, read_gaps};
 
-/// Time limit for reading one partition of the gaps topic to its end.
-const WITHIN: Duration = Duration::from_secs(60);
 /// How many settled gaps are remembered, for the page.
 const SETTLED_MAX: usize = 100;
 
@@ -28,10 +26,10 @@ impl GapBook {
     /// The cluster's answer, or a record that this version cannot read.
     pub fn load(cluster: &Cluster, topics: &StateTopics, slot: Slot) -> Result<Self, StateError> {
         let mut book = Self {
-            place: place(topics, slot),
+            place: place_of(topics.gaps(), slot),
             records: BTreeMap::new(),
         };
-        for (key, record) in read(cluster, topics, slot)? {
+        for (key, record) in read_gaps(cluster, topics, slot)? {
             book.note(key, record);
         }
         Ok(book)
@@ -84,38 +82,4 @@ impl GapBook {
             }
         }
     }
-}
-
-/// Where a slot's gaps are kept.
-pub fn place(topics: &StateTopics, slot: Slot) -> TopicPartition {
-    TopicPartition::new(topics.gaps(), i32::try_from(slot.get()).unwrap_or(i32::MAX))
-}
-
-/// Every gap ever recorded of a slot's partitions.
-///
-/// # Errors
-/// The cluster's answer, or a record that this version cannot read.
-pub fn read(
-    cluster: &Cluster,
-    topics: &StateTopics,
-    slot: Slot,
-) -> Result<BTreeMap<GapKey, GapRecord>, StateError> {
-    let place = place(topics, slot);
-    let mut latest = BTreeMap::new();
-    cluster.read_to_end(&place, 0, WITHIN, |(key, value, offset)| {
-        latest.insert(key, (value, offset));
-    })?;
-    let mut gaps = BTreeMap::new();
-    for (key, (value, offset)) in latest {
-        let Some(value) = value else { continue };
-        let decoded = GapKey::decode(&key).and_then(|key| Ok((key, GapRecord::decode(&value)?)));
-        let (key, record) = decoded.map_err(|source| StateError::Decode {
-            topic: place.topic.to_string(),
-            slot,
-            offset,
-            source,
-        })?;
-        gaps.insert(key, record);
-    }
-    Ok(gaps)
 }

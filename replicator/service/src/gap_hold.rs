@@ -8,12 +8,15 @@ use understudy_domain::{
     GapCause, GapKey, GapRecord, Origin, Position, Resolution, SourceOffset, TargetOffset,
     TopicPartition,
 };
-use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::plane::{DataPlane, Parked, Stall, StallKind};
+use understudy_kafka::{Cluster, Fault};
 
-use crate::board::{PartitionState, now_ms};
+use crate::board::PartitionState;
+use crate::clock::now_ms;
+use crate::creation::make;
 use crate::holding::{HoldError, Holding};
+use crate::replication::Replicas;
 
 /// Time limit of one look at a cluster.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -88,8 +91,9 @@ impl Holding {
     }
 
     /// Waits with a partition until the source was looked at twice more: the first of these looks may have begun before
-    /// the partition stopped.
-    fn set_aside(&mut self, partition: &TopicPartition) {
+    /// the partition stopped. The second asks for the topic's id again.
+    pub(crate) fn set_aside(&mut self, partition: &TopicPartition) {
+        self.context.catalog.doubt();
         self.plane.stop(partition);
         self.active.remove(partition);
         let look = self.seen.as_ref().map_or(0, |seen| seen.look);
@@ -386,15 +390,15 @@ impl Holding {
             | Resolution::Retry => position.target_topic.clone(),
         };
         if let Some(topic) = &topic {
-            let policy = source.topic_config(&partition.topic, "cleanup.policy", WITHIN)?;
-            let configs: Vec<_> = policy
-                .iter()
-                .map(|policy| ("cleanup.policy", policy.as_str()))
-                .collect();
             let partitions = source
                 .topic(&partition.topic, WITHIN)?
                 .map_or(1, |topic| topic.partitions);
-            target.create_topic(topic, partitions, &configs, WITHIN)?;
+            if target.topic(topic, WITHIN)?.is_none() {
+                let replicas = Replicas::on(&target, flow.replication_factor)?;
+                let size = (partitions, replicas);
+                make(&flow, &source, &target, &partition.topic, topic, size)
+                    .map_err(Fault::from)?;
+            }
         }
         let copies = match &topic {
             Some(topic) => TopicPartition::new(topic.as_str(), partition.partition),

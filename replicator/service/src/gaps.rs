@@ -9,11 +9,11 @@ use understudy_kafka::Fault;
 use understudy_kafka::ffi::writer::Writer;
 
 use crate::Report;
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::flow_record;
-use crate::gap_book::{place, read};
 use crate::status::{ToolError, open_target};
+use crate::stored_state::{place_of, read_gaps};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -105,7 +105,7 @@ pub fn list(flow: &Flow) -> Result<Gaps, ToolError> {
     let mut gaps = flow_record::steady(&target, flow, |record| {
         let mut gaps = Vec::new();
         for slot in record.homes() {
-            let found = read(&target, &flow.state, slot)?;
+            let found = read_gaps(&target, &flow.state, slot)?;
             gaps.extend(found.iter().map(|(key, record)| GapLine::new(key, record)));
         }
         Ok::<_, ToolError>(gaps)
@@ -162,7 +162,7 @@ pub fn resolve(flow: &Flow, which: &Which, resolution: Resolution) -> Result<Res
     let stored = flow_record::settled(&target, flow)?;
     let (mut asked, mut unfit, mut answers) = (Vec::new(), Vec::new(), Vec::new());
     for slot in stored.homes() {
-        for (key, mut record) in read(&target, &flow.state, slot)? {
+        for (key, mut record) in read_gaps(&target, &flow.state, slot)? {
             if !record.is_open() || !which.matches(&key) {
                 continue;
             }
@@ -173,7 +173,7 @@ pub fn resolve(flow: &Flow, which: &Which, resolution: Resolution) -> Result<Res
             }
             record.resolution = Some(resolution);
             asked.push(GapLine::new(&key, &record));
-            let to = place(&flow.state, slot_of(&key.partition, stored.slots));
+            let to = place_of(flow.state.gaps(), slot_of(&key.partition, stored.slots));
             answers.push((to, key.encode(), record.encode()));
         }
     }

@@ -1,29 +1,37 @@
 //! Where groups stand on both sides, for the tools: compared through the offset map, without a worker.
 //!
 //! A place is exact if nothing would be read again and nothing skipped; a commit marker between two places is neither.
+//! Where the map has lost a part, or MirrorMaker 2 copied, a place is at-least: never called exact.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use understudy_domain::mm2::Mm2Past;
 use understudy_domain::{
     GroupLook, PlaceState, Position, SourceOffset, TargetOffset, TopicPartition, Translation,
 };
 use understudy_kafka::ffi::admin::{Edge, Edges};
-use understudy_kafka::ffi::groups::{GroupState, Told};
+use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Told};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
+use crate::looker::{unlisted_on, with_places};
+use crate::map_state::{Known, Question};
+use crate::mm2::{NO_BETTER, NO_TRACE, at_least, is_before_us, load_past};
+use crate::places::OnTarget;
 use crate::status::ToolError;
-use crate::translate::map_state::{Known, Question};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks at groups that move.
 const PAUSE: Duration = Duration::from_millis(300);
+/// Why a place in a lost part of the map is no better.
+const LOST: &str = "part of the offset map is lost";
 /// How many places a text names.
 const NAMED: usize = 50;
 
@@ -39,10 +47,10 @@ pub struct GroupPlace {
     target_offset: Option<i64>,
     /// Where it stands there.
     stands: Option<i64>,
-    /// `exact`; `behind`, it would read again; `beyond`, it would skip; `live` on the target; `missing` there; `ahead`
-    /// of replication; `unknown`.
+    /// `exact`; `at-least`, at the nearest known place before it; `behind`, it would read again; `beyond`, it would
+    /// skip; `live` on the target; `missing` there; `ahead` of replication; `unknown`.
     state: &'static str,
-    /// How many records it would read again.
+    /// How many records it would read again; at most so many where it is `at-least`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reread_records: Option<u64>,
     /// How many records it would skip.
@@ -56,7 +64,7 @@ pub struct GroupPlace {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct GroupSurvey {
     places: Vec<GroupPlace>,
-    /// Groups that commit no offsets, such as share groups (KIP-932).
+    /// Groups of newer protocols that have committed no offsets, as share groups never do (KIP-932).
     not_movable: Vec<String>,
     /// Groups that a cluster does not tell of, and why.
     unreadable: BTreeMap<String, String>,
@@ -82,10 +90,12 @@ type Key = (String, TopicPartition);
 /// Everything that one round looked at.
 struct Round<'a> {
     flow: &'a Flow,
+    /// What MirrorMaker 2 left behind, read when it is asked for.
+    past: &'a dyn Fn() -> Result<&'a Mm2Past, ToolError>,
     starts: &'a Edges,
     on_source: BTreeMap<Key, i64>,
-    on_target: BTreeMap<Key, i64>,
-    states: BTreeMap<String, GroupState>,
+    places_on_target: BTreeMap<Key, i64>,
+    on_target: BTreeMap<String, OnTarget>,
 }
 
 /// What one cluster has of some groups.
@@ -112,35 +122,59 @@ pub fn survey(
     let mut settled: BTreeMap<Key, GroupPlace> = BTreeMap::new();
     let mut seen: BTreeMap<Key, BTreeSet<i64>> = BTreeMap::new();
     let mut found = GroupSurvey::default();
+    let past = OnceCell::new();
+    // What is none of consumers costs the brokers a description of every group: once.
+    let others = other_groups(flow, source)
+        .inspect_err(|fault| tracing::debug!(%fault, "could not look for groups of other kinds"))
+        .ok();
     loop {
-        let names: Vec<String> = source
-            .group_states(WITHIN)
-            .map_err(at_source)?
-            .into_keys()
+        let consumers = source.group_states(WITHIN).map_err(at_source)?;
+        let others = others
+            .as_ref()
+            .into_iter()
+            .flat_map(|(_, with_places)| with_places);
+        let names: BTreeSet<&String> = consumers
+            .keys()
             .filter(|group| flow.groups.selects(group))
+            .chain(others)
             .collect();
+        let names: Vec<String> = names.into_iter().cloned().collect();
         let here = Side::read(source, &names, |topic| flow.selects(topic)).map_err(at_source)?;
         let on_source = here.places;
         let partitions: BTreeSet<_> = on_source.keys().map(|(_, name)| name.clone()).collect();
         let starts = source
             .edges(&partitions, Edge::Earliest, WITHIN)
             .map_err(at_source)?;
-        let states = target.group_states(WITHIN).map_err(at_target)?;
+        let on_target = look_at_target(target, &names).map_err(at_target)?;
         let there = Side::read(target, &names, |_| true).map_err(at_target)?;
         for (key, offset) in &on_source {
             seen.entry(key.clone()).or_default().insert(*offset);
         }
         let round = Round {
             flow,
+            past: &|| match past.get() {
+                Some(known) => Ok(known),
+                None => {
+                    let loaded =
+                        load_past(flow, Some(source), target).map_err(|(is_source, fault)| {
+                            if is_source {
+                                at_source(fault)
+                            } else {
+                                at_target(fault)
+                            }
+                        })?;
+                    Ok(past.get_or_init(|| loaded))
+                }
+            },
             starts: &starts,
             on_source,
-            on_target: there.places,
-            states,
+            places_on_target: there.places,
+            on_target,
         };
         let looked = round.judge(&seen, atlas)?;
-        let all_exact = looked
+        let all_settled = looked
             .iter()
-            .all(|(key, place)| place.is_as_it_should_be() || settled.contains_key(key));
+            .all(|(key, place)| place.is_settled() || settled.contains_key(key));
         for (key, place) in looked {
             let known = settled
                 .get(&key)
@@ -157,24 +191,48 @@ pub fn survey(
             .into_iter()
             .chain(there.unreadable)
             .collect();
-        let pending = settled.values().any(|place| !place.is_as_it_should_be());
-        if (all_exact && !pending) || Instant::now() + PAUSE >= deadline {
+        let pending = settled.values().any(|place| !place.is_settled());
+        if (all_settled && !pending) || Instant::now() + PAUSE >= deadline {
             break;
         }
         std::thread::sleep(PAUSE);
     }
+    // One that was made between two looks is a consumers' group after all.
     let consumers = source.group_states(WITHIN).map_err(at_source)?;
-    found.not_movable = source
-        .other_groups(
-            &|group| consumers.contains_key(group) || !flow.groups.selects(group),
-            WITHIN,
-        )
-        .inspect_err(|fault| tracing::debug!(%fault, "could not look for share groups"))
-        .unwrap_or_default()
-        .into_iter()
+    let not_movable = others.into_iter().flat_map(|(not_movable, _)| not_movable);
+    found.not_movable = not_movable
+        .filter(|group| !consumers.contains_key(group))
         .collect();
     found.places = settled.into_values().collect();
     Ok(found)
+}
+
+/// Groups of the source that are none of consumers: those that cannot be moved, and those with places.
+fn other_groups(
+    flow: &Flow,
+    source: &Cluster,
+) -> Result<(BTreeSet<String>, BTreeSet<String>), Fault> {
+    let consumers = source.group_states(WITHIN)?;
+    let is_known = |group: &str| consumers.contains_key(group) || !flow.groups.selects(group);
+    let others = source.other_groups(&is_known, WITHIN)?;
+    let names: Vec<String> = others.keys().cloned().collect();
+    let with_places = with_places(source, &names)?;
+    let not_movable = others
+        .into_iter()
+        .filter(|(group, kind)| *kind == OtherGroup::Newer && !with_places.contains(group));
+    let not_movable = not_movable.map(|(group, _)| group).collect();
+    Ok((not_movable, with_places))
+}
+
+/// What groups are on the target.
+fn look_at_target(target: &Cluster, names: &[String]) -> Result<BTreeMap<String, OnTarget>, Fault> {
+    let listed = target.group_states(WITHIN)?;
+    let mut on_target = unlisted_on(target, names, &listed)?;
+    on_target.extend(listed.into_iter().map(|(name, state)| match state {
+        GroupState::Empty => (name, OnTarget::Free),
+        GroupState::Live => (name, OnTarget::Live),
+    }));
+    Ok(on_target)
 }
 
 impl Side {
@@ -262,7 +320,7 @@ impl Round<'_> {
             // The newest first: it is the one that is shown unless an older one is exact.
             let older = offsets(key).filter(|older| older != offset);
             for at in std::iter::once(*offset).chain(older) {
-                let place = self.place(key, at, start(&key.1), &known, atlas);
+                let place = self.place(key, at, start(&key.1), &known, atlas)?;
                 let exact = place.is_as_it_should_be();
                 if best.is_none() || exact {
                     best = Some(place);
@@ -271,9 +329,10 @@ impl Round<'_> {
                     break;
                 }
             }
-            best.map(|place| (key.clone(), place))
+            Ok(best.map(|place| (key.clone(), place)))
         });
-        Ok(judged.flatten().collect())
+        let judged: Vec<_> = judged.collect::<Result<_, ToolError>>()?;
+        Ok(judged.into_iter().flatten().collect())
     }
 
     /// Where a group stands on the target.
@@ -283,7 +342,8 @@ impl Round<'_> {
             Some(position) => self.flow.copies_of(name, position),
             None => self.flow.target_of(name),
         };
-        self.on_target.get(&(group.clone(), copies)).copied()
+        let places = &self.places_on_target;
+        places.get(&(group.clone(), copies)).copied()
     }
 
     fn place(
@@ -293,7 +353,7 @@ impl Round<'_> {
         start: Option<SourceOffset>,
         known: &BTreeMap<Question, Known>,
         atlas: &Atlas<'_>,
-    ) -> GroupPlace {
+    ) -> Result<GroupPlace, ToolError> {
         let (group, name) = key;
         let mut place = GroupPlace {
             group: group.clone(),
@@ -315,25 +375,35 @@ impl Round<'_> {
         {
             answer = known.get(&forward(name, start));
         }
-        let (position, translation) = match answer {
+        let (position, mut translation) = match answer {
             Some(Known::Target(position, translation)) => (position, *translation),
             Some(Known::Unreadable(reason)) => {
                 place.reason = Some(reason.clone());
-                return place;
+                return Ok(place);
             }
             Some(Known::Nothing | Known::Source(..)) | None => {
                 place.reason = Some("the partition is not mirrored yet".to_owned());
-                return place;
+                return Ok(place);
             }
         };
         place.stands = self.stands(key, Some(position));
-        if self.states.get(group) == Some(&GroupState::Live) {
-            place.state = "live";
+        let mut why = LOST;
+        if translation == Translation::BeforeHistory && is_before_us(self.flow, position, at) {
+            let copies = self.flow.copies_of(name, position);
+            let target = at_least((self.past)()?, group, (name, &copies), position, at);
+            (translation, why) = match target {
+                Some(target) => (Translation::AtLeast(target), NO_BETTER),
+                None => (Translation::BeforeHistory, NO_TRACE),
+            };
+        }
+        let on_target = self.on_target.get(group).copied().unwrap_or_default();
+        if let Some(reason) = on_target.reason() {
+            if on_target == OnTarget::Live {
+                place.state = "live";
+            }
             place.target_offset = translation.offset().map(TargetOffset::get);
-            place.reason = Some(
-                "somebody is in the group on the target; its place there is its own".to_owned(),
-            );
-            return place;
+            place.reason = Some(reason.to_owned());
+            return Ok(place);
         }
         let Some(target) = translation.offset() else {
             (place.state, place.reason) = match translation {
@@ -344,6 +414,7 @@ impl Round<'_> {
                         position.source_offset
                     )),
                 ),
+                Translation::BeforeHistory if why == NO_TRACE => ("unknown", Some(why.to_owned())),
                 Translation::BeforeHistory => (
                     "unknown",
                     Some("it lies before everything that the offset map holds".to_owned()),
@@ -353,7 +424,7 @@ impl Round<'_> {
                 | Translation::NoSync
                 | Translation::NotReady => ("unknown", Some("nothing is known of it".to_owned())),
             };
-            return place;
+            return Ok(place);
         };
         place.target_offset = Some(target.get());
         let Some(stands) = place.stands.map(TargetOffset::new) else {
@@ -362,16 +433,26 @@ impl Round<'_> {
                 "it has no place on the target: it would start where its auto.offset.reset says"
                     .to_owned(),
             );
-            return place;
+            return Ok(place);
         };
-        if stands == target {
-            place.state = "exact";
-            return place;
-        }
         let read_from = |at: TargetOffset| {
             let question = Question::Reverse(name.clone(), at);
-            known.get(&question).and_then(Known::source_offset)
+            known.get(&question)
         };
+        if matches!(translation, Translation::AtLeast(_)) {
+            place.beside_unknown(
+                at,
+                (target, read_from(target)),
+                (stands, read_from(stands)),
+                why,
+            );
+            return Ok(place);
+        }
+        if stands == target {
+            place.state = "exact";
+            return Ok(place);
+        }
+        let read_from = |at| read_from(at).and_then(Known::source_offset);
         let Some((from, to)) = read_from(stands).zip(read_from(target)) else {
             (place.state, place.reason) = match stands < target {
                 true => (
@@ -383,7 +464,7 @@ impl Round<'_> {
                     Some("it stands behind everything that was copied".to_owned()),
                 ),
             };
-            return place;
+            return Ok(place);
         };
         let records = |range: Range<SourceOffset>| {
             let most = range.end.get().abs_diff(range.start.get());
@@ -406,7 +487,7 @@ impl Round<'_> {
                 ));
             }
         }
-        place
+        Ok(place)
     }
 }
 
@@ -430,6 +511,60 @@ fn known_position<'a>(
 }
 
 impl GroupPlace {
+    /// Judges a place of which no more is known than that its copy is at `target` or behind that, because of `why`: `at`
+    /// is the record to be read next, and what `target` and `stands` lie on is beside them as far as that is known.
+    fn beside_unknown(
+        &mut self,
+        at: SourceOffset,
+        (target, least): (TargetOffset, Option<&Known>),
+        (stands, from): (TargetOffset, Option<&Known>),
+        why: &str,
+    ) {
+        let most = |from: Option<&Known>| {
+            let from = from.and_then(Known::source_offset)?;
+            u64::try_from(at.get().checked_sub(from.get())?).ok()
+        };
+        let again = |most: Option<u64>| match most {
+            Some(most) => format!("it would read at most {most} records again, and skip none"),
+            None => "it may read records again, and skips none".to_owned(),
+        };
+        // Where it stands the map may know more than where it should.
+        let exactly = match from {
+            Some(Known::Source(_, Translation::Exact(from))) => Some(*from),
+            Some(Known::Source(..) | Known::Target(..) | Known::Nothing | Known::Unreadable(_))
+            | None => None,
+        };
+        (self.state, self.reason) = match exactly {
+            Some(from) if from == at => ("exact", None),
+            Some(from) if from > at => (
+                "beyond",
+                Some(format!(
+                    "it would skip records: it stands on the copy of source offset {from}"
+                )),
+            ),
+            _ if stands == target => {
+                self.reread_records = most(least);
+                ("at-least", Some(format!("{why}: {}", again(most(least)))))
+            }
+            Some(_) => {
+                self.reread_records = most(from);
+                ("behind", Some(format!("{why}: {}", again(most(from)))))
+            }
+            None if stands < target => ("behind", Some(format!("{why}: {}", again(None)))),
+            None => (
+                "unknown",
+                Some(format!(
+                    "{why}: it stands behind the nearest known place, and whether it would skip records cannot be told"
+                )),
+            ),
+        };
+    }
+
+    /// It does not become better by waiting.
+    fn is_settled(&self) -> bool {
+        self.is_as_it_should_be() || self.state == "at-least"
+    }
+
     /// Exact, or somebody's own on the target.
     pub fn is_as_it_should_be(&self) -> bool {
         matches!(self.state, "exact" | "live")
@@ -453,7 +588,7 @@ impl GroupSurvey {
             group: place.group.clone(),
             state: match place.state {
                 "exact" | "live" => PlaceState::Exact,
-                "behind" => PlaceState::AtLeast,
+                "behind" | "at-least" => PlaceState::AtLeast,
                 "ahead" => PlaceState::Ahead,
                 _ => PlaceState::Unknown,
             },
@@ -513,7 +648,7 @@ impl GroupSurvey {
         for group in &self.not_movable {
             let _written = writeln!(
                 text,
-                "  {group}  cannot be moved: it commits no offsets (a share group, KIP-932)"
+                "  {group}  cannot be moved: it has committed no offsets (a share group, KIP-932, or a streams group that has just begun)"
             );
         }
         for (group, topics) in &self.not_mirrored {

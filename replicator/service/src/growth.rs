@@ -13,7 +13,7 @@ use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster, Fault};
 
 use crate::config::Flow;
-use crate::slot_state::{StateError, read_positions};
+use crate::stored_state::{StateError, read_positions};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);

@@ -17,8 +17,9 @@ use crate::gap_book::GapBook;
 use crate::pacing::Pacing;
 use crate::place_hold::PlaceBook;
 use crate::slot::Context;
-use crate::slot_state::{OFFSET_MAP, Planned, SlotState, StateError};
+use crate::slot_state::{OFFSET_MAP, PlanError, Planned, SlotState};
 use crate::stop::Stop;
+use crate::stored_state::StateError;
 
 /// How long an idle slot waits for a record before it looks whether it should stop.
 pub const IDLE_WAIT: Duration = Duration::from_millis(200);
@@ -39,6 +40,9 @@ pub enum HoldError {
     /// The slot's state.
     #[error(transparent)]
     State(#[from] StateError),
+    /// What to write of the slot's state.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// Copies did not land where they should have: somebody else writes to a mirrored topic. Harmless, but state cannot
     /// be put by forecast then.
     #[error(
@@ -65,6 +69,7 @@ impl HoldError {
             | Self::State(StateError::Fault(fault)) => Some(fault),
             Self::Flow(_)
             | Self::State(_)
+            | Self::Plan(_)
             | Self::OtherWriter
             | Self::Replaced { .. }
             | Self::NotRefused => None,
@@ -160,7 +165,10 @@ impl Holding {
             self.note_stalls();
             let now = Instant::now();
             if self.plane.in_transaction() {
-                if self.pacing.left(idle, now).is_zero() || !self.stopped.is_empty() {
+                if self.pacing.left(idle, now).is_zero()
+                    || !self.stopped.is_empty()
+                    || self.is_turn_over()
+                {
                     self.commit()?;
                 }
             } else if !self.stopped.is_empty()
@@ -253,6 +261,11 @@ impl Holding {
             .commit_seconds
             .observe(began.elapsed().as_secs_f64());
         self.show(&news, now);
+        if records > 0 {
+            // It was fetched before the commit began.
+            let mut board = self.context.board.hold();
+            board.source_answered_at = board.source_answered_at.max(Some(began));
+        }
         Ok(())
     }
 
@@ -274,10 +287,24 @@ impl Holding {
         Ok(())
     }
 
+    /// Whether the bandwidth limit asks for a commit before more is taken.
+    fn is_turn_over(&self) -> bool {
+        if self.context.throttle.records_a_step().is_none() {
+            return false;
+        }
+        let (held, share) = self.share();
+        let taken = self.plane.taken_bytes();
+        self.context.throttle.is_turn_over(taken, share, held)
+    }
+
+    /// How many slots this worker holds, and which part of the flow's that is.
+    fn share(&self) -> (u32, f64) {
+        let held = u32::try_from(self.context.board.hold().slots.len()).unwrap_or(u32::MAX);
+        (held, f64::from(held) / f64::from(self.context.slots.get()))
+    }
+
     fn spend(&mut self, bytes: u64, now: Instant) {
-        let held = self.context.board.hold().slots.len();
-        let share = f64::from(u32::try_from(held).unwrap_or(u32::MAX))
-            / f64::from(self.context.slots.get());
+        let (_, share) = self.share();
         let rest = self.context.throttle.spend(bytes, share, now);
         self.resting_until = (!rest.is_zero()).then(|| now + rest);
     }
@@ -291,7 +318,7 @@ impl Holding {
         !copied.runs.is_empty() || stored.is_none_or(|stored| stored < copied.source_offset)
     }
 
-    fn plan(&self, copied: &[Copied]) -> Result<Planned, StateError> {
+    fn plan(&self, copied: &[Copied]) -> Result<Planned, PlanError> {
         let board = &self.context.board;
         let ends = |partition: &TopicPartition| {
             board

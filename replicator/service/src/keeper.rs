@@ -24,8 +24,9 @@ use understudy_domain::{DecodeError, SettingsMade, Slot};
 use understudy_kafka::{Cluster, Fault};
 
 use crate::board::{Board, SettingsCounts};
-use crate::catalog::{Catalog, Listing, explain};
+use crate::catalog::{Catalog, Listing};
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::flow_record::FlowError;
 use crate::metrics::Metrics;
 use crate::stop::Stop;

@@ -10,22 +10,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use understudy_domain::{FlowState, Slot, SourceOffset, TopicPartition, Translation, slot_of};
-use understudy_kafka::ffi::groups::{GroupState, Told};
+use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Told};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::catalog::explain;
 use crate::config::GroupDeletes;
+use crate::explain::explain;
 use crate::flow_record;
+use crate::map_state::{Known, Question, answer_all};
 use crate::mm2::load_past;
-use crate::places::{News, PlaceKey, Wanted};
+use crate::places::{News, OnTarget, PlaceKey, Wanted};
 use crate::slot::Context;
 use crate::stop::Stop;
-use crate::translate::map_state::{Known, Question, answer_all};
 
 /// Time limit of one round of calls; after it coordinators are looked for again.
 const WITHIN: Duration = Duration::from_secs(5);
 /// How often groups that are none of consumers are looked for; it costs the brokers a description of every group.
 const OTHERS_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the target is asked for how long it keeps places.
+const KEPT_INTERVAL: Duration = Duration::from_secs(3600);
 /// How many looks in a row a place must be missing from until the group is taken to have it no more: a coordinator
 /// that moves may not know for a moment.
 const MISSED_MAX: u8 = 3;
@@ -36,7 +38,7 @@ const ABOUT: &str = "groups";
 /// One group as last seen on the source.
 #[derive(Default)]
 struct Standing {
-    live: bool,
+    on_target: OnTarget,
     /// In order.
     places: Vec<Stand>,
 }
@@ -66,7 +68,14 @@ pub struct Looker {
     standing: BTreeMap<Arc<str>, Standing>,
     /// Topics by name, so that a name is kept once; none for topics that are not mirrored.
     topics: HashMap<Box<str>, Option<Arc<str>>>,
+    /// Groups of the source that are none of consumers and have places all the same: followed as any other.
+    more: BTreeSet<Arc<str>>,
     others_again: Instant,
+    /// Groups that the target does not list among those of consumers, and what they are there; looked at again when
+    /// another one is missing from the list, and now and then.
+    unlisted: BTreeMap<Arc<str>, OnTarget>,
+    unlisted_again: Instant,
+    kept_again: Instant,
 }
 
 impl Looker {
@@ -83,7 +92,11 @@ impl Looker {
             target,
             standing: BTreeMap::new(),
             topics: HashMap::new(),
+            more: BTreeSet::new(),
             others_again: Instant::now(),
+            unlisted: BTreeMap::new(),
+            unlisted_again: Instant::now(),
+            kept_again: Instant::now(),
         })
     }
 
@@ -117,7 +130,7 @@ impl Looker {
     /// Reads what MirrorMaker 2 left behind, once somebody asked for it.
     fn look_at_past(&self) -> Result<(), (bool, Fault)> {
         if self.context.places.asks_for_past() {
-            let past = load_past(&self.context.flow, &self.source, &self.target)?;
+            let past = load_past(&self.context.flow, Some(&self.source), &self.target)?;
             self.context.places.found_past(past);
         }
         Ok(())
@@ -137,15 +150,12 @@ impl Looker {
         self.look_at_others(&listed);
         // Groups that are listed no more are asked for once more: a list may lack what a coordinator is loading.
         let mut names = listed;
+        names.extend(self.more.iter().cloned());
         names.extend(self.standing.keys().cloned());
         let names: Vec<Arc<str>> = names.into_iter().collect();
-        let on_target = match names.is_empty() {
-            true => BTreeMap::new(),
-            false => self
-                .target
-                .group_states(WITHIN)
-                .map_err(|fault| (false, fault))?,
-        };
+        let on_target = self
+            .look_at_target(&names)
+            .map_err(|fault| (false, fault))?;
         let (mut news, mut gone) = (BTreeMap::new(), Vec::new());
         let (topics, standing) = (&mut self.topics, &mut self.standing);
         let slots = self.context.slots;
@@ -170,10 +180,10 @@ impl Looker {
                 Told::End(answer) => {
                     // A group that we may not see, or whose coordinator does not answer: it keeps what it has.
                     if let (Ok(()), Some(group)) = (answer, names.get(number)) {
-                        let live = on_target.get(&**group) == Some(&GroupState::Live);
+                        let on_target = on_target.get(group).copied().unwrap_or_default();
                         scratch.places.sort_unstable();
                         let known = standing.entry(group.clone()).or_default();
-                        known.see(group, live, &scratch, slots, &mut news, &mut gone);
+                        known.see(group, on_target, &scratch, slots, &mut news, &mut gone);
                     }
                     scratch.places.clear();
                     scratch.unclear.clear();
@@ -195,7 +205,7 @@ impl Looker {
                 for stand in &standing.places {
                     if held.get(&stand.slot) == Some(&true) {
                         let key = (group.clone(), stand.partition.clone());
-                        let wanted = stand.wanted(standing.live);
+                        let wanted = stand.wanted(standing.on_target);
                         news.entry(stand.slot)
                             .or_default()
                             .insert(key, Some(wanted));
@@ -206,7 +216,59 @@ impl Looker {
         self.context.places.tell(news);
     }
 
-    /// Looks for groups that commit no offsets and so cannot be moved.
+    /// What these groups are on the target; those that it does not know are left out.
+    fn look_at_target(
+        &mut self,
+        names: &[Arc<str>],
+    ) -> Result<BTreeMap<Arc<str>, OnTarget>, Fault> {
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        self.look_how_long_kept();
+        let listed = self.target.group_states(WITHIN)?;
+        let mut missing = names.iter().filter(|name| !listed.contains_key(&***name));
+        // A group is listed no more when a streams application has taken it up.
+        let is_news = missing.any(|name| !self.unlisted.contains_key(name));
+        if is_news || Instant::now() >= self.unlisted_again {
+            self.unlisted = unlisted_on(&self.target, names, &listed)?;
+            self.unlisted_again = Instant::now() + OTHERS_INTERVAL;
+        }
+        self.unlisted
+            .retain(|name, _| !listed.contains_key(&**name));
+        let listed = names.iter().filter_map(|name| {
+            let on_target = match listed.get(&**name)? {
+                GroupState::Empty => OnTarget::Free,
+                GroupState::Live => OnTarget::Live,
+            };
+            Some((name.clone(), on_target))
+        });
+        let unlisted = self.unlisted.iter();
+        Ok(listed
+            .chain(unlisted.map(|(name, on_target)| (name.clone(), *on_target)))
+            .collect())
+    }
+
+    /// Asks now and then for how long the target keeps places. Where it does not tell, or may not be asked, it is taken to
+    /// keep them for long.
+    fn look_how_long_kept(&mut self) {
+        if Instant::now() < self.kept_again {
+            return;
+        }
+        self.kept_again = Instant::now() + KEPT_INTERVAL;
+        match self.target.places_kept(WITHIN) {
+            Ok(kept) => self.context.places.kept_for(kept),
+            Err(fault @ Fault::Denied { .. }) => {
+                tracing::debug!(%fault, "for how long the target keeps places of groups is not known");
+            }
+            Err(fault) => {
+                tracing::debug!(%fault, "for how long the target keeps places of groups is not known yet");
+                self.kept_again = Instant::now() + OTHERS_INTERVAL;
+            }
+        }
+    }
+
+    /// Looks for groups of the source that are none of consumers: those with places are followed, those of newer
+    /// protocols without any cannot be moved.
     fn look_at_others(&mut self, consumers: &BTreeSet<Arc<str>>) {
         if Instant::now() < self.others_again {
             return;
@@ -214,14 +276,25 @@ impl Looker {
         self.others_again = Instant::now() + OTHERS_INTERVAL;
         let is_known =
             |group: &str| consumers.contains(group) || !self.context.flow.groups.selects(group);
-        match self.source.other_groups(&is_known, WITHIN) {
-            Ok(others) => {
+        let found = self
+            .source
+            .other_groups(&is_known, WITHIN)
+            .and_then(|others| {
+                let names: Vec<String> = others.keys().cloned().collect();
+                Ok((with_places(&self.source, &names)?, others))
+            });
+        match found {
+            Ok((with_places, others)) => {
                 // A group that was made between the two looks is a consumers' group after all.
                 let consumers = self.source.group_states(WITHIN).unwrap_or_default();
-                let others = others.into_iter();
-                self.context.board.hold().not_movable = others
-                    .filter(|group| !consumers.contains_key(group))
-                    .collect();
+                let not_movable = others.iter().filter(|(group, kind)| {
+                    **kind == OtherGroup::Newer
+                        && !with_places.contains(*group)
+                        && !consumers.contains_key(*group)
+                });
+                self.context.board.hold().not_movable =
+                    not_movable.map(|(group, _)| group.clone()).collect();
+                self.more = with_places.into_iter().map(Arc::from).collect();
             }
             Err(fault) => {
                 tracing::debug!(%fault, "could not look for groups that are none of consumers");
@@ -231,7 +304,7 @@ impl Looker {
 
     /// Deletes on the target what groups have no more on the source, if it is to be so. No transaction fences this, so
     /// the flow's state is looked at first; and what somebody uses on the target is left alone.
-    fn follow_deletes(&self, gone: Vec<PlaceKey>, on_target: &BTreeMap<String, GroupState>) {
+    fn follow_deletes(&self, gone: Vec<PlaceKey>, on_target: &BTreeMap<Arc<str>, OnTarget>) {
         let flow = &self.context.flow;
         if gone.is_empty() || flow.group_deletes == GroupDeletes::Keep {
             return;
@@ -251,7 +324,7 @@ impl Looker {
         let mut by_group: BTreeMap<Arc<str>, Vec<TopicPartition>> = BTreeMap::new();
         for (group, partition) in gone {
             let is_ours = held.contains(&slot_of(&partition, self.context.slots));
-            let is_idle = on_target.get(&*group) == Some(&GroupState::Empty);
+            let is_idle = on_target.get(&group) == Some(&OnTarget::Free);
             if runs && is_ours && is_idle {
                 let copies = flow.target_of(&partition);
                 by_group.entry(group).or_default().push(copies);
@@ -306,10 +379,10 @@ impl Looker {
 }
 
 impl Stand {
-    const fn wanted(&self, live: bool) -> Wanted {
+    const fn wanted(&self, on_target: OnTarget) -> Wanted {
         Wanted {
             source_offset: SourceOffset::new(self.offset),
-            live,
+            on_target,
         }
     }
 }
@@ -319,13 +392,13 @@ impl Standing {
     fn see(
         &mut self,
         group: &Arc<str>,
-        live: bool,
+        on_target: OnTarget,
         seen: &Seen,
         slots: NonZeroU32,
         news: &mut BTreeMap<Slot, News>,
         gone: &mut Vec<PlaceKey>,
     ) {
-        let same = live == self.live
+        let same = on_target == self.on_target
             && self.places.len() == seen.places.len()
             && self
                 .places
@@ -337,8 +410,8 @@ impl Standing {
         if same {
             return;
         }
-        let all = live != self.live;
-        self.live = live;
+        let all = on_target != self.on_target;
+        self.on_target = on_target;
         let mut say = |slot: Slot, partition: &TopicPartition, wanted: Option<Wanted>| {
             let key = (group.clone(), partition.clone());
             news.entry(slot).or_default().insert(key, wanted);
@@ -378,19 +451,63 @@ impl Standing {
                     continue;
                 }
                 if all {
-                    say(stand.slot, &stand.partition, Some(stand.wanted(live)));
+                    say(stand.slot, &stand.partition, Some(stand.wanted(on_target)));
                 }
             } else if let Some((_, offset)) = found.next() {
                 let is_news = all || stand.offset != *offset;
                 (stand.offset, stand.missed) = (*offset, 0);
                 if is_news {
-                    say(stand.slot, &stand.partition, Some(stand.wanted(live)));
+                    say(stand.slot, &stand.partition, Some(stand.wanted(on_target)));
                 }
             }
             merged.push(stand);
         }
         self.places = merged;
     }
+}
+
+/// What groups are on the target that it does not list among those of consumers; `Free` if it knows none of that name.
+pub fn unlisted_on<G: AsRef<str> + Ord + Clone>(
+    target: &Cluster,
+    names: &[G],
+    listed: &BTreeMap<String, GroupState>,
+) -> Result<BTreeMap<G, OnTarget>, Fault> {
+    let missing: BTreeMap<&str, &G> = names
+        .iter()
+        .filter(|name| !listed.contains_key(name.as_ref()))
+        .map(|name| (name.as_ref(), name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let others = target.other_groups(&|group| !missing.contains_key(group), WITHIN)?;
+    let newer = others
+        .iter()
+        .filter(|(_, kind)| **kind == OtherGroup::Newer);
+    let newer: Vec<String> = newer.map(|(name, _)| name.clone()).collect();
+    let with_places = with_places(target, &newer)?;
+    let found = missing.into_iter().map(|(name, key)| {
+        let on_target = match others.get(name) {
+            None | Some(OtherGroup::Classic(GroupState::Empty)) => OnTarget::Free,
+            Some(OtherGroup::Classic(GroupState::Live)) => OnTarget::Live,
+            // Brokers would let us set places under the members of a streams group.
+            Some(OtherGroup::Newer) if with_places.contains(name) => OnTarget::Live,
+            Some(OtherGroup::Newer) => OnTarget::Taken,
+        };
+        (key.clone(), on_target)
+    });
+    Ok(found.collect())
+}
+
+/// Those of the groups that have places.
+pub fn with_places(cluster: &Cluster, groups: &[String]) -> Result<BTreeSet<String>, Fault> {
+    let mut found = BTreeSet::new();
+    cluster.tell_group_places(groups, WITHIN, &mut |number, told| {
+        if let (Told::Place(..), Some(group)) = (told, groups.get(number)) {
+            found.insert(group.clone());
+        }
+    })?;
+    Ok(found)
 }
 
 /// A topic's name, kept once; none if the flow does not mirror it.
@@ -413,10 +530,12 @@ mod tests {
 
     use super::*;
 
-    /// What one look tells of three partitions: an offset, nothing, or that it is not clear; and whether the group is live.
-    fn looks() -> impl Strategy<Value = Vec<([Option<Option<i64>>; 3], bool)>> {
+    /// What one look tells of three partitions: an offset, nothing, or that it is not clear; and what the group is on the
+    /// target.
+    fn looks() -> impl Strategy<Value = Vec<([Option<Option<i64>>; 3], OnTarget)>> {
         let told = prop::option::weighted(0.8, prop::option::weighted(0.7, 0..3_i64));
-        prop::collection::vec((prop::array::uniform3(told), any::<bool>()), 1..40)
+        let on_target = prop::sample::select(vec![OnTarget::Free, OnTarget::Live, OnTarget::Taken]);
+        prop::collection::vec((prop::array::uniform3(told), on_target), 1..40)
     }
 
     proptest! {
@@ -428,7 +547,7 @@ mod tests {
             let mut heard: BTreeMap<TopicPartition, Wanted> = BTreeMap::new();
             // By partition: the last offset, and in how many looks it was missing since.
             let mut model: BTreeMap<TopicPartition, (i64, u8)> = BTreeMap::new();
-            for (told, live) in looks {
+            for (told, on_target) in looks {
                 let mut seen = Seen { places: Vec::new(), unclear: BTreeSet::new() };
                 let mut lost = Vec::new();
                 for (number, told) in (0..).zip(told) {
@@ -453,7 +572,7 @@ mod tests {
                     }
                 }
                 let (mut news, mut gone) = (BTreeMap::new(), Vec::new());
-                standing.see(&group, live, &seen, slots, &mut news, &mut gone);
+                standing.see(&group, on_target, &seen, slots, &mut news, &mut gone);
                 prop_assert_eq!(gone, lost);
                 for ((_, partition), wanted) in news.into_values().flatten() {
                     match wanted {
@@ -464,7 +583,7 @@ mod tests {
                 let known: Vec<_> = heard.iter().map(|(name, wanted)| (name.clone(), wanted.source_offset.get())).collect();
                 let right: Vec<_> = model.iter().map(|(name, (offset, _))| (name.clone(), *offset)).collect();
                 prop_assert_eq!(known, right);
-                prop_assert!(heard.values().all(|wanted| wanted.live == live));
+                prop_assert!(heard.values().all(|wanted| wanted.on_target == on_target));
             }
         }
     }

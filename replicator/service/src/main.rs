@@ -2,26 +2,19 @@
 
 mod access;
 mod answers;
-mod aws;
 mod board;
-mod bounded;
 mod catalog;
-mod chain;
 mod check;
 mod compare;
-mod config;
-mod config_error;
 mod control;
 mod creation;
 mod denied;
 mod discovery;
 mod door;
 mod emf;
-mod end_access;
 mod enrolment;
 mod events;
 mod export_mm2;
-mod flow_record;
 mod gap_book;
 mod gap_hold;
 mod gaps;
@@ -32,8 +25,6 @@ mod history;
 mod holding;
 mod html;
 mod http;
-mod http_config;
-mod import_mm2;
 mod keeper;
 mod log_starts;
 mod logging;
@@ -42,7 +33,6 @@ mod membership;
 mod metric_table;
 mod metrics;
 mod mm2;
-mod msk_iam;
 mod observer;
 mod opposite;
 mod pacing;
@@ -50,18 +40,13 @@ mod page;
 mod place_hold;
 mod places;
 mod reslot;
-mod rotation;
-mod secrets;
-mod selection;
-mod settings;
 mod slot;
 mod slot_state;
 mod spark;
 mod stable_end;
-mod state_topics;
+mod stamps;
 mod status;
 mod status_follow;
-mod stop;
 mod throttle;
 mod translate;
 mod verify;
@@ -76,12 +61,15 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use understudy_domain::Resolution;
+use understudy_flow::report::Report;
+use understudy_flow::{
+    chain, clock, config, explain, flow_record, http_config, import_mm2, map_state, replication,
+    rotation, state_topics, stop, stored_state,
+};
 
-use crate::board::Board;
 use crate::config::Flow;
 use crate::gaps::Which;
 use crate::logging::LogFormat;
-use crate::rotation::Rotation;
 
 /// Keeps a second Kafka cluster exactly ready, and shows that it is.
 #[derive(Parser)]
@@ -293,7 +281,7 @@ fn main() -> ExitCode {
     };
     // A worker does it itself, and says how it goes on its page.
     if !matches!(command, Command::Replicate { .. })
-        && let Err(error) = log_in(&flow)
+        && let Err(error) = rotation::log_in(&flow, Arc::default())
     {
         return failed(&error);
     }
@@ -375,22 +363,6 @@ fn end_on_panic() {
     }));
 }
 
-/// Gives a tool's clients what they log in with, until the process ends.
-fn log_in(flow: &Flow) -> std::io::Result<()> {
-    Rotation::new(flow, Board::default()).start(Arc::default())
-}
-
-/// What a tool found, for people and for machines.
-trait Report: serde::Serialize + std::fmt::Display {
-    /// Whether what was asked holds.
-    fn holds(&self) -> bool;
-
-    /// The report for machines.
-    fn json(&self) -> serde_json::Result<String> {
-        serde_json::to_string_pretty(self)
-    }
-}
-
 fn report<R: Report, E: std::error::Error>(result: Result<R, E>, json: bool) -> ExitCode {
     let report = match result {
         Ok(report) => report,
@@ -412,19 +384,8 @@ fn report<R: Report, E: std::error::Error>(result: Result<R, E>, json: bool) -> 
     }
 }
 
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
-}
-
 /// Prints the whole chain once.
 fn failed(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("understudy: {}", chain(error));
+    eprintln!("understudy: {}", chain::chain(error));
     ExitCode::from(UNUSABLE)
 }

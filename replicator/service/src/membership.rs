@@ -17,8 +17,8 @@ use understudy_kafka::watch::Watch;
 use understudy_kafka::{Fault, Operation};
 
 use crate::board::Part;
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::slot::{Context, SlotTask};
 use crate::stop::Stop;
 

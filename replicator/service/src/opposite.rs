@@ -7,7 +7,7 @@ use understudy_domain::{FlowName, FlowRecord, FlowState, Position, StateTopics, 
 use understudy_kafka::Cluster;
 
 use crate::config::Flow;
-use crate::slot_state::place_of;
+use crate::stored_state::place_of;
 
 /// The two clusters of a flow, by their ids.
 #[derive(Clone, Copy, Debug)]

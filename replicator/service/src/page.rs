@@ -410,7 +410,7 @@ fn groups(out: &mut String, groups: &[GroupLine], not_movable: &[String]) {
         add(
             out,
             format_args!(
-                "<div class=\"none\">Cannot be moved, for they commit no offsets (share groups, KIP-932): {}.</div>",
+                "<div class=\"none\">Cannot be moved, for they have committed no offsets (share groups, KIP-932, or streams groups that have just begun): {}.</div>",
                 Text(&named.join(", "))
             ),
         );

@@ -13,7 +13,7 @@ use crate::history::{EVERY, History, Totals};
 use crate::places::Place;
 
 /// A flow whose clusters nobody asks.
-pub(crate) fn flow() -> Result<Flow, crate::config_error::ConfigError> {
+pub(crate) fn flow() -> Result<Flow, understudy_flow::config_error::ConfigError> {
     Flow::parse(
         "[source]\nalias = \"use1\"\n\"bootstrap.servers\" = \"a:1\"\n\
          [target]\nalias = \"usw2\"\n\"bootstrap.servers\" = \"b:1\"\n",

@@ -16,18 +16,15 @@ use understudy_domain::{
 };
 use understudy_kafka::plane::DataPlane;
 
-use crate::config::Start;
 use crate::holding::{HoldError, Holding};
-use crate::places::{Place, PlaceKey, Places, Wanted};
+use crate::mm2::{NO_BETTER, NO_TRACE, is_before_us};
+use crate::places::{OnTarget, Place, PlaceKey, Places, Wanted};
 
 /// How many groups one transaction commits: each takes the brokers some requests, and records wait meanwhile.
 const GROUPS_AT_ONCE: usize = 20;
-/// After which time a place is committed again although it stands: brokers forget places of groups without members
-/// after `offsets.retention.minutes`, 7 days unless told otherwise.
-const AGAIN_AFTER: Duration = Duration::from_secs(3600);
 /// How often places are looked at that wait for records or answers, for each thousand of them.
 const WAITING_LOOK: Duration = Duration::from_millis(200);
-/// How often all places are looked over for what became possible meanwhile.
+/// How often all places are looked over for what became possible meanwhile; more often where the target forgets soon.
 const LOOK_OVER: Duration = Duration::from_secs(15);
 
 /// Places as a slot knows them.
@@ -118,7 +115,9 @@ impl Holding {
     /// Finds places that wait for nothing but time, or for the source's log to start elsewhere.
     fn look_over(&mut self, now: Instant) {
         let reborn = self.places.lives != self.state.lives();
-        if !reborn && now.duration_since(self.places.looked_over) < LOOK_OVER {
+        let again_after = self.context.places.again_after();
+        let interval = LOOK_OVER.min(again_after / 2);
+        if !reborn && now.duration_since(self.places.looked_over) < interval {
             return;
         }
         (self.places.looked_over, self.places.lives) = (now, self.state.lives());
@@ -126,7 +125,7 @@ impl Holding {
         let waiting = self.places.held.iter().filter(|((_, partition), held)| {
             let is_old = held
                 .committed
-                .is_some_and(|(_, when)| now.duration_since(when) >= AGAIN_AFTER);
+                .is_some_and(|(_, when)| now.duration_since(when) >= again_after);
             let is_unknown = held
                 .place
                 .as_ref()
@@ -140,6 +139,7 @@ impl Holding {
     /// Translates what waits; what is news to the page, and what is to be committed, by group.
     fn look_at_waiting(&mut self, now: Instant) -> (Vec<(PlaceKey, Place)>, Due) {
         let refused = self.context.places.refused();
+        let again_after = self.context.places.again_after();
         let mut changed = Vec::new();
         let mut due = Due::new();
         let waiting = std::mem::take(&mut self.places.waiting);
@@ -155,13 +155,14 @@ impl Holding {
                 continue;
             };
             held.start = start;
-            if wanted.live {
-                place.reason = Some(
-                    "somebody is in the group on the target; its place there is its own".into(),
-                );
+            if let Some(reason) = wanted.on_target.reason() {
+                place.reason = Some(reason.into());
+                if wanted.on_target == OnTarget::Taken {
+                    place.state = PlaceState::Unknown;
+                }
             } else if let Some(target) = place.target_offset {
                 let stands = held.committed.is_some_and(|(at, when)| {
-                    at == target && now.duration_since(when) < AGAIN_AFTER
+                    at == target && now.duration_since(when) < again_after
                 });
                 match refused.get(&key.0) {
                     Some(reason) if !stands => {
@@ -225,7 +226,7 @@ impl Holding {
                 Err(fault) => {
                     let reason = format!(
                         "the target does not take it: {}",
-                        crate::catalog::explain(&self.context.flow.target, &fault)
+                        crate::explain::explain(&self.context.flow.target, &fault)
                     );
                     tracing::warn!(slot = %self.slot, %group, reason, "places refused");
                     self.context.places.refuse(group, &reason);
@@ -272,7 +273,7 @@ impl Holding {
         let below =
             "it lies below the start of the source's log; this is the first record that is left";
         if offset < begins {
-            if self.context.flow.start == Start::Mm2 && position.incarnation == 0 {
+            if is_before_us(&self.context.flow, position, offset) {
                 return self.before_us(group, partition, position, offset);
             }
             return match first_left.filter(|start| *start >= begins) {
@@ -314,18 +315,11 @@ impl Holding {
     ) -> Found {
         let copy = self.context.flow.copies_of(partition, position);
         let names = (partition, &copy);
-        match self.context.places.before_us(group, names, offset) {
+        let places = &self.context.places;
+        match places.before_us(group, names, position, offset) {
             None => (Translation::NotReady, Some("it is being looked up".into())),
-            Some(None) => {
-                let reason = "MirrorMaker 2 copied it and left no trace of where";
-                (Translation::BeforeHistory, Some(reason.into()))
-            }
-            Some(Some(target)) => {
-                let reason =
-                    "MirrorMaker 2 copied it; its checkpoints and offset syncs tell no better";
-                let target = target.min(position.started_at.target);
-                (Translation::AtLeast(target), Some(reason.into()))
-            }
+            Some(None) => (Translation::BeforeHistory, Some(NO_TRACE.into())),
+            Some(Some(target)) => (Translation::AtLeast(target), Some(NO_BETTER.into())),
         }
     }
 

@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 
 use understudy_domain::mm2::Mm2Past;
 use understudy_domain::{
-    PlaceState, Slot, SourceOffset, TargetOffset, TopicPartition, Translation,
+    PlaceState, Position, Slot, SourceOffset, TargetOffset, TopicPartition, Translation,
 };
+
+use crate::mm2::at_least;
 
 /// How many places of history are looked up in a round.
 const QUESTIONS_MAX: usize = 10_000;
@@ -23,6 +25,10 @@ const QUESTIONS_MAX: usize = 10_000;
 const FOUND_KEPT: Duration = Duration::from_secs(60);
 /// How long a group is left alone whose places the brokers refused.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
+/// After which time a place is committed again although it stands, unless the target forgets sooner.
+const AGAIN_AFTER: Duration = Duration::from_secs(3600);
+/// How often it is committed again within the time that the target keeps it.
+const AGAIN_WITHIN: u32 = 4;
 
 /// A group's place on one partition.
 pub type PlaceKey = (Arc<str>, TopicPartition);
@@ -32,8 +38,35 @@ pub type PlaceKey = (Arc<str>, TopicPartition);
 pub struct Wanted {
     /// The group's committed offset on the source.
     pub source_offset: SourceOffset,
-    /// Somebody is in the group on the target: its places are not touched.
-    pub live: bool,
+    /// Whether that is done.
+    pub on_target: OnTarget,
+}
+
+/// Whether a group's places on the target may be set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTarget {
+    /// Nobody is in the group, or there is none of that name.
+    #[default]
+    Free,
+    /// Somebody is in it, or may be: its places are not touched.
+    Live,
+    /// A group of another kind has its name, and no places: a share group, or a streams group that has just begun.
+    Taken,
+}
+
+impl OnTarget {
+    /// Why a place is not set.
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Free => None,
+            Self::Live => Some(
+                "somebody is in the group on the target, or may be; its place there is its own",
+            ),
+            Self::Taken => Some(
+                "a group of another kind has this name on the target, a share group or a streams group without places; it is not touched",
+            ),
+        }
+    }
 }
 
 /// What became of a place.
@@ -60,6 +93,8 @@ pub struct Places(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// For how long the target keeps places of groups without members, as far as it tells.
+    kept: Option<Duration>,
     /// By slot that is held.
     feeds: BTreeMap<Slot, Feed>,
     /// Places of history that slots asked for.
@@ -95,6 +130,16 @@ struct Feed {
 impl Places {
     fn hold(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After which time a place is committed again although it stands: brokers forget places of groups without members.
+    pub fn again_after(&self) -> Duration {
+        again_after(self.hold().kept)
+    }
+
+    /// Notes for how long the target keeps places.
+    pub fn kept_for(&self, kept: Option<Duration>) {
+        self.hold().kept = kept;
     }
 
     /// A slot is held from now on, and knows nothing yet.
@@ -143,11 +188,12 @@ impl Places {
         &self,
         group: &str,
         names: (&TopicPartition, &TopicPartition),
+        position: &Position,
         offset: SourceOffset,
     ) -> Option<Option<TargetOffset>> {
         let mut inner = self.hold();
         match &inner.past {
-            Past::Known(past) => Some(past.at_least(group, names, offset)),
+            Past::Known(past) => Some(at_least(past, group, names, position, offset)),
             Past::Asked => None,
             Past::Unasked => {
                 inner.past = Past::Asked;
@@ -221,5 +267,29 @@ impl Places {
         refused
             .map(|(group, (reason, _))| (group.clone(), reason.clone()))
             .collect()
+    }
+}
+
+/// The same, by how long the target keeps places: 7 days unless told otherwise (`offsets.retention.minutes`).
+fn again_after(kept: Option<Duration>) -> Duration {
+    kept.map_or(AGAIN_AFTER, |kept| AGAIN_AFTER.min(kept / AGAIN_WITHIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_committed_again_well_before_the_target_forgets_them() {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        for (kept, again) in [
+            (None, minutes(60)),
+            (Some(minutes(7 * 24 * 60)), minutes(60)),
+            (Some(minutes(240)), minutes(60)),
+            (Some(minutes(60)), minutes(15)),
+            (Some(minutes(1)), Duration::from_secs(15)),
+        ] {
+            assert_eq!(again_after(kept), again, "{kept:?}");
+        }
     }
 }

@@ -32,20 +32,16 @@ use understudy_kafka::ffi::writer::Writer;
 use understudy_kafka::{Cluster, Fault};
 
 use crate::Report;
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::flow_record::{self, FlowError};
-use crate::gap_book;
-use crate::slot_state::{
-    GAPS, OFFSET_MAP, POSITIONS, StateError, place_of, read_map, read_positions,
-};
+use crate::slot_state::{GAPS, OFFSET_MAP, POSITIONS};
 use crate::state_topics;
 use crate::status::{ToolError, open_target};
+use crate::stored_state::{StateError, place_of, read_gaps, read_map, read_positions};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(20);
-/// How many ids are taken over at once.
-const AT_ONCE: usize = 8;
 /// How many partitions move in one transaction.
 const MOVED_AT_ONCE: usize = 64;
 /// How often a flow's number of slots may be changed before it has to be made anew: each change may leave a part of a
@@ -212,8 +208,8 @@ fn begin(target: &Cluster, flow: &Flow, record: &FlowRecord) -> Result<(), Reslo
 /// # Errors
 /// The target does not do it, or state that cannot be read.
 pub fn finish(target: &Cluster, flow: &Flow) -> Result<usize, ReslotError> {
-    let id = format!("understudy-{}-reslot", flow.name);
-    let mut writer = writer(flow, &id).map_err(|fault| of_fault(flow, &fault))?;
+    let mut writer =
+        writer(flow, &flow_record::reslot_id(flow)).map_err(|fault| of_fault(flow, &fault))?;
     // c
     writer
         .init(WITHIN)
@@ -262,24 +258,7 @@ fn fence(flow: &Flow, record: &FlowRecord) -> Result<(), Fault> {
         .map(|slot| flow.state.transactional_id(record.generation, slot))
         .collect();
     ids.push(flow_record::answers_id(flow));
-    for some in ids.chunks(AT_ONCE) {
-        std::thread::scope(|scope| {
-            let running: Vec<_> = some
-                .iter()
-                .map(|id| scope.spawn(|| writer(flow, id)?.init(WITHIN)))
-                .collect();
-            running.into_iter().try_for_each(|thread| {
-                // A panic was reported already; without an answer nothing is known to be fenced.
-                let lost = |_| Fault::TimedOut {
-                    operation: understudy_kafka::Operation::InitTransactions,
-                    subject: flow.name.to_string(),
-                    within: WITHIN,
-                };
-                thread.join().map_err(lost)?
-            })
-        })?;
-    }
-    Ok(())
+    flow_record::fence(flow, &ids, WITHIN)
 }
 
 /// Where each new slot's partition of the offset-map topic ends: nothing that moves there will stand before.
@@ -321,7 +300,7 @@ impl Mover<'_> {
         let mut positions =
             read_positions(self.target, &flow.state, home).map_err(of_state(flow))?;
         positions.retain(|partition, _| !at_home(partition));
-        let mut gaps = gap_book::read(self.target, &flow.state, home).map_err(of_state(flow))?;
+        let mut gaps = read_gaps(self.target, &flow.state, home).map_err(of_state(flow))?;
         gaps.retain(|key, _| !at_home(&key.partition));
         let mut readers = BTreeMap::new();
         if let Some(from) = positions.values().map(|position| position.map.from).min() {

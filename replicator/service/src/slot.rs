@@ -28,9 +28,10 @@ use understudy_kafka::{Cluster, Fault};
 
 use crate::answers::Answers;
 use crate::board::{Board, Part, SlotEntry};
-use crate::catalog::{Catalog, explain};
+use crate::catalog::Catalog;
 use crate::config::Flow;
 use crate::denied::Denied;
+use crate::explain::explain;
 use crate::flow_record::{self, FlowError};
 use crate::gap_book::GapBook;
 use crate::holding::{HoldError, Holding, IDLE_WAIT, Refused};
@@ -134,6 +135,7 @@ impl SlotTask {
             .retain(|_, partition| partition.slot != slot);
         board.gaps.retain(|_, (owner, _)| *owner != slot);
         board.places.remove(&slot);
+        board.gone.remove(&slot);
         drop(board);
         self.context.answers.forget_slot(slot);
         self.context.starts.leave(slot);
@@ -198,6 +200,10 @@ impl SlotTask {
             tracing::warn!(%slot, %error, "copies that may not be written are set aside");
             return Duration::ZERO;
         }
+        if let Some(Fault::TimestampAltered { copy }) = error.fault() {
+            // The catalog leaves the topic out with its next look.
+            self.context.catalog.note_altering(&copy.topic);
+        }
         self.state("failed", None);
         let reason = match error.fault() {
             Some(fault) => explain(&self.context.flow.target, fault),
@@ -254,6 +260,7 @@ impl SlotTask {
         let options = Options {
             codec_of: flow.codec_of.clone(),
             one_record_a_batch: self.careful,
+            records_a_step: self.context.throttle.records_a_step(),
         };
         let mut plane = Librdkafka::new(&flow.source, &flow.target, &id, options)?;
         // a

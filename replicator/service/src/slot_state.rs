@@ -1,18 +1,16 @@
 //! A slot's state on the target: positions and offset map of its partitions, and what to write at each commit.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use understudy_domain::{
-    DELTA_RING, DecodeError, FoldError, MapCursor, MapKey, MapReader, MapRecord, OffsetMap,
-    OpenChunk, Origin, Pending, Position, Run, RunError, Slot, SourceOffset, StalePlan,
-    StateTopics, TargetOffset, TopicPartition,
+    DELTA_RING, MapCursor, MapKey, MapRecord, OpenChunk, Origin, Pending, Position, Run, RunError,
+    Slot, SourceOffset, StalePlan, StateTopics, TargetOffset, TopicPartition,
 };
-use understudy_kafka::cluster::StateRecord;
+use understudy_kafka::Cluster;
 use understudy_kafka::plane::{Copied, StateWrite, Witness};
-use understudy_kafka::{Cluster, Fault};
 
-use crate::board::now_ms;
+use crate::clock::now_ms;
+use crate::stored_state::{StateError, place_of, read_map, read_positions};
 
 /// Numbers the positions topic for the engine.
 pub const POSITIONS: u8 = 0;
@@ -25,37 +23,10 @@ pub const GAPS: u8 = 2;
 const WITNESS_PASSED_MAX: i64 = 1_000;
 /// How many chunks of the map one transaction tombstones: records wait meanwhile.
 const FORGET_AT_ONCE: u64 = 1000;
-/// Time limit for reading one state partition to its end.
-const WITHIN: Duration = Duration::from_secs(60);
 
-/// Why stored state cannot be used.
+/// Why state cannot be written for what was copied.
 #[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// The cluster did not answer.
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    /// A record that this version cannot read.
-    #[error("{topic} partition {slot} offset {offset}")]
-    Decode {
-        /// The state topic.
-        topic: String,
-        /// The slot, which is its partition.
-        slot: Slot,
-        /// Where.
-        offset: i64,
-        /// What is wrong with it.
-        #[source]
-        source: DecodeError,
-    },
-    /// The offset map has lost records.
-    #[error("the offset map of {partition} cannot be used")]
-    Fold {
-        /// Whose map.
-        partition: TopicPartition,
-        /// What is missing.
-        #[source]
-        source: FoldError,
-    },
+pub enum PlanError {
     /// Copies whose places go backwards.
     #[error("the copies of {partition} do not follow those before them")]
     Run {
@@ -173,6 +144,11 @@ impl SlotState {
         self.entries.get(partition)
     }
 
+    /// Every partition that has copies, or is to have them.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.entries.keys()
+    }
+
     /// How often a partition has begun anew since the state was read: what was translated before means nothing then.
     pub const fn lives(&self) -> u64 {
         self.lives
@@ -229,7 +205,7 @@ impl SlotState {
         copied: Vec<Copied>,
         ends: &dyn Fn(&TopicPartition) -> Option<SourceOffset>,
         id_of: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Planned, StateError> {
+    ) -> Result<Planned, PlanError> {
         let mut planned = Planned::default();
         for copied in copied {
             let Some(entry) = self.entries.get(&copied.partition) else {
@@ -255,7 +231,7 @@ impl SlotState {
                 let plan = entry
                     .chunk
                     .plan(copied.runs, self.map_floor)
-                    .map_err(|source| StateError::Run {
+                    .map_err(|source| PlanError::Run {
                         partition: partition.clone(),
                         source,
                     })?;
@@ -360,7 +336,7 @@ impl SlotState {
         &mut self,
         planned: Planned,
         map_offset: Option<i64>,
-    ) -> Result<(), StateError> {
+    ) -> Result<(), PlanError> {
         for (partition, position, pending) in planned.changes {
             let entry = self.entries.entry(partition).or_insert_with(|| Entry {
                 position: position.clone(),
@@ -398,187 +374,6 @@ impl SlotState {
             value: Some(position.encode()),
         }
     }
-}
-
-/// A slot's partition in a state topic.
-pub fn place_of(topic: String, slot: Slot) -> TopicPartition {
-    TopicPartition::new(topic, i32::try_from(slot.get()).unwrap_or(i32::MAX))
-}
-
-/// The slot's positions, as committed.
-///
-/// # Errors
-/// The cluster's answer, or a record that this version cannot read.
-pub fn read_positions(
-    cluster: &Cluster,
-    topics: &StateTopics,
-    slot: Slot,
-) -> Result<BTreeMap<TopicPartition, Position>, StateError> {
-    let topic = topics.positions();
-    let mut latest: BTreeMap<Vec<u8>, StateRecord> = BTreeMap::new();
-    cluster.read_to_end(&place_of(topic.clone(), slot), 0, WITHIN, |record| {
-        latest.insert(record.0.clone(), record);
-    })?;
-    let mut positions = BTreeMap::new();
-    for (key, value, offset) in latest.into_values() {
-        let Some(value) = value else { continue };
-        let decoded =
-            Position::decode_key(&key).and_then(|name| Ok((name, Position::decode(&value)?)));
-        let (name, position) = decoded.map_err(|source| StateError::Decode {
-            topic: topic.clone(),
-            slot,
-            offset,
-            source,
-        })?;
-        positions.insert(name, position);
-    }
-    Ok(positions)
-}
-
-/// Reads the slot's offset map from `from`; one past its last record.
-///
-/// # Errors
-/// The cluster's answer, or a record that this version cannot read.
-pub fn read_map(
-    cluster: &Cluster,
-    topics: &StateTopics,
-    slot: Slot,
-    from: i64,
-    readers: &mut BTreeMap<TopicPartition, MapReader>,
-) -> Result<i64, StateError> {
-    each_map_record(cluster, topics, slot, from, |key, record| match record {
-        Some(record) => readers
-            .entry(key.partition().clone())
-            .or_default()
-            .read(record),
-        None => forget(key, readers),
-    })
-}
-
-/// Reads the chunks of these partitions that stayed in the slots that they belonged to before, from logs that nothing
-/// else of them is read from. Comes before [`read_map`]: what that reads is newer.
-///
-/// # Errors
-/// As [`read_map`].
-pub fn read_former<'a>(
-    cluster: &Cluster,
-    topics: &StateTopics,
-    positions: impl IntoIterator<Item = (&'a TopicPartition, &'a Position)>,
-    readers: &mut BTreeMap<TopicPartition, MapReader>,
-) -> Result<(), StateError> {
-    let mut homes: BTreeMap<Slot, BTreeSet<&TopicPartition>> = BTreeMap::new();
-    for (partition, position) in positions {
-        for former in &position.former {
-            let home = homes.entry(Slot::new(former.slot)).or_default();
-            home.insert(partition);
-        }
-    }
-    for (home, partitions) in homes {
-        each_map_record(cluster, topics, home, 0, |key, record| {
-            if !partitions.contains(key.partition()) {
-                return;
-            }
-            match record {
-                Some(chunk @ MapRecord::Chunk { .. }) => readers
-                    .entry(key.partition().clone())
-                    .or_default()
-                    .read(chunk),
-                // What they said of the open chunk and of the directory is said anew since.
-                Some(MapRecord::Delta { .. } | MapRecord::Directory(_)) => {}
-                None => forget(key, readers),
-            }
-        })?;
-    }
-    Ok(())
-}
-
-fn forget(key: MapKey, readers: &mut BTreeMap<TopicPartition, MapReader>) {
-    match key {
-        MapKey::Chunk { partition, chunk } => readers.entry(partition).or_default().forget(chunk),
-        MapKey::Delta { .. } | MapKey::Directory { .. } => {}
-    }
-}
-
-/// Reads a slot's partition of the offset-map topic from `from`; one past its last record.
-fn each_map_record(
-    cluster: &Cluster,
-    topics: &StateTopics,
-    slot: Slot,
-    from: i64,
-    mut take: impl FnMut(MapKey, Option<MapRecord>),
-) -> Result<i64, StateError> {
-    let topic = topics.offset_map();
-    let (mut end, mut failed) = (from, None);
-    cluster.read_to_end(
-        &place_of(topic.clone(), slot),
-        from,
-        WITHIN,
-        |(key, value, offset)| {
-            end = end.max(offset + 1);
-            let decoded = MapKey::decode(&key).and_then(|key| {
-                let record = value.map(|value| MapRecord::decode(&value)).transpose()?;
-                Ok((key, record))
-            });
-            match decoded {
-                Ok((key, record)) => take(key, record),
-                Err(source) => {
-                    failed.get_or_insert((offset, source));
-                }
-            }
-        },
-    )?;
-    match failed {
-        Some((offset, source)) => Err(StateError::Decode {
-            topic,
-            slot,
-            offset,
-            source,
-        }),
-        None => Ok(end),
-    }
-}
-
-/// Everything stored of a flow: each partition's position and whole offset map.
-///
-/// # Errors
-/// As [`SlotState::load`].
-pub fn read_all(
-    cluster: &Cluster,
-    topics: &StateTopics,
-    slots: impl Iterator<Item = Slot>,
-) -> Result<BTreeMap<TopicPartition, (Position, OffsetMap)>, StateError> {
-    // Positions first: a map that is newer than its position can be cut back to it, an older one cannot.
-    let slots = slots
-        .map(|slot| Ok((slot, read_positions(cluster, topics, slot)?)))
-        .collect::<Result<Vec<_>, StateError>>()?;
-    let everything = slots.iter().flat_map(|(_, positions)| positions);
-    let mut former = BTreeMap::new();
-    read_former(cluster, topics, everything, &mut former)?;
-    let mut all = BTreeMap::new();
-    for (slot, positions) in slots {
-        let mut readers = BTreeMap::new();
-        let named: BTreeSet<_> = positions.keys().cloned().collect();
-        for partition in &named {
-            if let Some(reader) = former.remove(partition) {
-                readers.insert(partition.clone(), reader);
-            }
-        }
-        if !positions.is_empty() {
-            read_map(cluster, topics, slot, 0, &mut readers)?;
-        }
-        readers.retain(|partition, _| named.contains(partition));
-        for (partition, position) in positions {
-            let reader = readers.remove(&partition).unwrap_or_default();
-            let map = reader
-                .offset_map(&position)
-                .map_err(|source| StateError::Fold {
-                    partition: partition.clone(),
-                    source,
-                })?;
-            all.insert(partition, (position, map));
-        }
-    }
-    Ok(all)
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! `understudy status`: where a flow stands, from its state on the target and the source's ends.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rdkafka::error::RDKafkaErrorCode;
 use serde::Serialize;
 use understudy_domain::{
     Condition, FlowState, GapLook, Look, Objectives, PartitionLook, Position, Readiness, Slot,
@@ -13,19 +15,22 @@ use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::{Cluster, Fault};
 
 use crate::Report;
-use crate::board::now_ms;
-use crate::catalog::explain;
+use crate::clock::now_ms;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::flow_record::{self, FlowError};
-use crate::gap_book;
 use crate::gaps::GapLine;
 use crate::group_survey::{Atlas, GroupSurvey, survey};
-use crate::slot_state::{StateError, read_positions};
-use crate::translate::map_state::answer_all;
+use crate::map_state::answer_all;
+use crate::stored_state::{StateError, read_gaps, read_positions};
 use crate::words;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
+/// How long a topic must be unknown before it is taken to be missing: a broker that has just started knows of none.
+const SURELY: Duration = Duration::from_secs(4);
+/// Between two looks at such a topic.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Why a tool has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +86,8 @@ struct Line {
     target_offset: i64,
     source_end_offset: Option<i64>,
     lag_records: Option<u64>,
+    /// Whether the source has it, as far as it told.
+    on_source: Option<bool>,
     records: u64,
 }
 
@@ -100,7 +107,7 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
     all.sort_by(|a, b| a.0.cmp(&b.0));
     let mut gaps = Vec::new();
     for slot in (0..record.slots.get()).map(Slot::new) {
-        gaps.extend(gap_book::read(&target, &flow.state, slot)?);
+        gaps.extend(read_gaps(&target, &flow.state, slot)?);
     }
     let mut groups = None;
     let ends = Cluster::open(&flow.source)
@@ -133,6 +140,13 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
                 lag_records: end.map(|end| {
                     u64::try_from(end.get() - position.source_offset.get()).unwrap_or_default()
                 }),
+                on_source: match ends.get(name) {
+                    Some(Ok(_)) => Some(true),
+                    Some(Err(
+                        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+                    )) => Some(false),
+                    Some(Err(_)) | None => None,
+                },
                 records: position.records,
             }
         })
@@ -236,12 +250,16 @@ fn look(position: &Position, lag: Option<u64>, now: i64) -> PartitionLook {
 pub fn open_target(flow: &Flow) -> Result<Cluster, ToolError> {
     let unreachable = |fault: Fault| ToolError::Target(explain(&flow.target, &fault));
     let target = Cluster::open(&flow.target).map_err(unreachable)?;
-    if target
+    let deadline = Instant::now() + SURELY;
+    while target
         .topic(&flow.state.flow(), WITHIN)
         .map_err(unreachable)?
         .is_none()
     {
-        return Err(ToolError::NoFlow(flow.name.to_string()));
+        if Instant::now() >= deadline {
+            return Err(ToolError::NoFlow(flow.name.to_string()));
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
     Ok(target)
 }
@@ -368,6 +386,20 @@ impl fmt::Display for Status {
                     .map_or_else(unknown, |end| end.to_string()),
                 line.lag_records.map_or_else(unknown, |lag| lag.to_string()),
                 line.target_offset,
+            )?;
+        }
+        let gone: BTreeSet<&str> = self
+            .partitions
+            .iter()
+            .filter(|line| line.on_source == Some(false))
+            .map(|line| line.topic.as_str())
+            .collect();
+        if !gone.is_empty() {
+            let gone: Vec<&str> = gone.into_iter().collect();
+            writeln!(
+                f,
+                "\nnot on the source any more, the copies stay: {}",
+                gone.join(", ")
             )?;
         }
         if !self.gaps.is_empty() {

@@ -52,13 +52,16 @@ fn show(screen: &Screen, look: &Result<Status, ToolError>) -> std::io::Result<()
             format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
         }
         (Screen::Terminal, Err(error)) => {
-            format!("\x1b[H\x1b[Jno answer: {}\n", crate::chain(error))
+            format!("\x1b[H\x1b[Jno answer: {}\n", crate::chain::chain(error))
         }
         (Screen::Lines, Ok(status)) => format!("{}\n", status.line()),
-        (Screen::Lines, Err(error)) => format!("no answer: {}\n", crate::chain(error)),
+        (Screen::Lines, Err(error)) => format!("no answer: {}\n", crate::chain::chain(error)),
         (Screen::Json, Ok(status)) => format!("{}\n", serde_json::to_string(status)?),
         (Screen::Json, Err(error)) => {
-            format!("{}\n", serde_json::json!({ "error": crate::chain(error) }))
+            format!(
+                "{}\n",
+                serde_json::json!({ "error": crate::chain::chain(error) })
+            )
         }
     };
     let mut out = std::io::stdout().lock();

@@ -13,15 +13,14 @@ use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::{Edge, Edges};
 
 use crate::Report;
-use crate::catalog::explain;
 use crate::compare::{Comparison, compare};
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::flow_record;
-use crate::gap_book;
 use crate::group_survey::{Atlas, GroupSurvey, survey};
-use crate::slot_state::read_all;
+use crate::map_state::answer_all;
 use crate::status::{ToolError, open_target};
-use crate::translate::map_state::answer_all;
+use crate::stored_state::{read_all, read_gaps};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -64,7 +63,7 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
         let all = read_all(&target, &flow.state, record.homes())?;
         let mut gaps = BTreeMap::new();
         for slot in record.homes() {
-            gaps.extend(gap_book::read(&target, &flow.state, slot)?);
+            gaps.extend(read_gaps(&target, &flow.state, slot)?);
         }
         Ok::<_, ToolError>((all, gaps))
     })?;
@@ -90,7 +89,13 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
     let mut partitions = Vec::new();
     for (name, (position, map)) in &all {
         let copy = flow.copies_of(name, position);
-        let mut faults = counts(&copy, position, map, &target_ends);
+        let mut faults = match map {
+            Ok(map) => counts(position, map),
+            Err(reason) => vec![format!(
+                "{reason}: what was copied there cannot be compared, and places in it are answered at-least"
+            )],
+        };
+        faults.extend(of_target(&copy, position, &target_ends));
         let own = |key: &GapKey| key.partition == *name && key.incarnation == position.incarnation;
         let (open, settled): (Vec<_>, Vec<_>) = gaps
             .iter()
@@ -108,7 +113,7 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
             .collect();
         let end = offset(&source_ends, name).unwrap_or(position.source_offset.get());
         let mut comparison = None;
-        if deep {
+        if let (true, Ok(map)) = (deep, map) {
             let compacted = source
                 .topic_config(&name.topic, "cleanup.policy", WITHIN)
                 .ok()
@@ -130,7 +135,10 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
         partitions.push(Line {
             topic: name.topic.to_string(),
             partition: name.partition,
-            copied: map.copied_between(position.started_at.source..position.source_offset),
+            copied: match map {
+                Ok(map) => map.copied_between(position.started_at.source..position.source_offset),
+                Err(_) => position.records,
+            },
             behind: u64::try_from(end - position.source_offset.get()).unwrap_or_default(),
             comparison,
             faults,
@@ -143,7 +151,9 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
             })
         },
         copied: &|name, range| {
-            let (position, map) = all.get(name)?;
+            let (position, Ok(map)) = all.get(name)? else {
+                return None;
+            };
             // What was copied since the map was read is not in it.
             (range.end <= position.source_offset).then(|| map.copied_between(range))
         },
@@ -164,12 +174,8 @@ fn offset(edges: &Edges, name: &TopicPartition) -> Option<i64> {
     edges.get(name).and_then(|edge| edge.as_ref().ok()).copied()
 }
 
-fn counts(
-    name: &TopicPartition,
-    position: &Position,
-    map: &OffsetMap,
-    target_ends: &Edges,
-) -> Vec<String> {
+/// What is wrong between position and map.
+fn counts(position: &Position, map: &OffsetMap) -> Vec<String> {
     let mut faults = Vec::new();
     // The map was read after the position, so on a live flow it may go on beyond it.
     let until = position.source_offset;
@@ -194,16 +200,20 @@ fn counts(
             position.target_offset
         ));
     }
-    match target_ends.get(name) {
-        Some(Ok(end)) if *end < position.target_offset.get() => faults.push(format!(
+    faults
+}
+
+/// What is wrong with the target's log.
+fn of_target(copy: &TopicPartition, position: &Position, ends: &Edges) -> Option<String> {
+    match ends.get(copy) {
+        Some(Ok(end)) if *end < position.target_offset.get() => Some(format!(
             "the target's log ends at {end}, copies went up to {}: the target lost records",
             position.target_offset
         )),
-        Some(Ok(_)) => {}
-        Some(Err(code)) => faults.push(format!("the target answered {code}")),
-        None => faults.push("the target does not know this partition".to_owned()),
+        Some(Ok(_)) => None,
+        Some(Err(code)) => Some(format!("the target answered {code}")),
+        None => Some("the target does not know this partition".to_owned()),
     }
-    faults
 }
 
 impl Report for Verification {

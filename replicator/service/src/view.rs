@@ -8,7 +8,8 @@ use understudy_domain::{
     Condition, GapLook, GroupLook, Look, Objectives, PartitionLook, PlaceState, Readiness,
 };
 
-use crate::board::{GroupLine, Inner, PartitionState, SettingsCounts, now_ms};
+use crate::board::{GroupLine, Inner, PartitionState, SettingsCounts};
+use crate::clock::now_ms;
 use crate::config::Flow;
 use crate::events::EventLine;
 use crate::gaps::GapLine;

@@ -19,7 +19,7 @@ use crate::cluster::Cluster;
 use crate::error::chain;
 
 /// With everything well again, a place has followed by then.
-const FOLLOW_LIMIT: Duration = Duration::from_secs(45);
+const FOLLOW_LIMIT: Duration = Duration::from_secs(120);
 /// At the end; a little before it; up to half of the log behind; anywhere.
 const GROUPS: [&str; 4] = ["at-end", "near", "half", "anywhere"];
 const NEAR: u64 = 50;

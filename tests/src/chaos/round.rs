@@ -26,10 +26,10 @@ use crate::error::Doing;
 use crate::flow_file::FlowFile;
 use crate::listener::Listener;
 
-const READY_LIMIT: Duration = Duration::from_secs(90);
+const READY_LIMIT: Duration = Duration::from_secs(180);
 /// A system that has not come back by then hangs.
-const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
-const JUDGE_LIMIT: Duration = Duration::from_secs(30);
+const RECOVERY_LIMIT: Duration = Duration::from_secs(120);
+const JUDGE_LIMIT: Duration = Duration::from_secs(120);
 const VALUE_BYTES: usize = 300;
 
 /// Where rounds take place.

@@ -46,6 +46,8 @@ pub(super) struct Failure {
     pub(super) source: i64,
     pub(super) code: RDKafkaErrorCode,
     pub(super) reason: String,
+    /// The record is on the target, under a time that the brokers gave it in place of its own.
+    pub(super) altered: bool,
 }
 
 #[derive(Default)]
@@ -184,6 +186,14 @@ impl Book {
         let source = page.base + i64::try_from(low).unwrap_or(0);
         if failed {
             self.fail(index, source, message);
+        } else if is_altered(message) {
+            self.failed.get_or_insert(Failure {
+                index,
+                source,
+                code: RDKafkaErrorCode::InvalidTimestamp,
+                reason: "the brokers replaced its timestamp".to_owned(),
+                altered: true,
+            });
         } else if let Err(error) = page
             .runs
             .push(SourceOffset::new(source), TargetOffset::new(message.offset))
@@ -194,6 +204,7 @@ impl Book {
                 source,
                 code: RDKafkaErrorCode::OutOfOrderSequenceNumber,
                 reason,
+                altered: false,
             });
         }
         true
@@ -218,7 +229,18 @@ impl Book {
                 source,
                 code,
                 reason: code.to_string(),
+                altered: false,
             });
         }
     }
+}
+
+/// Whether the brokers acknowledged a record under a time of their own: they tell it where the topic's
+/// `message.timestamp.type` is LogAppendTime, and nothing otherwise.
+fn is_altered(message: &rdsys::rd_kafka_message_t) -> bool {
+    use rdsys::rd_kafka_timestamp_type_t as Kind;
+    let mut kind = Kind::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    // SAFETY: the message is live and `kind` is a valid place.
+    unsafe { rdsys::rd_kafka_message_timestamp(message, &raw mut kind) };
+    kind == Kind::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
 }

@@ -1,6 +1,6 @@
 //! The places that a consumer group has committed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_void};
 use std::time::{Duration, Instant};
 
@@ -146,6 +146,16 @@ pub enum GroupState {
     Live,
 }
 
+/// A group that [`list_groups`] leaves out, because librdkafka lists groups of consumers only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherGroup {
+    /// Of the classic protocol, with members of another type than consumers, such as Connect's workers.
+    Classic(GroupState),
+    /// Of a newer protocol: a streams group (KIP-1071) or a share group (KIP-932). Which of them, and whether anybody is
+    /// in it, is not told.
+    Newer,
+}
+
 /// Asks for the groups of a cluster and whether anybody is in them (`ListGroups`).
 ///
 /// # Errors
@@ -276,9 +286,8 @@ unsafe fn tell_places(
     Ok(())
 }
 
-/// The groups of a cluster that are none of consumers: share groups (KIP-932) and others that librdkafka does not list,
-/// as far as the principal may see them. `consumers` are those that it does list, asked for after this was called for
-/// last; a group that went away between two calls may be among the answers once.
+/// The groups of a cluster that are none of consumers, as far as the principal may see them. `is_consumers` knows those
+/// that [`list_groups`] told; a group that came or went away between the two calls may be among the answers once.
 ///
 /// # Errors
 /// No broker answered within `within`, or one of them refused.
@@ -286,16 +295,26 @@ pub fn other_groups(
     reader: &Reader,
     is_consumers: &dyn Fn(&str) -> bool,
     within: Duration,
-) -> Result<BTreeSet<String>, Fault> {
+) -> Result<BTreeMap<String, OtherGroup>, Fault> {
     let all = reader
         .client()
         .fetch_group_list(None, within)
         .map_err(|error| Fault::kafka(Operation::ListGroups, &reader.client_alias(), error))?;
-    let others = all.groups().iter().filter(|group| {
-        // Brokers call groups that are not of the classic protocol dead here, of no protocol.
-        group.protocol_type().is_empty() && !is_consumers(group.name())
-    });
-    Ok(others.map(|group| group.name().to_owned()).collect())
+    let others = all.groups().iter();
+    let others = others.filter(|group| !is_consumers(group.name()));
+    let kind = |protocol: &str, state: &str| match (protocol, state) {
+        // Brokers call groups that are not of the classic protocol dead here, of no protocol; where they do not tell,
+        // there is no state.
+        ("", "Dead" | "") => OtherGroup::Newer,
+        (_, "Empty" | "Dead") => OtherGroup::Classic(GroupState::Empty),
+        (_, _) => OtherGroup::Classic(GroupState::Live),
+    };
+    Ok(others
+        .map(|group| {
+            let kind = kind(group.protocol_type(), group.state());
+            (group.name().to_owned(), kind)
+        })
+        .collect())
 }
 
 /// Deletes places of a group without members (`DeleteConsumerGroupOffsets`).

@@ -20,7 +20,7 @@ use super::topic::{Topic, name_of};
 use crate::fault::{Fault, Operation};
 use crate::watch::Watch;
 
-/// How many messages one call takes from the queue.
+/// How many messages one call takes from the queue at most.
 const BATCH: usize = 2_000;
 
 /// How many events of the client are served at a time.
@@ -51,6 +51,7 @@ pub struct Reader {
     topics: HashMap<Arc<str>, Topic>,
     next_index: u32,
     batch: Vec<*mut rdsys::rd_kafka_message_t>,
+    at_once: usize,
     client: BaseConsumer<Watch>,
 }
 
@@ -79,8 +80,14 @@ impl Reader {
             topics: HashMap::new(),
             next_index: 0,
             batch: vec![std::ptr::null_mut(); BATCH],
+            at_once: BATCH,
             client,
         })
+    }
+
+    /// From now on one call takes at most so many messages.
+    pub fn take_at_once(&mut self, messages: usize) {
+        self.at_once = messages.clamp(1, BATCH);
     }
 
     /// The client, for metadata and watermark calls.
@@ -152,13 +159,13 @@ impl Reader {
                 count = 1;
             }
         }
-        // SAFETY: the queue is live and the batch has room for `BATCH - count` pointers behind the first `count`.
+        // SAFETY: the queue is live and the batch has room for `at_once - count` pointers behind the first `count`.
         let more = unsafe {
             rdsys::rd_kafka_consume_batch_queue(
                 self.queue.0,
                 0,
                 self.batch.as_mut_ptr().add(count),
-                BATCH - count,
+                self.at_once - count,
             )
         };
         count += usize::try_from(more).unwrap_or(0);

@@ -621,6 +621,13 @@ impl Writer {
         let Some(failed) = &book.failed else {
             return Ok(());
         };
+        if failed.altered
+            && let Some(Some(destination)) = self.destinations.get(failed.index as usize)
+        {
+            return Err(Fault::TimestampAltered {
+                copy: destination.partition.clone(),
+            });
+        }
         let refused = matches!(
             failed.code,
             RDKafkaErrorCode::MessageSizeTooLarge

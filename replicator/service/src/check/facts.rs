@@ -1,6 +1,7 @@
 //! What a cluster told.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use understudy_domain::acl::{Acl, AclOperation};
 use understudy_kafka::Cluster;
@@ -12,6 +13,7 @@ use understudy_kafka::ffi::describe::{
 use crate::check::Limits;
 use crate::check::wanted::Wanted;
 use crate::config::Flow;
+use crate::replication::Replicas;
 
 /// What is known of the cluster's ACLs.
 pub enum Acls {
@@ -41,6 +43,8 @@ pub struct Facts {
     pub groups: Described<Authorized>,
     /// Topics that are not there: whether they could be made.
     pub could_create: Described<()>,
+    /// How many replicas a new topic gets.
+    pub replicas: Option<Replicas>,
 }
 
 impl Facts {
@@ -65,14 +69,19 @@ impl Facts {
             configs: BTreeMap::new(),
             groups: Described::new(),
             could_create: Described::new(),
+            replicas: None,
         }
     }
 
     /// Asks the source about what the flow would read. What does not answer stays unknown.
-    pub fn describe_source(&mut self, wanted: &Wanted, limits: Limits) {
+    pub fn describe_source(&mut self, flow: &Flow, wanted: &Wanted, limits: Limits) {
         let names = wanted.topics.iter().map(|(name, _, _)| name);
-        let names: Vec<String> = names.chain(&wanted.unseen).cloned().collect();
+        let mut names: Vec<String> = names.chain(&wanted.unseen).cloned().collect();
+        let written = flow.mm2.written_on_source();
+        names.extend(written.iter().cloned());
         self.describe(&names, &wanted.groups, limits);
+        let written: Vec<_> = written.into_iter().map(|name| (name, 1)).collect();
+        self.ask_creation(written, None, limits);
     }
 
     /// Asks the target about what the flow would write. What does not answer stays unknown.
@@ -93,6 +102,8 @@ impl Facts {
                 .map(|(_, partitions, copy)| (copy.clone(), *partitions)),
         );
         topics.extend(wanted.renewals.iter().cloned());
+        let mm2 = flow.mm2.written_on_target(&flow.source.alias);
+        topics.extend(mm2.into_iter().map(|name| (name, 1)));
         let names: Vec<String> = topics
             .iter()
             .map(|(name, _)| name)
@@ -102,11 +113,24 @@ impl Facts {
         let mut groups = wanted.groups.clone();
         groups.push(flow.state.group_id());
         self.describe(&names, &groups, limits);
+        self.ask_creation(topics, flow.replication_factor, limits);
+    }
+
+    /// Asks which of these topics that are not there could be made.
+    fn ask_creation(
+        &mut self,
+        mut topics: Vec<(String, i32)>,
+        chosen: Option<NonZeroU16>,
+        limits: Limits,
+    ) {
+        self.replicas = Replicas::on(&self.cluster, chosen).ok();
         topics.retain(|(name, _)| !matches!(self.topics.get(name), Some(Ok(_))));
-        self.could_create = self
-            .cluster
-            .could_create(&topics, limits.call())
-            .unwrap_or_default();
+        if let (Some(replicas), false) = (self.replicas, topics.is_empty()) {
+            self.could_create = self
+                .cluster
+                .could_create(&topics, replicas.count, limits.call())
+                .unwrap_or_default();
+        }
     }
 
     fn describe(&mut self, topics: &[String], groups: &[String], limits: Limits) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use understudy_domain::permissions::End;
 use understudy_kafka::describe::Configs;
+use understudy_kafka::fault::keep_timestamps;
 
 use crate::check::Limits;
 use crate::check::facts::Facts;
@@ -12,6 +13,7 @@ use crate::check::finding::{Finding, Findings};
 use crate::check::reach::brokers;
 use crate::check::wanted::Wanted;
 use crate::config::Flow;
+use crate::replication::Replicas;
 
 /// The longest name that a topic can have.
 const NAME_MAX: usize = 249;
@@ -94,6 +96,7 @@ pub fn judge(
         findings.extend(faults);
     }
     findings.extend(creation(&flow.state.flow(), target));
+    findings.extend(target.replicas.map(told));
     let mut found = format!("{good} of {} fit", wanted.topics.len());
     if compacted > 0 {
         found.push_str(&format!(
@@ -196,12 +199,12 @@ fn configs(copy: &str, ours: &Configs, theirs: &Configs, replicas: usize) -> Vec
     }
     let value = |configs: &Configs, key: &str| configs.get(key).cloned().unwrap_or_default();
     let key = "message.timestamp.type";
-    if value(theirs, key) == "LogAppendTime" && value(ours, key) != "LogAppendTime" {
+    if value(theirs, key) == "LogAppendTime" {
         faults.push(Finding::fails(
             End::Target,
             &what,
-            format!("{key} is LogAppendTime: the target would replace every timestamp"),
-            &format!("kafka-configs --alter --entity-type topics --entity-name {copy} --add-config {key}=CreateTime"),
+            format!("{key} is LogAppendTime: the target would replace every timestamp; a worker copies nothing there"),
+            &keep_timestamps(copy),
         ));
     }
     let key = "message.timestamp.before.max.ms";
@@ -237,7 +240,7 @@ fn creation(copy: &str, target: &Facts) -> Option<Finding> {
     };
     let advice = match code {
         Code::InvalidReplicationFactor => {
-            "set default.replication.factor of the target to no more than its brokers, or start brokers"
+            "set mirror.replication_factor to no more than the target's brokers, or start brokers"
         }
         Code::PolicyViolation => "ask whoever keeps the target's create.topic.policy",
         Code::InvalidTopic => "leave it out with mirror.topics_exclude",
@@ -249,6 +252,34 @@ fn creation(copy: &str, target: &Facts) -> Option<Finding> {
         format!("it could not be made ({}): {code}", brokers(target.brokers)),
         advice,
     ))
+}
+
+/// How many replicas new topics get, and why.
+fn told(replicas: Replicas) -> Finding {
+    let Replicas {
+        count,
+        chosen,
+        cluster_default,
+        brokers: present,
+    } = replicas;
+    let why = match (chosen, cluster_default) {
+        (Some(_), _) => "by mirror.replication_factor".to_owned(),
+        (None, Some(default)) => format!("the target's default.replication.factor is {default}"),
+        (None, None) => {
+            "the target's default.replication.factor may not be read (DESCRIBE_CONFIGS on the cluster)"
+                .to_owned()
+        }
+    };
+    let found = format!(
+        "topics that are made get {count}, on {}; {why}",
+        brokers(present)
+    );
+    if usize::try_from(count).is_ok_and(|count| count > present) {
+        let advice =
+            "set mirror.replication_factor to no more than the target's brokers, or start brokers";
+        return Finding::fails(End::Target, "replicas", found, advice);
+    }
+    Finding::ok(End::Target, "replicas", found)
 }
 
 /// What the copies add up to.
@@ -263,6 +294,11 @@ fn load(wanted: &Wanted, target: &Facts) -> Option<Finding> {
         .values()
         .filter_map(|topic| topic.as_ref().ok())
         .map(|topic| topic.replicas_min as u64)
+        .chain(
+            target
+                .replicas
+                .and_then(|replicas| u64::try_from(replicas.count).ok()),
+        )
         .max()
         .unwrap_or(3);
     let each = partitions * factor / (target.brokers as u64).max(1);

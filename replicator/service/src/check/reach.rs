@@ -7,10 +7,10 @@ use understudy_domain::permissions::End;
 use understudy_kafka::probe::{Probe, Reached, probe};
 use understudy_kafka::{Cluster, Endpoint};
 
-use crate::catalog::explain;
 use crate::check::Limits;
 use crate::check::facts::Facts;
 use crate::check::finding::Finding;
+use crate::explain::explain;
 
 /// How many addresses are looked at together.
 const AT_ONCE: usize = 8;

@@ -109,7 +109,11 @@ pub fn judge(
         let counted = match part {
             Part::MirroredTopics | Part::StateTopics => true,
             Part::MirroredGroups => !wanted.groups_made_up,
-            Part::TransactionalIds | Part::OwnGroup | Part::ParkingTopic | Part::Cluster => false,
+            Part::TransactionalIds
+            | Part::OwnGroup
+            | Part::ParkingTopic
+            | Part::Mm2Topics
+            | Part::Cluster => false,
         };
         let number = if counted {
             format!("{count} ")
@@ -166,6 +170,13 @@ fn things(flow: &Flow, need: &Need, wanted: &Wanted) -> (ResourceKind, Vec<Strin
         Part::MirroredGroups => (ResourceKind::Group, wanted.groups.clone()),
         Part::ParkingTopic => {
             let names = flow.parking_topic.iter().cloned().collect();
+            (ResourceKind::Topic, names)
+        }
+        Part::Mm2Topics => {
+            let names = match need.end {
+                End::Source => flow.mm2.written_on_source(),
+                End::Target => flow.mm2.written_on_target(&flow.source.alias),
+            };
             (ResourceKind::Topic, names)
         }
         Part::Cluster => (ResourceKind::Cluster, vec!["kafka-cluster".to_owned()]),

@@ -6,11 +6,11 @@ use understudy_domain::acl::Pattern;
 use understudy_domain::permissions::{End, FlowScope, Need, Purpose, covering, needs as needs_of};
 use understudy_domain::{RecreatedPolicy, is_internal};
 
-use crate::catalog::explain;
 use crate::check::Limits;
 use crate::check::facts::Facts;
 use crate::check::finding::{Finding, Findings};
 use crate::config::Flow;
+use crate::explain::explain;
 
 /// What the name of a group ends with that is asked for where none may be seen or none is there.
 const ANY_GROUP: &str = "understudy-check";
@@ -43,6 +43,8 @@ impl Wanted {
 
 /// Every permission of the flow, of what its file turns on.
 pub fn needs(flow: &Flow) -> Vec<Need> {
+    let mm2 = flow.mm2.written_on_target(&flow.source.alias);
+    let mm2_on_source = flow.mm2.written_on_source();
     let purposes: Vec<Purpose> = Purpose::ALL
         .into_iter()
         .filter(|purpose| match purpose {
@@ -51,6 +53,8 @@ pub fn needs(flow: &Flow) -> Vec<Need> {
             Purpose::Places => !flow.groups.include().is_empty(),
             Purpose::Acls => flow.settings.acls,
             Purpose::Parking => flow.parking_topic.is_some(),
+            Purpose::Mm2 => !mm2.is_empty(),
+            Purpose::SourceHeartbeats => !mm2_on_source.is_empty(),
         })
         .collect();
     needs_of(&FlowScope {
@@ -60,6 +64,8 @@ pub fn needs(flow: &Flow) -> Vec<Need> {
         groups: flow.groups.include(),
         renews: renews(flow),
         parking: flow.parking_topic.as_deref(),
+        mm2: &mm2,
+        mm2_on_source: &mm2_on_source,
         purposes: &purposes,
     })
 }

@@ -7,7 +7,7 @@ use understudy_kafka::{Endpoint, Fault};
 
 use super::claim::Claim;
 use super::{KeepError, Keeper, WITHIN, some_of};
-use crate::catalog::explain;
+use crate::explain::explain;
 
 impl Keeper {
     /// Brings the ACLs of mirrored topics, of groups and of transactional ids in line; what somebody should look at.

@@ -10,7 +10,7 @@ use understudy_kafka::ffi::configs::Changes;
 
 use super::claim::Claim;
 use super::{KeepError, Keeper, WITHIN, some_of};
-use crate::catalog::explain;
+use crate::explain::explain;
 
 /// How many topics are changed in one call.
 const BATCH: usize = 100;

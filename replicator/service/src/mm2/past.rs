@@ -2,30 +2,59 @@
 
 use std::time::Duration;
 
-use understudy_domain::TopicPartition;
 use understudy_domain::mm2::{Checkpoint, CheckpointKey, Mm2Past, OffsetSync};
+use understudy_domain::{Position, SourceOffset, TargetOffset, TopicPartition};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::config::Flow;
+use crate::config::{Flow, Start};
 
 /// Time limit for one look at a cluster.
 const LOOK: Duration = Duration::from_secs(10);
 /// Time limit for reading one topic.
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// Checkpoints on the target and offset syncs on either side, as far as they are there.
+/// Why a place that MirrorMaker 2 copied has no better answer.
+pub const NO_BETTER: &str =
+    "MirrorMaker 2 copied it; its checkpoints and offset syncs tell no better";
+/// Why a place that MirrorMaker 2 copied has no answer.
+pub const NO_TRACE: &str = "MirrorMaker 2 copied it and left no trace of where";
+
+/// Whether a place lies in what MirrorMaker 2 copied before the flow took over.
+pub fn is_before_us(flow: &Flow, position: &Position, offset: SourceOffset) -> bool {
+    flow.start == Start::Mm2 && position.incarnation == 0 && offset < position.started_at.source
+}
+
+/// Where such a place lies at least, if anything is known of it; without a group, as offset syncs tell.
+pub fn at_least(
+    past: &Mm2Past,
+    group: &str,
+    names: (&TopicPartition, &TopicPartition),
+    position: &Position,
+    offset: SourceOffset,
+) -> Option<TargetOffset> {
+    let target = past.at_least(group, names, offset)?;
+    Some(target.min(position.started_at.target))
+}
+
+/// Checkpoints on the target and offset syncs on either side, as far as they are there; without the source, what the
+/// target holds.
 ///
 /// # Errors
 /// A cluster that does not answer; true for the source. What we may not read is left out.
-pub fn load(flow: &Flow, source: &Cluster, target: &Cluster) -> Result<Mm2Past, (bool, Fault)> {
+pub fn load(
+    flow: &Flow,
+    source: Option<&Cluster>,
+    target: &Cluster,
+) -> Result<Mm2Past, (bool, Fault)> {
     let mut past = Mm2Past::default();
     let topics = &flow.mm2.topics;
     let mut broken = 0_u64;
     // By default they lie on the source and are named after the target (KIP-716).
     for (is_source, cluster, topic) in [
         (true, source, topics.offset_syncs(&flow.target.alias)),
-        (false, target, topics.offset_syncs(&flow.source.alias)),
+        (false, Some(target), topics.offset_syncs(&flow.source.alias)),
     ] {
+        let Some(cluster) = cluster else { continue };
         read(cluster, &topic, &mut |key, value| match (
             OffsetSync::decode_key(key),
             OffsetSync::decode(value),

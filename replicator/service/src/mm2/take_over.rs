@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use understudy_domain::mm2::{ConnectOffsetKey, decode_connect_offset};
 use understudy_domain::{DecodeError, SourceOffset, TopicPartition};
+use understudy_flow::mm2::Seam;
 use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::{Cluster, Fault};
 
-use super::config::Seam;
 use super::seam::{Ends, first_without_copy};
 use crate::config::Flow;
 

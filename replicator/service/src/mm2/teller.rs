@@ -7,9 +7,12 @@
 //! b. *Checkpoints* say where a place of the source is on the target; copies do not move. A late one is older, and
 //!    whoever uses it repeats some records.
 //! c. *Offset syncs* name a record and its copy.
-//! Whatever goes wrong here is a warning.
+//!
+//! Whatever goes wrong here is a warning. What was not written is due still, and tried again: soon, then every few
+//! seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,18 +22,19 @@ use understudy_domain::{FlowState, PlaceState, Slot, SourceOffset, TargetOffset,
 use understudy_kafka::ffi::writer::Writer;
 use understudy_kafka::{Cluster, Endpoint, Fault};
 
-use crate::board::now_ms;
-use crate::catalog::explain;
+use crate::clock::now_ms;
+use crate::explain::explain;
 use crate::places::PlaceKey;
+use crate::replication::Replicas;
 use crate::slot::Context;
 use crate::stop::Stop;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
-/// How long until what went wrong is tried again.
-const RETRY: Duration = Duration::from_secs(5);
+/// How long until what went wrong is tried again: the first time, and from then on.
+const RETRY: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(5)];
 /// The longest wait between two looks at what is due.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(200);
 /// The slot whose holder writes heartbeats.
 const SPEAKER_SLOT: Slot = Slot::new(0);
 /// How often offset syncs are written.
@@ -48,15 +52,59 @@ pub struct Teller {
     context: Context,
     target: Out,
     source: Option<Out>,
-    heartbeat_due: Instant,
+    heartbeats: Pace,
     /// When the source had answered last, when the last heartbeat was written.
     told_alive: Option<Instant>,
-    checkpoints_due: Instant,
+    checkpoints: Pace,
     /// What was written last of each group's place.
     told_places: BTreeMap<PlaceKey, (SourceOffset, TargetOffset)>,
-    syncs_due: Instant,
+    syncs: Pace,
     /// What was written last of each partition.
     told_syncs: BTreeMap<TopicPartition, (SourceOffset, TargetOffset)>,
+}
+
+/// When something is written again: after its interval only if it was written, else as soon as it may be tried again.
+struct Pace {
+    due: Instant,
+    /// Why it could not be written, and how often in a row.
+    failed: Option<(String, usize)>,
+}
+
+impl Pace {
+    const fn new(now: Instant) -> Self {
+        Self {
+            due: now,
+            failed: None,
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        now >= self.due
+    }
+
+    /// Notes what became of an attempt that began at `now`.
+    fn tried(&mut self, now: Instant, interval: Duration, outcome: Result<(), String>) {
+        let wait = match outcome {
+            Ok(()) => {
+                self.failed = None;
+                interval
+            }
+            Err(reason) => {
+                tracing::debug!(reason, "MirrorMaker 2's topics are tried again");
+                let before = self.failed.take().map_or(0, |(_, times)| times);
+                self.failed = Some((reason, before.saturating_add(1)));
+                let [first, later] = RETRY;
+                if before == 0 { first } else { later }
+            }
+        };
+        self.due = now + wait;
+    }
+
+    /// What somebody should look at: what a broker that changes leaders refuses once needs nobody's look.
+    fn warning(&self) -> Option<String> {
+        let (reason, times) = self.failed.as_ref()?;
+        (*times > 1).then(|| reason.clone())
+    }
 }
 
 impl Teller {
@@ -64,16 +112,20 @@ impl Teller {
     pub fn new(context: Context) -> Self {
         let now = Instant::now();
         let flow = context.flow.clone();
-        let source = flow.mm2.source_heartbeats.then(|| Out::new(&flow.source));
+        // What the flow file says of replicas is about the target.
+        let source = flow
+            .mm2
+            .source_heartbeats
+            .then(|| Out::new(&flow.source, None));
         Self {
-            target: Out::new(&flow.target),
+            target: Out::new(&flow.target, flow.replication_factor),
             source,
             context,
-            heartbeat_due: now,
+            heartbeats: Pace::new(now),
             told_alive: None,
-            checkpoints_due: now,
+            checkpoints: Pace::new(now),
             told_places: BTreeMap::new(),
-            syncs_due: now,
+            syncs: Pace::new(now),
             told_syncs: BTreeMap::new(),
         }
     }
@@ -87,26 +139,12 @@ impl Teller {
         let look = LOOK
             .min(mm2.heartbeat_interval)
             .min(mm2.checkpoint_interval);
-        let mut failed = false;
         while !stop.is_set() {
-            let told = self.tell();
-            // What a broker that changes leaders refuses once needs nobody's look.
-            let failed_before = std::mem::replace(&mut failed, told.is_err());
-            let wait = match told {
-                Ok(()) => {
-                    self.context.board.warn(ABOUT, Vec::new());
-                    look
-                }
-                Err(reason) if !failed_before => {
-                    tracing::debug!(reason, "MirrorMaker 2's topics are tried again");
-                    look
-                }
-                Err(reason) => {
-                    self.context.board.warn(ABOUT, vec![reason]);
-                    RETRY
-                }
-            };
-            stop.wait(wait);
+            self.tell();
+            let paces = [&self.heartbeats, &self.checkpoints, &self.syncs];
+            let warnings = paces.into_iter().filter_map(Pace::warning).collect();
+            self.context.board.warn(ABOUT, warnings);
+            stop.wait(look);
         }
     }
 
@@ -116,53 +154,62 @@ impl Teller {
             && self.context.board.hold().flow_state == Some(FlowState::Running)
     }
 
-    fn tell(&mut self) -> Result<(), String> {
+    /// Tells each of what is due; what cannot be written holds up none of the others.
+    fn tell(&mut self) {
         if !self.may_speak() {
-            return Ok(());
+            return;
+        }
+        let mm2 = self.context.flow.mm2.clone();
+        let now = Instant::now();
+        if (mm2.heartbeats || mm2.source_heartbeats)
+            && self.heartbeats.is_due(now)
+            && let Some(answered) = self.answered_since(now)
+        {
+            let told = self.tell_alive(now, answered);
+            if told.is_ok() {
+                self.told_alive = Some(answered);
+            }
+            self.heartbeats.tried(now, mm2.heartbeat_interval, told);
         }
         let now = Instant::now();
-        self.tell_alive(now)?;
-        let mut due = Vec::new();
-        let (mut places, mut syncs) = (BTreeMap::new(), BTreeMap::new());
-        let mm2 = self.context.flow.mm2.clone();
-        if mm2.checkpoints && now >= self.checkpoints_due {
-            self.checkpoints_due = now + mm2.checkpoint_interval;
-            places = self.changed_places(&mut due);
+        if mm2.checkpoints && self.checkpoints.is_due(now) {
+            let mut due = Vec::new();
+            let places = self.changed_places(&mut due);
+            let told = self.target.write(&due);
+            if told.is_ok() {
+                self.told_places.extend(places);
+            }
+            self.checkpoints.tried(now, mm2.checkpoint_interval, told);
         }
-        if mm2.offset_syncs && now >= self.syncs_due {
-            self.syncs_due = now + SYNC_INTERVAL;
-            syncs = self.changed_syncs(&mut due);
+        let now = Instant::now();
+        if mm2.offset_syncs && self.syncs.is_due(now) {
+            let mut due = Vec::new();
+            let syncs = self.changed_syncs(&mut due);
+            let told = self.target.write(&due);
+            if told.is_ok() {
+                self.told_syncs.extend(syncs);
+            }
+            self.syncs.tried(now, SYNC_INTERVAL, told);
         }
-        if !due.is_empty() {
-            self.target.write(&due)?;
-        }
-        self.told_places.extend(places);
-        self.told_syncs.extend(syncs);
-        Ok(())
+    }
+
+    /// When the source answered last, if that is for this worker to tell and was not told yet.
+    fn answered_since(&self, now: Instant) -> Option<Instant> {
+        let board = self.context.board.hold();
+        let speaks = board
+            .slots
+            .get(&SPEAKER_SLOT)
+            .is_some_and(|slot| slot.state == "copying");
+        board.source_answered_at.filter(|at| {
+            speaks
+                && now.saturating_duration_since(*at) < FRESH
+                && self.told_alive.is_none_or(|told| *at > told)
+        })
     }
 
     /// a
-    fn tell_alive(&mut self, now: Instant) -> Result<(), String> {
+    fn tell_alive(&mut self, now: Instant, answered: Instant) -> Result<(), String> {
         let flow = self.context.flow.clone();
-        if !(flow.mm2.heartbeats || flow.mm2.source_heartbeats) || now < self.heartbeat_due {
-            return Ok(());
-        }
-        let answered = {
-            let board = self.context.board.hold();
-            let speaks = board
-                .slots
-                .get(&SPEAKER_SLOT)
-                .is_some_and(|slot| slot.state == "copying");
-            board.source_seen_at.filter(|at| {
-                speaks
-                    && now.saturating_duration_since(*at) < FRESH
-                    && self.told_alive.is_none_or(|told| *at > told)
-            })
-        };
-        let Some(answered) = answered else {
-            return Ok(());
-        };
-        self.heartbeat_due = now + flow.mm2.heartbeat_interval;
         let age = i64::try_from(now.saturating_duration_since(answered).as_millis());
         let timestamp_ms = now_ms().saturating_sub(age.unwrap_or_default());
         let value = Heartbeat { timestamp_ms }.encode();
@@ -176,21 +223,21 @@ impl Teller {
             Ok((topic, key, value.clone(), timestamp_ms))
         };
         let (here, there) = (flow.source.alias.as_str(), flow.target.alias.as_str());
+        let mut told = Ok(());
         if flow.mm2.heartbeats {
             let due = [
                 // What a mirror of the target takes further, and what a mirror of the source would have brought.
                 beat(topics.heartbeats().to_owned(), here, there)?,
                 beat(topics.remote_heartbeats(here), here, there)?,
             ];
-            self.target.write(&due)?;
+            told = self.target.write(&due);
         }
         if let Some(source) = &mut self.source {
             // Under the key of the flow that would write it: the one towards the source.
             let due = [beat(topics.heartbeats().to_owned(), there, here)?];
-            source.write(&due)?;
+            told = told.and(source.write(&due));
         }
-        self.told_alive = Some(answered);
-        Ok(())
+        told
     }
 
     /// b
@@ -266,15 +313,18 @@ impl Teller {
 /// One cluster to write to: its topics are made when they are first needed, its clients when there is something to say.
 struct Out {
     endpoint: Endpoint,
+    /// How many replicas its topics get, where the flow file says so.
+    chosen: Option<NonZeroU16>,
     made: Vec<Arc<str>>,
     /// With the generation of credentials that it was made of.
     writer: Option<(u64, Writer)>,
 }
 
 impl Out {
-    fn new(endpoint: &Endpoint) -> Self {
+    fn new(endpoint: &Endpoint, chosen: Option<NonZeroU16>) -> Self {
         Self {
             endpoint: endpoint.clone(),
+            chosen,
             made: Vec::new(),
             writer: None,
         }
@@ -282,6 +332,9 @@ impl Out {
 
     /// Writes all to partition 0 of their topics, and waits until they are acknowledged; an error names the topics.
     fn write(&mut self, due: &[Due]) -> Result<(), String> {
+        if due.is_empty() {
+            return Ok(());
+        }
         self.attempt(due).map_err(|fault| {
             let topics: BTreeSet<&str> = due.iter().map(|(topic, ..)| topic.as_str()).collect();
             let topics: Vec<&str> = topics.into_iter().collect();
@@ -322,10 +375,36 @@ impl Out {
             }
             let cluster = Cluster::open(&self.endpoint)?;
             if cluster.topic(topic, WITHIN)?.is_none() {
-                cluster.create_topic(topic, 1, &[("cleanup.policy", "compact")], WITHIN)?;
+                let compacted = [("cleanup.policy", "compact")];
+                Replicas::on(&cluster, self.chosen)?.create_own(&cluster, topic, 1, &compacted)?;
             }
             self.made.push(topic.as_str().into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_written_is_due_again_long_before_its_interval_and_not_at_every_look() {
+        let (begun, hour) = (Instant::now(), Duration::from_secs(3600));
+        let mut pace = Pace::new(begun);
+        assert!(pace.is_due(begun));
+        let mut now = begun;
+        for expected in [RETRY[0], RETRY[1], RETRY[1]] {
+            pace.tried(now, hour, Err("no leader".to_owned()));
+            assert!(!pace.is_due(now) && pace.is_due(now + expected));
+            assert_eq!(pace.due, now + expected);
+            now += expected;
+        }
+        assert_eq!(pace.warning().as_deref(), Some("no leader"));
+        pace.tried(now, hour, Ok(()));
+        assert_eq!((pace.due, pace.warning()), (now + hour, None));
+        // Once is nobody's business.
+        pace.tried(now, hour, Err("no leader".to_owned()));
+        assert_eq!(pace.warning(), None);
     }
 }

@@ -63,6 +63,13 @@ impl Line {
         self.say(translation.name(), reason(translation, known));
     }
 
+    /// Where it lies on the target at least, and why no more is known.
+    pub fn at_least(&mut self, target: TargetOffset, why: &str) {
+        self.target_offset = Some(target.get());
+        let reason = format!("{why}; to resume here may read records again, and skips nothing");
+        self.say(Translation::AtLeast(()).name(), Some(reason));
+    }
+
     /// Where it lies on the source; `known` is said when that is not exact.
     pub fn source(&mut self, translation: Translation<SourceOffset>, known: String) {
         self.source_offset = translation.offset().map(SourceOffset::get);

@@ -8,10 +8,10 @@ use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::ffi::groups::GroupPlaces;
 
-use super::map_state::{Known, Question as MapQuestion};
 use super::{Direction, Question, WITHIN};
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
+use crate::map_state::{Known, Question as MapQuestion};
 use crate::status::ToolError;
 
 /// How long the source is waited for. It may be gone.

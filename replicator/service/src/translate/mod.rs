@@ -5,13 +5,13 @@
 
 mod answers;
 mod asked;
-pub mod map_state;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use understudy_domain::{Position, Slot, TargetOffset, TopicPartition, Translation};
+use understudy_domain::mm2::Mm2Past;
+use understudy_domain::{Position, Slot, SourceOffset, TargetOffset, TopicPartition, Translation};
 use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::picking::{Wanted, pick};
 use understudy_kafka::{Cluster, Fault};
@@ -19,12 +19,13 @@ use understudy_kafka::{Cluster, Fault};
 pub use self::answers::Answers;
 use self::answers::Line;
 use self::asked::{Asked, Place, Renamed};
-use self::map_state::{Known, Question as MapQuestion, answer_all};
-use crate::catalog::explain;
 use crate::config::Flow;
+use crate::explain::explain;
 use crate::flow_record;
-use crate::slot_state::read_positions;
+use crate::map_state::{Known, Question as MapQuestion, answer_all};
+use crate::mm2::{NO_BETTER, NO_TRACE, at_least, is_before_us, load_past};
 use crate::status::{ToolError, open_target};
+use crate::stored_state::read_positions;
 
 /// Time limit of one call to the target.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -129,8 +130,11 @@ pub fn run(flow: &Flow, question: &Question) -> Result<Answers, ToolError> {
     let tops = target
         .edges(&copies, Edge::HighWatermark, WITHIN)
         .map_err(at_target)?;
+    let past = past(flow, &target, &asked.places, &known).map_err(at_target)?;
     let log = Log {
         flow,
+        past: past.as_ref(),
+        group: question.group.as_deref().unwrap_or_default(),
         target: &target,
         starts: &starts,
         ends: &ends,
@@ -165,9 +169,40 @@ fn renamed(flow: &Flow, target: &Cluster, slots: NonZeroU32) -> Result<Renamed, 
     Ok(renamed)
 }
 
+/// What MirrorMaker 2 left behind, if a place is asked about in what it copied. The source may be gone: then what the
+/// target holds of it.
+fn past(
+    flow: &Flow,
+    target: &Cluster,
+    places: &[Place],
+    known: &BTreeMap<MapQuestion, Known>,
+) -> Result<Option<Mm2Past>, Fault> {
+    let wanted = places.iter().any(|place| {
+        let found = place.question().and_then(|question| known.get(&question));
+        let at = SourceOffset::new(place.offset);
+        matches!(found, Some(Known::Target(position, Translation::BeforeHistory)) if is_before_us(flow, position, at))
+    });
+    if !wanted {
+        return Ok(None);
+    }
+    let source = Cluster::open(&flow.source)?;
+    let loaded = load_past(flow, Some(&source), target).or_else(|(is_source, fault)| {
+        if is_source {
+            tracing::warn!(%fault, "MirrorMaker 2's offset syncs on the source are left out");
+            return load_past(flow, None, target).map_err(|(_, fault)| fault);
+        }
+        Err(fault)
+    });
+    loaded.map(Some)
+}
+
 /// The target's logs.
 struct Log<'a> {
     flow: &'a Flow,
+    /// What MirrorMaker 2 left behind, if a place lies in what it copied.
+    past: Option<&'a Mm2Past>,
+    /// Whose places these are; empty if nobody's.
+    group: &'a str,
     target: &'a Cluster,
     /// Where they begin.
     starts: &'a Edges,
@@ -202,8 +237,21 @@ impl Log<'_> {
                 );
             }
             Known::Target(position, translation) => {
+                let mut offset = translation.offset();
                 line.target(*translation, known_until(position));
-                if let Some(offset) = translation.offset() {
+                let at = SourceOffset::new(place.offset);
+                if let Some(past) = self.past
+                    && offset.is_none()
+                    && is_before_us(self.flow, position, at)
+                {
+                    let names = (&place.partition, &place.copy);
+                    offset = at_least(past, self.group, names, position, at);
+                    match offset {
+                        Some(target) => line.at_least(target, NO_BETTER),
+                        None => line.unanswered(Translation::BeforeHistory, NO_TRACE.to_owned()),
+                    }
+                }
+                if let Some(offset) = offset {
                     self.check_target(&mut line, place, position, offset);
                 }
             }

@@ -17,7 +17,7 @@ const CONNECTOR: &str = "MirrorSourceConnector";
 pub struct Mm2 {
     /// Whether heartbeats are written on the target.
     pub heartbeats: bool,
-    /// How often, at most.
+    /// How often, while the source answers; a source that is not copied from just then is asked at most twice a second.
     pub heartbeat_interval: Duration,
     /// Whether they are written on the source too.
     pub source_heartbeats: bool,
@@ -137,6 +137,31 @@ impl Mm2 {
             group,
             seam: written.seam,
         })
+    }
+
+    /// The topics that the flow from `source` writes on the target.
+    pub fn written_on_target(&self, source: &str) -> Vec<String> {
+        let mut topics = Vec::new();
+        if self.heartbeats {
+            topics.push(self.topics.heartbeats().to_owned());
+            topics.push(self.topics.remote_heartbeats(source));
+        }
+        if self.checkpoints {
+            topics.push(self.topics.checkpoints(source));
+        }
+        if self.offset_syncs {
+            topics.push(self.topics.offset_syncs(source));
+        }
+        topics
+    }
+
+    /// The topics that the flow writes on the source.
+    pub fn written_on_source(&self) -> Vec<String> {
+        let heartbeats = self.topics.heartbeats().to_owned();
+        self.source_heartbeats
+            .then_some(heartbeats)
+            .into_iter()
+            .collect()
     }
 
     /// Whether a topic of the source holds heartbeats that are the flow's own to write on the target.

@@ -1,4 +1,4 @@
-//! The AWS calls of a worker: reading secrets, and the credentials that MSK's IAM wants to see signed.
+//! The AWS calls of a flow: reading secrets, and the credentials that MSK's IAM wants to see signed.
 //!
 //! Opened with the first call, so that flows without AWS pay nothing. Credentials come from where every AWS program
 //! looks: the environment, profiles, a container's or a machine's role.
@@ -236,7 +236,7 @@ mod tests {
     };
     use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
     use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-    use axum::http::StatusCode;
+    use http::StatusCode;
 
     use super::*;
 

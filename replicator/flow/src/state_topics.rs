@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use understudy_kafka::{Cluster, Fault, Operation};
 
 use crate::config::Flow;
+use crate::replication::Replicas;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -27,9 +28,14 @@ pub fn make(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
         (flow.state.gaps(), slots, compacted),
         (flow.state.slots(), slots, &[]),
     ];
+    let mut replicas = None;
     for (name, partitions, configs) in topics {
         if target.topic(&name, WITHIN)?.is_none() {
-            target.create_topic(&name, partitions, configs, WITHIN)?;
+            let replicas = match replicas {
+                Some(known) => known,
+                None => *replicas.insert(Replicas::on(target, flow.replication_factor)?),
+            };
+            replicas.create_own(target, &name, partitions, configs)?;
         }
     }
     for name in [

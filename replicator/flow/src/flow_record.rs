@@ -1,15 +1,16 @@
-//! The flow's own record on the target: made once, read before anything is written.
+//! The flow's own record on the target: made once, read before anything is written; and the ids of all who write.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{DecodeError, FlowRecord, FlowState, TopicPartition};
+use understudy_domain::{FlowRecord, FlowState, Slot, TopicPartition};
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::ffi::writer::Writer;
-use understudy_kafka::{Cluster, Fault};
+use understudy_kafka::{Cluster, Fault, Operation};
 
-use crate::board::now_ms;
+use crate::clock::now_ms;
 use crate::config::Flow;
+pub use crate::flow_error::FlowError;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -17,117 +18,8 @@ const WITHIN: Duration = Duration::from_secs(20);
 const CHANGE_LOOK: Duration = Duration::from_millis(200);
 /// How often state is read again because the number of slots was changed meanwhile.
 const STEADY_TRIES: usize = 3;
-
-/// Why a flow cannot run as it is configured.
-#[derive(Debug, thiserror::Error)]
-pub enum FlowError {
-    /// The cluster did not do it.
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    /// The record cannot be read.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// Source and target are one cluster.
-    #[error(
-        "source {source_alias} and target {target_alias} are the same cluster (id {id}); a flow would copy its topics onto themselves; check bootstrap.servers"
-    )]
-    SameCluster {
-        /// The source's alias.
-        source_alias: String,
-        /// The target's alias.
-        target_alias: String,
-        /// The cluster's id.
-        id: String,
-    },
-    /// There is no record.
-    #[error("the target has no flow {0}; it is made when `understudy replicate` first runs")]
-    NoFlow(String),
-    /// The flow was made for another number of slots.
-    #[error(
-        "flow {flow} has {stored} slots, the configuration says {configured}; set mirror.slots = {stored}, or give the flow {configured} with `understudy reslot`"
-    )]
-    OtherSlots {
-        /// The flow.
-        flow: String,
-        /// As stored on the target.
-        stored: u32,
-        /// As configured.
-        configured: u32,
-    },
-    /// The number of slots is being changed, and nobody may write until that is done.
-    #[error(
-        "the slots of flow {flow} are being changed from {stored} to {to}; workers and `understudy reslot` with mirror.slots = {to} go on with that, this configuration says {configured}"
-    )]
-    Changing {
-        /// The flow.
-        flow: String,
-        /// As they were.
-        stored: u32,
-        /// As they will be.
-        to: u32,
-        /// As configured.
-        configured: u32,
-    },
-    /// Another flow mirrors back what this one writes.
-    #[error("flow {flow} waits: {reason}")]
-    RoundTrip {
-        /// The flow.
-        flow: String,
-        /// Which, what, and what to do.
-        reason: String,
-    },
-    /// The slots that were held are not the flow's any more.
-    #[error("flow {flow} has other slots since generation {generation}")]
-    OtherGeneration {
-        /// The flow.
-        flow: String,
-        /// Which it has, or is being given.
-        generation: u64,
-    },
-    /// The flow was made for another cluster.
-    #[error(
-        "flow {flow} was made for the {end} cluster {stored}, this one is {found}; use another flow name for another cluster"
-    )]
-    OtherCluster {
-        /// The flow.
-        flow: String,
-        /// `source` or `target`.
-        end: &'static str,
-        /// As stored.
-        stored: String,
-        /// As found.
-        found: String,
-    },
-    /// The flow may not write any more.
-    #[error("flow {flow} is {state} since recovery epoch {epoch}; its workers may not write")]
-    NotRunning {
-        /// The flow.
-        flow: String,
-        /// Its state.
-        state: &'static str,
-        /// The epoch.
-        epoch: u64,
-    },
-}
-
-impl FlowError {
-    /// Whether trying again may help, without anybody changing the configuration or the flow.
-    pub fn may_heal(&self) -> bool {
-        match self {
-            // A sealed flow may be opened again by a recovery.
-            Self::Fault(_)
-            | Self::NotRunning { .. }
-            | Self::RoundTrip { .. }
-            | Self::OtherGeneration { .. } => true,
-            Self::Changing { to, configured, .. } => to == configured,
-            Self::Decode(_)
-            | Self::SameCluster { .. }
-            | Self::NoFlow(_)
-            | Self::OtherSlots { .. }
-            | Self::OtherCluster { .. } => false,
-        }
-    }
-}
+/// How many ids are taken over at once; each takes a client of its own.
+const AT_ONCE: usize = 8;
 
 /// Reads the flow's record, committed and to the end of its topic.
 ///
@@ -148,6 +40,82 @@ pub fn read(cluster: &Cluster, flow: &Flow) -> Result<Option<FlowRecord>, FlowEr
 /// The transactional id under which operators' answers about gaps are written.
 pub fn answers_id(flow: &Flow) -> String {
     format!("understudy-{}-answers", flow.name)
+}
+
+/// The transactional id under which state moves when a flow gets another number of slots.
+pub fn reslot_id(flow: &Flow) -> String {
+    format!("understudy-{}-reslot", flow.name)
+}
+
+/// Every transactional id under which a flow with this record writes to the target, but for that of the record itself,
+/// which [`change`] takes over:
+/// - its slots, of its generation; and of the next one too while the number of slots is being changed, because that may
+///   come to its end at any moment;
+/// - the mover of state from slot to slot;
+/// - operators' answers about gaps;
+/// - configs and ACLs, and the memory of them. These themselves are written by no transaction.
+///
+/// Written without any are groups' places and MirrorMaker 2's topics: of them a worker that was fenced may still write
+/// what it had begun.
+pub fn writer_ids(flow: &Flow, record: &FlowRecord) -> Vec<String> {
+    let next = record.generation.saturating_add(1);
+    let generations = [
+        Some((record.generation, record.slots)),
+        record.changing_to.map(|to| (next, to)),
+    ];
+    let slots = generations.into_iter().flatten();
+    let mut ids: Vec<String> = slots
+        .flat_map(|(generation, slots)| {
+            let slots = (0..slots.get()).map(Slot::new);
+            slots.map(move |slot| flow.state.transactional_id(generation, slot))
+        })
+        .collect();
+    ids.extend([
+        reslot_id(flow),
+        answers_id(flow),
+        flow.state.settings_transactional_id(),
+    ]);
+    ids
+}
+
+/// Fences everybody who writes for the flow, as it stands in `record`: all of [`writer_ids`]. Afterwards their open
+/// transactions have ended, and whoever held one of these ids can write nothing under it any more. Who starts anew can,
+/// so the record comes first: a flow that is to stay silent is sealed before ([`change`]), and its record read after.
+///
+/// Each id is given `within`, and eight are taken over at once. After an error some are fenced and some may not be; to
+/// do it again is no harm.
+///
+/// # Errors
+/// The target does not answer in time, or refuses.
+pub fn fence_slots(flow: &Flow, record: &FlowRecord, within: Duration) -> Result<(), FlowError> {
+    Ok(fence(flow, &writer_ids(flow, record), within)?)
+}
+
+/// Takes transactional ids on the target over and lets go of them: who held one is fenced, and its open transaction has
+/// ended. Each is given `within`, and eight are taken over at once.
+///
+/// # Errors
+/// The target does not answer in time, or refuses; the first of these.
+pub fn fence(flow: &Flow, ids: &[String], within: Duration) -> Result<(), Fault> {
+    let take_over = |id: &str| writer(flow, id)?.init(within);
+    for some in ids.chunks(AT_ONCE) {
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let running: Vec<_> = some
+                .iter()
+                .map(|id| scope.spawn(|| take_over(id)))
+                .collect();
+            running.into_iter().map(|thread| thread.join()).collect()
+        });
+        for (answer, id) in answers.into_iter().zip(some) {
+            // A panic was reported already; without an answer nothing is known to be fenced.
+            answer.map_err(|_panic| Fault::TimedOut {
+                operation: Operation::InitTransactions,
+                subject: id.clone(),
+                within,
+            })??;
+        }
+    }
+    Ok(())
 }
 
 /// The flow's record, once its number of slots is not being changed; waits for that, for a while.
@@ -244,7 +212,7 @@ pub fn change(
     flow: &Flow,
     how: impl FnOnce(&mut FlowRecord),
 ) -> Result<FlowRecord, FlowError> {
-    let mut writer = writer(flow)?;
+    let mut writer = writer(flow, &record_id(flow))?;
     writer.init(WITHIN)?;
     let mut record =
         read(cluster, flow)?.ok_or_else(|| FlowError::NoFlow(flow.name.to_string()))?;
@@ -253,13 +221,14 @@ pub fn change(
     Ok(record)
 }
 
-fn writer(flow: &Flow) -> Result<Writer, Fault> {
-    let transactional_id = format!("understudy-{}-flow", flow.name);
-    Writer::new(
-        &flow.target.writer(&transactional_id),
-        flow.target.watch.clone(),
-        usize::MAX,
-    )
+/// The transactional id under which the flow's record is written.
+fn record_id(flow: &Flow) -> String {
+    format!("understudy-{}-flow", flow.name)
+}
+
+fn writer(flow: &Flow, id: &str) -> Result<Writer, Fault> {
+    let watch = flow.target.watch.clone();
+    Writer::new(&flow.target.writer(id), watch, usize::MAX)
 }
 
 fn write(writer: &mut Writer, flow: &Flow, record: &FlowRecord) -> Result<(), Fault> {
@@ -377,7 +346,7 @@ fn create(
     source_id: &str,
     target_id: &str,
 ) -> Result<FlowRecord, FlowError> {
-    let mut writer = writer(flow)?;
+    let mut writer = writer(flow, &record_id(flow))?;
     writer.init(WITHIN)?;
     if let Some(record) = read(cluster, flow)? {
         return Ok(record);
@@ -396,4 +365,47 @@ fn create(
     write(&mut writer, flow, &record)?;
     tracing::info!(flow = %flow.name, slots = record.slots.get(), "flow created");
     Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn whoever_may_write_is_fenced_also_when_the_slots_are_changed_meanwhile()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let text = "[source]\nalias = \"a\"\n\"bootstrap.servers\" = \"a:1\"\n\
+                    [target]\nalias = \"b\"\n\"bootstrap.servers\" = \"b:1\"\n";
+        let flow = Flow::parse(text, Path::new("flow.toml"), &|_| None)?;
+        let mut record = FlowRecord {
+            generation: 3,
+            slots: NonZeroU32::MIN.saturating_add(1),
+            epoch: 0,
+            state: FlowState::Running,
+            source_cluster_id: "A".to_owned(),
+            target_cluster_id: "B".to_owned(),
+            created_at_ms: None,
+            paused_topics: BTreeSet::new(),
+            changing_to: None,
+        };
+        let others = [
+            "understudy-a-b-reslot",
+            "understudy-a-b-answers",
+            "understudy-a-b-settings",
+        ];
+        let slots = ["understudy-a-b-3-0", "understudy-a-b-3-1"];
+        let settled = [&slots[..], &others[..]].concat();
+        assert_eq!(writer_ids(&flow, &record), settled);
+        record.changing_to = Some(NonZeroU32::MIN);
+        let changing = [&slots[..], &["understudy-a-b-4-0"], &others[..]].concat();
+        assert_eq!(writer_ids(&flow, &record), changing);
+        let next = record.changed();
+        for id in writer_ids(&flow, &next) {
+            assert!(changing.contains(&id.as_str()), "{id}");
+        }
+        Ok(())
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::flows::comment;
-use crate::Report;
+use crate::report::Report;
 
 /// What became of a property; a later one matters more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -76,7 +76,7 @@ fn a_typical_file_becomes_a_flow_and_every_key_is_told() -> Result<(), Box<dyn s
         keys,
         contradictions,
     };
-    let shown = format!("{report}{}", crate::Report::json(&report)?);
+    let shown = format!("{report}{}", crate::report::Report::json(&report)?);
     assert!(
         !shown.contains("hush") && !shown.contains("changeit"),
         "{shown}"
@@ -193,6 +193,11 @@ fn policies_that_keep_names_are_known() {
             "identity",
         ),
         ("ch.example.NoPrefixReplicationPolicy", "identity"),
+        ("com.kafka.mirror.PrefixlessReplicationPolicy", "identity"),
+        (
+            "com.instaclustr.kafka.connect.mirror.SimpleReplicationPolicy",
+            "identity",
+        ),
         (
             "org.apache.kafka.connect.mirror.DefaultReplicationPolicy",
             "prefixed",
@@ -214,13 +219,31 @@ fn policies_that_keep_names_are_known() {
             Some(Status::Translated)
         );
     }
-    let (_, keys, _) = import_text(
-        "clusters=a,b\na.bootstrap.servers=a:1\nb.bootstrap.servers=b:1\na->b.enabled=true\nreplication.policy.class=x.Strange\n",
-    );
-    assert_eq!(
-        status(&keys, "replication.policy.class"),
-        Some(Status::Look)
-    );
+}
+
+#[test]
+fn a_policy_that_only_sounds_like_one_that_keeps_names_is_refused_with_what_to_write() {
+    for class in [
+        "x.Strange",
+        "x.NoopAuditReplicationPolicy",
+        "x.NoChangeOfSuffixReplicationPolicy",
+        "x.IdentityReplicationPolicyWithSuffix",
+        "x.SimpleReplicationPolicy",
+    ] {
+        let (flows, keys, contradictions) = import_text(&format!(
+            "clusters=a,b\na.bootstrap.servers=a:1\nb.bootstrap.servers=b:1\na->b.enabled=true\nreplication.policy.class={class}\n"
+        ));
+        assert_eq!(
+            status(&keys, "replication.policy.class"),
+            Some(Status::Look)
+        );
+        let named = contradictions.iter().any(|reason| {
+            reason.contains(class) && reason.contains("mirror.IdentityReplicationPolicy")
+        });
+        assert!(named, "{contradictions:?}");
+        // Nor may it be run as it is.
+        assert!(flows.iter().all(|flow| !flow.contradictions.is_empty()));
+    }
 }
 
 #[test]

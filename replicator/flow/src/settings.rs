@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use regex::RegexSet;
 use serde::Deserialize;
-use understudy_domain::{AclWrite, ConfigRules, DefaultsFrom, FirstAcl};
+use understudy_domain::{AclWrite, ConfigRules, DefaultsFrom, FirstAcl, TIMESTAMP_TYPE};
 
 use crate::config_error::ConfigError;
 use crate::selection::set;
@@ -167,9 +167,9 @@ impl Settings {
         })
     }
 
-    /// Whether the config `key` is never looked at.
+    /// Whether the config `key` is never looked at. A copy keeps its records' times, whatever the file says.
     pub fn excludes(&self, key: &str) -> bool {
-        self.exclude.is_match(key)
+        key == TIMESTAMP_TYPE || self.exclude.is_match(key)
     }
 
     /// Whether ACLs of a group or transactional id called so are mirrored.

@@ -15,7 +15,7 @@ use understudy_kafka::Cluster;
 use understudy_kafka::picking::{Wanted, pick};
 
 use crate::config::Flow;
-use crate::slot_state::{StateError, place_of, read_former, read_map, read_positions};
+use crate::stored_state::{StateError, place_of, read_former, read_map, read_positions};
 
 /// Time limit for single records.
 const WITHIN: Duration = Duration::from_secs(20);

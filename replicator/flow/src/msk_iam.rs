@@ -9,9 +9,9 @@ use aws_sigv4::http_request::{
     SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
 };
 use aws_sigv4::sign::v4::SigningParams;
-use axum::http::Request;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::Request;
 
 /// How long brokers take a token; they allow no more.
 const LIFETIME: Duration = Duration::from_secs(900);

@@ -44,7 +44,7 @@ const MAP: &str =
     "the exact offset map, written in the transaction of the copies; nothing is sampled";
 const STATE: &str = "state lives in `understudy.<flow>.*` on the target, made with the cluster's default replication";
 const BYTES: &str = "records are copied as bytes: keys, values and headers as they are";
-const FACTOR: &str = "topics are made with the target's `default.replication.factor`";
+const FACTOR: &str = "topics get three replicas, or as many as the target has brokers, or its `default.replication.factor` if that is higher; `mirror.replication_factor` says otherwise";
 const NO_CONNECT: &str =
     "there is no Connect cluster: start as many `understudy replicate` as you like";
 const OWN: &str = "set by understudy, exactness depends on it";

@@ -24,6 +24,22 @@ const SLOTS_DEFAULT: u32 = 8;
 /// The longest `mirror.config_sync_interval`, in seconds.
 const SETTINGS_MAX: i64 = 86_400;
 
+/// Where MirrorMaker 2's own policies live.
+const KAFKAS: &str = "org.apache.kafka.connect.mirror";
+/// Policies that keep names: Kafka's own, and those that went round before it; by their simple names, or in full where
+/// the simple one says too little.
+const KEEP_NAMES: [&str; 6] = [
+    // Kafka's, since 3.0, and Strimzi's of the same name.
+    "IdentityReplicationPolicy",
+    // AWS's samples for MSK.
+    "CustomMM2ReplicationPolicy",
+    "NoPrefixReplicationPolicy",
+    "PrefixlessReplicationPolicy",
+    "LegacyReplicationPolicy",
+    // Instaclustr's.
+    "com.instaclustr.kafka.connect.mirror.SimpleReplicationPolicy",
+];
+
 /// A flow in the making.
 pub struct Draft {
     /// Who is read.
@@ -257,26 +273,17 @@ impl Draft {
 
     fn policy(&mut self, class: &str) -> Outcome {
         let simple = class.rsplit(['.', '$']).next().unwrap_or_default();
-        let lower = simple.to_ascii_lowercase();
-        let keeps_names = [
-            "identity",
-            "custommm2replicationpolicy",
-            "noprefix",
-            "prefixless",
-            "withoutprefix",
-            "nonprefix",
-            "samename",
-            "sametopic",
-            "noop",
-            "nochange",
-            "legacyreplicationpolicy",
-        ];
         let policy = if simple == "DefaultReplicationPolicy" {
             "prefixed"
-        } else if keeps_names.iter().any(|word| lower.contains(word)) {
+        } else if KEEP_NAMES.contains(&simple) || KEEP_NAMES.contains(&class) {
             self.is_identity = true;
             "identity"
         } else {
+            // Under other names the copies would be others.
+            let reason = format!(
+                "replication.policy.class {class} is not known, and what copies are called is not guessed: write {KAFKAS}.IdentityReplicationPolicy in its place if it keeps the names of topics, or {KAFKAS}.DefaultReplicationPolicy, with replication.policy.separator, if it puts the source's alias before them; other names cannot be had"
+            );
+            self.contradictions.push(reason);
             return Outcome::Lost(format!(
                 "{simple} is not known; \"prefixed\" was written: set mirror.policy to \"identity\" if it keeps names"
             ));

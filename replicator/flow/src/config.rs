@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::config_error::ConfigError;
 use crate::end_access::{Access, OWN_KEYS, Recipe, Tokens};
 use crate::http_config::HttpConfig;
 use crate::import_mm2;
-use crate::mm2::config::{self as mm2, Mm2};
+use crate::mm2::{self, Mm2};
 use crate::secrets::{Secrets, settle};
 use crate::selection::{GroupSelection, Selection};
 use crate::settings::{self, Settings};
@@ -52,6 +52,8 @@ pub struct Flow {
     pub group_sync_interval: Duration,
     /// What topics are called on the target.
     pub policy: ReplicationPolicy,
+    /// How many replicas topics get that are made on the target; `None`: see [`understudy_domain::replicas`].
+    pub replication_factor: Option<NonZeroU16>,
     /// MirrorMaker 2's own topics, and taking over from it.
     pub mm2: Mm2,
     /// Where partitions begin that were never mirrored before.
@@ -143,6 +145,7 @@ struct Mirror {
     group_deletes: GroupDeletes,
     policy: String,
     separator: String,
+    replication_factor: Option<NonZeroU16>,
     start: Start,
     delivery: String,
     slots: NonZeroU32,
@@ -196,6 +199,7 @@ const MIRROR_KEYS: &[&str] = &[
     "parking_topic",
     "policy",
     "recreated",
+    "replication_factor",
     "separator",
     "slots",
     "start",
@@ -214,6 +218,7 @@ impl Default for Mirror {
             group_deletes: GroupDeletes::Keep,
             policy: "identity".to_owned(),
             separator: ".".to_owned(),
+            replication_factor: None,
             start: Start::Earliest,
             delivery: "exactly-once".to_owned(),
             slots: NonZeroU32::MIN.saturating_add(7),
@@ -264,7 +269,11 @@ impl Flow {
         Self::parse(&text, path, environment)
     }
 
-    pub(crate) fn parse(
+    /// Understands a flow file's text; `path` is named where it cannot be. A relative path in it is one of the process.
+    ///
+    /// # Errors
+    /// As [`Flow::read`].
+    pub fn parse(
         text: &str,
         path: &Path,
         environment: &dyn Fn(&str) -> Option<String>,
@@ -329,6 +338,7 @@ impl Flow {
                 &mirror.group_sync_interval,
             )?,
             policy,
+            replication_factor: mirror.replication_factor,
             mm2,
             start: mirror.start,
             slots: mirror.slots,
@@ -621,6 +631,7 @@ fn duration(key: &str, text: &str) -> Result<Duration, ConfigError> {
     Ok(duration)
 }
 
+/// The one of `known` that looks most like a key nobody knows, if any does.
 pub(crate) fn closest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     known
         .into_iter()
@@ -689,6 +700,10 @@ mod tests {
                 "mirror.slot is not a known key; did you mean \"mirror.slots\"?",
             ),
             ("[mirror]\nslots = 0", "mirror.slots: "),
+            (
+                "[mirror]\nreplication_factor = 0",
+                "mirror.replication_factor: ",
+            ),
             (
                 "[mirror]\ncommit_interval = \"soon\"",
                 "mirror.commit_interval: must be a time with a unit, like 100ms or 2s",

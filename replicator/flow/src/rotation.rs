@@ -5,6 +5,8 @@
 //! - a new password or token goes to every running client, for its next connection;
 //! - anything else lets the endpoint's generation rise: slots end their holding at a commit and take over again, the
 //!   membership joins again, and the other clients are replaced at their next call.
+//!
+//! What a worker shows, others need not: whoever starts it says who is told ([`Notice`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,8 +16,8 @@ use understudy_kafka::Endpoint;
 use understudy_kafka::ffi::login::Login;
 
 use crate::aws::Aws;
-use crate::board::{Board, Part, now_ms};
 use crate::chain::chain;
+use crate::clock::now_ms;
 use crate::config::{Flow, Renewable};
 use crate::end_access::{Access, Recipe, Tokens};
 use crate::msk_iam::sign_token;
@@ -29,12 +31,37 @@ const SIGN_EVERY: Duration = Duration::from_secs(60);
 /// How soon after a failure is looked again.
 const SOON: Duration = Duration::from_secs(5);
 
+/// Is told after each look at credentials.
+pub trait Notice: Send + 'static {
+    /// Those of the cluster with this alias are fresh.
+    fn fresh(&self, alias: &str);
+
+    /// They are not: why, and what clients do meanwhile. Holds no secret.
+    fn stale(&self, alias: &str, reason: &str);
+}
+
+/// Nobody is told: clients that are not let in say it themselves.
+impl Notice for () {
+    fn fresh(&self, _alias: &str) {}
+
+    fn stale(&self, _alias: &str, _reason: &str) {}
+}
+
+/// Gives the clients of both ends, running and coming ones, what they log in with, and keeps it fresh until `stop`. For
+/// those who have nothing to show it on.
+///
+/// # Errors
+/// The machine refuses a thread.
+pub fn log_in(flow: &Flow, stop: Arc<Stop>) -> std::io::Result<()> {
+    Rotation::new(flow, ()).start(stop)
+}
+
 /// Keeps the credentials of a flow's ends fresh.
-pub struct Rotation {
+pub struct Rotation<N> {
     ends: [End; 2],
     interval: Duration,
     aws: Aws,
-    board: Board,
+    notice: N,
 }
 
 /// One end of the flow.
@@ -64,9 +91,9 @@ enum Stale {
     NoToken(String),
 }
 
-impl Rotation {
+impl<N: Notice> Rotation<N> {
     /// For the ends of a flow.
-    pub fn new(flow: &Flow, board: Board) -> Self {
+    pub fn new(flow: &Flow, notice: N) -> Self {
         let renewal = &flow.renewal;
         let end = |endpoint: &Endpoint, part: &Renewable| End {
             endpoint: endpoint.clone(),
@@ -81,7 +108,7 @@ impl Rotation {
             ],
             interval: renewal.interval,
             aws: renewal.aws.clone(),
-            board,
+            notice,
         }
     }
 
@@ -124,7 +151,7 @@ impl Rotation {
         let mut well = true;
         for end in &mut self.ends {
             let fresh = unexpired(&end.access).and_then(|()| end.give_token(&self.aws));
-            well &= say(&self.board, &end.endpoint, fresh);
+            well &= say(&self.notice, &end.endpoint, fresh);
         }
         well
     }
@@ -137,7 +164,7 @@ impl Rotation {
             let fresh = end
                 .look(&mut secrets)
                 .and_then(|()| end.give_token(&self.aws));
-            well &= say(&self.board, &end.endpoint, fresh);
+            well &= say(&self.notice, &end.endpoint, fresh);
         }
         well
     }
@@ -231,17 +258,16 @@ fn login(token: &AccessToken) -> Login {
     }
 }
 
-/// Shows why credentials are not fresh, or that they are.
-fn say(board: &Board, endpoint: &Endpoint, fresh: Result<(), Stale>) -> bool {
-    let part = Part::Credentials(endpoint.alias.clone());
+/// Tells why credentials are not fresh, or that they are.
+fn say(notice: &impl Notice, endpoint: &Endpoint, fresh: Result<(), Stale>) -> bool {
     match fresh {
         Ok(()) => {
-            board.ready(&part);
+            notice.fresh(&endpoint.alias);
             true
         }
         Err(stale) => {
             let reason = format!("{stale}; clients go on with what was read before");
-            board.not_ready(part, &reason);
+            notice.stale(&endpoint.alias, &reason);
             false
         }
     }

@@ -1,0 +1,278 @@
+//! A flow's state on the target, as stored: positions, offset map and gaps, each slot's in a partition of its own.
+//!
+//! Only reads, committed records to the high watermark. Who writes it is the worker that holds the slot.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use understudy_domain::{
+    DecodeError, FoldError, GapKey, GapRecord, MapKey, MapReader, MapRecord, OffsetMap, Position,
+    Slot, StateTopics, TopicPartition,
+};
+use understudy_kafka::cluster::StateRecord;
+use understudy_kafka::{Cluster, Fault};
+
+/// Time limit for reading one state partition to its end.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Why stored state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The cluster did not answer.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// A record that this version cannot read.
+    #[error("{topic} partition {slot} offset {offset}{}", undo(source))]
+    Decode {
+        /// The state topic.
+        topic: String,
+        /// The slot, which is its partition.
+        slot: Slot,
+        /// Where.
+        offset: i64,
+        /// What is wrong with it.
+        #[source]
+        source: DecodeError,
+    },
+    /// The offset map has lost records.
+    #[error("the offset map of {partition} cannot be used")]
+    Fold {
+        /// Whose map.
+        partition: TopicPartition,
+        /// What is missing.
+        #[source]
+        source: FoldError,
+    },
+}
+
+/// What ends it that a record cannot be read.
+fn undo(source: &DecodeError) -> &'static str {
+    match source {
+        // Its own words say it.
+        DecodeError::NewerVersion { .. } => "",
+        DecodeError::Truncated { .. } | DecodeError::Malformed { .. } => {
+            " cannot be read; if something else wrote it, write a record with its key and no value (a tombstone) behind it"
+        }
+    }
+}
+
+/// A slot's partition in a state topic.
+pub fn place_of(topic: String, slot: Slot) -> TopicPartition {
+    TopicPartition::new(topic, i32::try_from(slot.get()).unwrap_or(i32::MAX))
+}
+
+/// The slot's positions, as committed.
+///
+/// # Errors
+/// The cluster's answer, or a record that this version cannot read.
+pub fn read_positions(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    slot: Slot,
+) -> Result<BTreeMap<TopicPartition, Position>, StateError> {
+    let topic = topics.positions();
+    let mut latest: BTreeMap<Vec<u8>, StateRecord> = BTreeMap::new();
+    cluster.read_to_end(&place_of(topic.clone(), slot), 0, WITHIN, |record| {
+        latest.insert(record.0.clone(), record);
+    })?;
+    let mut positions = BTreeMap::new();
+    for (key, value, offset) in latest.into_values() {
+        let Some(value) = value else { continue };
+        let decoded =
+            Position::decode_key(&key).and_then(|name| Ok((name, Position::decode(&value)?)));
+        let (name, position) = decoded.map_err(|source| StateError::Decode {
+            topic: topic.clone(),
+            slot,
+            offset,
+            source,
+        })?;
+        positions.insert(name, position);
+    }
+    Ok(positions)
+}
+
+/// Reads the slot's offset map from `from`; one past its last record.
+///
+/// # Errors
+/// The cluster's answer, or a record that this version cannot read.
+pub fn read_map(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    slot: Slot,
+    from: i64,
+    readers: &mut BTreeMap<TopicPartition, MapReader>,
+) -> Result<i64, StateError> {
+    each_map_record(cluster, topics, slot, from, |key, record| match record {
+        Some(record) => readers
+            .entry(key.partition().clone())
+            .or_default()
+            .read(record),
+        None => forget(key, readers),
+    })
+}
+
+/// Reads the chunks of these partitions that stayed in the slots that they belonged to before, from logs that nothing
+/// else of them is read from. Comes before [`read_map`]: what that reads is newer.
+///
+/// # Errors
+/// As [`read_map`].
+pub fn read_former<'a>(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    positions: impl IntoIterator<Item = (&'a TopicPartition, &'a Position)>,
+    readers: &mut BTreeMap<TopicPartition, MapReader>,
+) -> Result<(), StateError> {
+    let mut homes: BTreeMap<Slot, BTreeSet<&TopicPartition>> = BTreeMap::new();
+    for (partition, position) in positions {
+        for former in &position.former {
+            let home = homes.entry(Slot::new(former.slot)).or_default();
+            home.insert(partition);
+        }
+    }
+    for (home, partitions) in homes {
+        each_map_record(cluster, topics, home, 0, |key, record| {
+            if !partitions.contains(key.partition()) {
+                return;
+            }
+            match record {
+                Some(chunk @ MapRecord::Chunk { .. }) => readers
+                    .entry(key.partition().clone())
+                    .or_default()
+                    .read(chunk),
+                // What they said of the open chunk and of the directory is said anew since.
+                Some(MapRecord::Delta { .. } | MapRecord::Directory(_)) => {}
+                None => forget(key, readers),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn forget(key: MapKey, readers: &mut BTreeMap<TopicPartition, MapReader>) {
+    match key {
+        MapKey::Chunk { partition, chunk } => readers.entry(partition).or_default().forget(chunk),
+        MapKey::Delta { .. } | MapKey::Directory { .. } => {}
+    }
+}
+
+/// Reads a slot's partition of the offset-map topic from `from`; one past its last record.
+fn each_map_record(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    slot: Slot,
+    from: i64,
+    mut take: impl FnMut(MapKey, Option<MapRecord>),
+) -> Result<i64, StateError> {
+    let topic = topics.offset_map();
+    let mut end = from;
+    // By key: what stands behind an unreadable record takes its place, as it does once the log is compacted.
+    let mut failed: BTreeMap<Vec<u8>, (i64, DecodeError)> = BTreeMap::new();
+    cluster.read_to_end(
+        &place_of(topic.clone(), slot),
+        from,
+        WITHIN,
+        |(key, value, offset)| {
+            end = end.max(offset + 1);
+            if !failed.is_empty() {
+                failed.remove(&key);
+            }
+            let is_tombstone = value.is_none();
+            let decoded = MapKey::decode(&key).and_then(|key| {
+                let record = value.map(|value| MapRecord::decode(&value)).transpose()?;
+                Ok((key, record))
+            });
+            match decoded {
+                Ok((key, record)) => take(key, record),
+                // Nothing under a key that is none of ours.
+                Err(_) if is_tombstone => {}
+                Err(source) => {
+                    failed.insert(key, (offset, source));
+                }
+            }
+        },
+    )?;
+    match failed.into_values().min_by_key(|(offset, _)| *offset) {
+        Some((offset, source)) => Err(StateError::Decode {
+            topic,
+            slot,
+            offset,
+            source,
+        }),
+        None => Ok(end),
+    }
+}
+
+/// What is stored of a partition: its position and its whole offset map, or which chunk of that is missing.
+pub type Stored = (Position, Result<OffsetMap, FoldError>);
+
+/// Everything stored of a flow.
+///
+/// # Errors
+/// As [`SlotState::load`].
+pub fn read_all(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    slots: impl Iterator<Item = Slot>,
+) -> Result<BTreeMap<TopicPartition, Stored>, StateError> {
+    // Positions first: a map that is newer than its position can be cut back to it, an older one cannot.
+    let slots = slots
+        .map(|slot| Ok((slot, read_positions(cluster, topics, slot)?)))
+        .collect::<Result<Vec<_>, StateError>>()?;
+    let everything = slots.iter().flat_map(|(_, positions)| positions);
+    let mut former = BTreeMap::new();
+    read_former(cluster, topics, everything, &mut former)?;
+    let mut all = BTreeMap::new();
+    for (slot, positions) in slots {
+        let mut readers = BTreeMap::new();
+        let named: BTreeSet<_> = positions.keys().cloned().collect();
+        for partition in &named {
+            if let Some(reader) = former.remove(partition) {
+                readers.insert(partition.clone(), reader);
+            }
+        }
+        if !positions.is_empty() {
+            read_map(cluster, topics, slot, 0, &mut readers)?;
+        }
+        readers.retain(|partition, _| named.contains(partition));
+        for (partition, position) in positions {
+            let reader = readers.remove(&partition).unwrap_or_default();
+            let map = match reader.offset_map(&position) {
+                Err(source) if !matches!(source, FoldError::MissingChunk { .. }) => {
+                    return Err(StateError::Fold { partition, source });
+                }
+                map => map,
+            };
+            all.insert(partition, (position, map));
+        }
+    }
+    Ok(all)
+}
+
+/// Every gap ever recorded of a slot's partitions.
+///
+/// # Errors
+/// The cluster's answer, or a record that this version cannot read.
+pub fn read_gaps(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    slot: Slot,
+) -> Result<BTreeMap<GapKey, GapRecord>, StateError> {
+    let place = place_of(topics.gaps(), slot);
+    let mut latest = BTreeMap::new();
+    cluster.read_to_end(&place, 0, WITHIN, |(key, value, offset)| {
+        latest.insert(key, (value, offset));
+    })?;
+    let mut gaps = BTreeMap::new();
+    for (key, (value, offset)) in latest {
+        let Some(value) = value else { continue };
+        let decoded = GapKey::decode(&key).and_then(|key| Ok((key, GapRecord::decode(&value)?)));
+        let (key, record) = decoded.map_err(|source| StateError::Decode {
+            topic: place.topic.to_string(),
+            slot,
+            offset,
+            source,
+        })?;
+        gaps.insert(key, record);
+    }
+    Ok(gaps)
+}
