@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { CliCredentialsStackSynthesizer, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as subscriptions from 'aws-cdk-lib/aws-sns-subscriptions';
@@ -139,6 +140,8 @@ export class ControlPlaneStack extends Stack {
     const elsewhere = config.ledger.witness === undefined && config.ledger.region !== side.region;
     return {
       UNDERSTUDY_PAIR_PARAMETER: names.pairParameter,
+      // Read by nobody: a pair that changed makes functions start anew, which read it once.
+      UNDERSTUDY_PAIR_DIGEST: createHash('sha256').update(JSON.stringify(config.document)).digest('hex').slice(0, 16),
       UNDERSTUDY_LEDGER_TABLE: names.ledgerTable,
       ...(elsewhere ? { UNDERSTUDY_LEDGER_REGION: config.ledger.region } : {}),
       UNDERSTUDY_BUCKET: names.bucket(this),

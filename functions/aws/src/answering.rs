@@ -187,7 +187,10 @@ mod tests {
         let broken = answering.answer(json!({}), Deadline::after(SOON)).await;
         let (name, text) = error_of(broken).unwrap_or_default();
         assert_eq!(name, "Internal");
-        assert!(text.contains("assess broke off") && text.contains("out of range"), "{text}");
+        assert!(
+            text.contains("assess broke off") && text.contains("out of range"),
+            "{text}"
+        );
         let next = answering.answer(json!({}), Deadline::after(SOON)).await;
         assert_eq!(next.ok(), Some(json!("well")));
     }
@@ -202,20 +205,36 @@ mod tests {
         let late = answering
             .answer(json!({}), Deadline::after(Duration::from_millis(400)))
             .await;
-        assert_eq!(error_of(late).map(|it| it.0).as_deref(), Some("DeadlineExceeded"));
-        assert!(began.elapsed() < Duration::from_millis(1_400), "{:?}", began.elapsed());
+        assert_eq!(
+            error_of(late).map(|it| it.0).as_deref(),
+            Some("DeadlineExceeded")
+        );
+        assert!(
+            began.elapsed() < Duration::from_millis(1_400),
+            "{:?}",
+            began.elapsed()
+        );
     }
 
     #[tokio::test]
     async fn an_event_that_is_none_is_a_bad_request() {
         let answering = answering(|step, event| {
-            let order: JustOrder = serde_json::from_value(event)
-                .map_err(|error| StepError::new(ErrorName::BadRequest, format!("{step}: {error}")))?;
+            let order: JustOrder = serde_json::from_value(event).map_err(|error| {
+                StepError::new(ErrorName::BadRequest, format!("{step}: {error}"))
+            })?;
             Ok(json!(order.order.epoch))
         });
-        for event in [json!(null), json!([]), json!({"order": 7}), json!({"Records": []})] {
+        for event in [
+            json!(null),
+            json!([]),
+            json!({"order": 7}),
+            json!({"Records": []}),
+        ] {
             let answer = answering.answer(event, Deadline::after(SOON)).await;
-            assert_eq!(error_of(answer).map(|it| it.0).as_deref(), Some("BadRequest"));
+            assert_eq!(
+                error_of(answer).map(|it| it.0).as_deref(),
+                Some("BadRequest")
+            );
         }
     }
 

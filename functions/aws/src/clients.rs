@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
+use aws_sdk_route53::types::{
+    Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType,
+};
 use understudy_recovery::Alias;
 use understudy_recovery::client::{Adapter, Pointer};
 use understudy_recovery::pair::Pair;
@@ -57,7 +59,9 @@ impl AwsClients {
             .send();
         let did = format!("setting event source mapping {mapping} in {region} to {word}");
         self.regions.session().call(&did, call)?;
-        Ok(format!("event source mapping {mapping} in {region} is {word}"))
+        Ok(format!(
+            "event source mapping {mapping} in {region} is {word}"
+        ))
     }
 
     /// Disables the twins of a mapping, as far as they answer.
@@ -67,8 +71,12 @@ impl AwsClients {
             .filter(|(alias, _)| *alias != active)
             .map(|(alias, mapping)| {
                 let (this, mapping, region) = (self.clone(), mapping.clone(), self.region(alias));
-                let words = format!("whether its twin {mapping} in {region} is disabled is not known");
-                (words, bounded::start(move || this.map(&mapping, &region, false)))
+                let words =
+                    format!("whether its twin {mapping} in {region} is disabled is not known");
+                (
+                    words,
+                    bounded::start(move || this.map(&mapping, &region, false)),
+                )
             })
             .collect();
         under_way
@@ -89,7 +97,12 @@ impl AwsClients {
             .name(record)
             .r#type(RrType::Cname)
             .ttl(RECORD_TTL_SECONDS)
-            .resource_records(ResourceRecord::builder().value(value).build().map_err(refused)?)
+            .resource_records(
+                ResourceRecord::builder()
+                    .value(value)
+                    .build()
+                    .map_err(refused)?,
+            )
             .build()
             .map_err(refused)?;
         let change = Change::builder()
@@ -97,7 +110,10 @@ impl AwsClients {
             .resource_record_set(set)
             .build()
             .map_err(refused)?;
-        let batch = ChangeBatch::builder().changes(change).build().map_err(refused)?;
+        let batch = ChangeBatch::builder()
+            .changes(change)
+            .build()
+            .map_err(refused)?;
         let client = aws_sdk_route53::Client::new(self.regions.session().config());
         let call = client
             .change_resource_record_sets()
@@ -209,16 +225,24 @@ impl Clients for AwsClients {
     fn plan(&self, adapter: &Adapter, pointer: &Pointer) -> String {
         let active = &pointer.active;
         match adapter {
-            Adapter::SsmParameter { parameter } => format!("point parameter {parameter} to {active}"),
+            Adapter::SsmParameter { parameter } => {
+                format!("point parameter {parameter} to {active}")
+            }
             Adapter::EcsService { services, desired } => {
                 let service = planned(services, active);
                 format!("deploy service {service} with {desired} tasks")
             }
             Adapter::LambdaEventSource { mappings } => {
-                format!("enable event source mapping {}, disable its twin", planned(mappings, active))
+                format!(
+                    "enable event source mapping {}, disable its twin",
+                    planned(mappings, active)
+                )
             }
             Adapter::Route53Record { record, values, .. } => {
-                format!("make record {record} a CNAME of {}", planned(values, active))
+                format!(
+                    "make record {record} a CNAME of {}",
+                    planned(values, active)
+                )
             }
             Adapter::Secret { secret, values } => {
                 format!("copy secret {} to {secret}", planned(values, active))
@@ -232,7 +256,9 @@ impl Clients for AwsClients {
 
 impl AwsClients {
     fn notify(&self, subject: &str, text: &str) -> Result<String, PortError> {
-        let told = self.people.tell(&format!("{}: {subject}", self.pair.name), text)?;
+        let told = self
+            .people
+            .tell(&format!("{}: {subject}", self.pair.name), text)?;
         Ok(format!("{told} told: {text}"))
     }
 }
@@ -250,7 +276,9 @@ fn of<'a>(
     by_alias.get(alias).map(String::as_str).ok_or_else(|| {
         PortError::new(
             PortErrorKind::Refused,
-            format!("the pair names {what} of no application for {alias}; name one for each cluster"),
+            format!(
+                "the pair names {what} of no application for {alias}; name one for each cluster"
+            ),
         )
     })
 }
@@ -275,6 +303,8 @@ fn elsewhere(adapter: &Adapter) -> PortError {
     };
     PortError::new(
         PortErrorKind::Refused,
-        format!("{what} is an adapter for people without AWS; a function has nowhere to carry it out"),
+        format!(
+            "{what} is an adapter for people without AWS; a function has nowhere to carry it out"
+        ),
     )
 }

@@ -82,7 +82,10 @@ impl EcsServices {
             .send();
         let did = format!("looking at {service} in {region}");
         let answer = self.regions.session().call(&did, call)?;
-        let found = answer.services().first().filter(|found| found.status() == Some("ACTIVE"));
+        let found = answer
+            .services()
+            .first()
+            .filter(|found| found.status() == Some("ACTIVE"));
         let found = found.ok_or_else(|| {
             PortError::new(
                 PortErrorKind::Missing,

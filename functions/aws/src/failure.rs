@@ -112,8 +112,16 @@ mod tests {
     #[test]
     fn what_may_pass_is_told_from_what_will_not() {
         let kinds = [
-            ("ConditionalCheckFailedException", 400, PortErrorKind::Conflict),
-            ("ReplicatedWriteConflictException", 400, PortErrorKind::Conflict),
+            (
+                "ConditionalCheckFailedException",
+                400,
+                PortErrorKind::Conflict,
+            ),
+            (
+                "ReplicatedWriteConflictException",
+                400,
+                PortErrorKind::Conflict,
+            ),
             ("AccessDeniedException", 400, PortErrorKind::NotPermitted),
             ("Forbidden", 403, PortErrorKind::NotPermitted),
             ("ParameterNotFound", 400, PortErrorKind::Missing),

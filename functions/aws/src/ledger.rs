@@ -72,7 +72,10 @@ impl LedgerStore for DynamoLedger {
         let document = serde_json::to_string(next).map_err(|error| {
             PortError::new(
                 PortErrorKind::Malformed,
-                format!("the ledger of {} cannot be written as JSON: {error}", next.pair),
+                format!(
+                    "the ledger of {} cannot be written as JSON: {error}",
+                    next.pair
+                ),
             )
         })?;
         let condition = if before == 0 {
@@ -127,7 +130,9 @@ fn parse(pair: &PairName, item: &HashMap<String, AttributeValue>) -> Result<Ledg
     let malformed = |why: String| {
         PortError::new(
             PortErrorKind::Malformed,
-            format!("the ledger's item of {pair} cannot be read: {why}; nobody but Understudy writes it"),
+            format!(
+                "the ledger's item of {pair} cannot be read: {why}; nobody but Understudy writes it"
+            ),
         )
     };
     let document = item

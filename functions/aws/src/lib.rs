@@ -3,15 +3,16 @@
 //! - [`Session`]: one runtime, one configuration, one bound for every call.
 //! - The ledger in DynamoDB ([`DynamoLedger`]), the store in S3 ([`S3Store`]), people by SNS ([`SnsPeople`]), signals in
 //!   DynamoDB and CloudWatch ([`AwsSignals`]), machines in Step Functions ([`StepFunctions`]), applications
-//!   ([`AwsClients`]) and workers ([`EcsServices`]).
+//!   ([`AwsClients`]) and workers ([`EcsWorkers`]).
 //! - [`Settings`] and [`PairDocument`]: what a function is told by its environment and by its pair's parameter.
-//! - [`Answering`]: how an event becomes an answer or an error with a name; [`main`] runs that on Lambda.
+//! - [`Answering`]: how an event becomes an answer or an error with a name; [`serve`] runs that on Lambda.
 
 mod answering;
 mod clients;
 mod control_plane;
 mod ecs;
 mod failure;
+mod lambda;
 mod ledger;
 mod machines;
 mod pair_document;
@@ -22,12 +23,14 @@ mod session;
 mod settings;
 mod signals;
 mod store;
+mod workers;
 
 pub use answering::{Answering, Deadline, Invoke};
 pub use clients::AwsClients;
 pub use ecs::EcsServices;
+pub use lambda::serve;
 pub use ledger::DynamoLedger;
-pub use machines::StepFunctions;
+pub use machines::{MachineNames, StepFunctions};
 pub use pair_document::{PairDocument, PairDocumentError};
 pub use parameters::Parameters;
 pub use people::SnsPeople;
@@ -36,3 +39,4 @@ pub use session::{Session, SessionError};
 pub use settings::{Settings, SettingsError};
 pub use signals::AwsSignals;
 pub use store::S3Store;
+pub use workers::EcsWorkers;

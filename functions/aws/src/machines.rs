@@ -2,8 +2,8 @@
 
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::ExecutionStatus;
+use understudy_recovery::ExecutionName;
 use understudy_recovery::contract::Start;
-use understudy_recovery::{ExecutionName, Leash, Mode};
 use understudy_shell::world::Machines;
 use understudy_shell::{PortError, PortErrorKind};
 
@@ -23,16 +23,6 @@ pub struct MachineNames {
     account: String,
     prefix: String,
     other_region: Option<String>,
-}
-
-/// What a machine's own name ends in.
-const fn machine(mode: Mode, leash: Leash) -> &'static str {
-    match (leash, mode) {
-        (Leash::Leashed, _) => "drill",
-        (Leash::Acting, Mode::Failover) => "failover",
-        (Leash::Acting, Mode::Switchover) => "switchover",
-        (Leash::Acting, Mode::Failback) => "failback",
-    }
 }
 
 impl MachineNames {
@@ -70,9 +60,7 @@ impl MachineNames {
             prefix,
             ..
         } = self;
-        format!(
-            "arn:{partition}:states:{region}:{account}:execution:{prefix}{machine}:{execution}"
-        )
+        format!("arn:{partition}:states:{region}:{account}:execution:{prefix}{machine}:{execution}")
     }
 }
 
@@ -95,9 +83,13 @@ impl StepFunctions {
         region: &str,
         execution: &ExecutionName,
     ) -> Result<Option<ExecutionStatus>, PortError> {
-        let machine = machine(execution.mode(), execution.leash());
+        let machine = execution.mode().name();
         let arn = self.machines.execution_arn(region, machine, execution);
-        let call = self.client(region).describe_execution().execution_arn(arn).send();
+        let call = self
+            .client(region)
+            .describe_execution()
+            .execution_arn(arn)
+            .send();
         let did = format!("looking at execution {execution} in {region}");
         match self.regions.session().call(&did, call) {
             Ok(found) => Ok(Some(found.status)),
@@ -113,7 +105,8 @@ impl Machines for StepFunctions {
         let input = serde_json::to_string(start)
             .map_err(|error| PortError::new(PortErrorKind::Malformed, format!("{did}: {error}")))?;
         let region = self.regions.session().region();
-        let machine = machine(start.mode, start.leash);
+        // A drill is the very same machine, on a leash.
+        let machine = start.mode.name();
         let call = self
             .client(region)
             .start_execution()

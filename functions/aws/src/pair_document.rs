@@ -90,7 +90,10 @@ mod tests {
     #[test]
     fn a_pair_stands_with_its_flow_files() {
         let parsed = PairDocument::parse(PAIR);
-        assert_eq!(parsed.map(|it| it.pair.name.to_string()).as_deref(), Ok("orders"));
+        assert_eq!(
+            parsed.map(|it| it.pair.name.to_string()).as_deref(),
+            Ok("orders")
+        );
         let lost = PAIR.replace("\"reverse.toml\": \"[source]\"", "\"other.toml\": \"\"");
         assert_eq!(
             PairDocument::parse(&lost),

@@ -61,7 +61,10 @@ impl Parameters {
         })?;
         let stored = self.get(name)?;
         if stored.as_deref() == Some(text.as_str()) {
-            return Ok(format!("parameter {name} points to {} already", pointer.active));
+            return Ok(format!(
+                "parameter {name} points to {} already",
+                pointer.active
+            ));
         }
         if let Some(stored) = stored.as_deref() {
             refuse_newer(name, stored, pointer)?;
@@ -74,7 +77,8 @@ impl Parameters {
             .r#type(ParameterType::String)
             .overwrite(true)
             .send();
-        self.session.call(&format!("writing parameter {name}"), call)?;
+        self.session
+            .call(&format!("writing parameter {name}"), call)?;
         Ok(format!(
             "parameter {name} points to {} since e{}",
             pointer.active, pointer.epoch

@@ -30,7 +30,10 @@ impl SnsPeople {
 
     fn publish(&self, topic: &str, subject: &str, text: &str) -> Result<(), PortError> {
         // arn:aws:sns:REGION:ACCOUNT:NAME
-        let region = topic.split(':').nth(3).unwrap_or(self.regions.session().region());
+        let region = topic
+            .split(':')
+            .nth(3)
+            .unwrap_or(self.regions.session().region());
         let client = aws_sdk_sns::Client::new(&self.regions.config(region));
         let call = client
             .publish()

@@ -84,7 +84,10 @@ mod tests {
     #[test]
     fn what_is_empty_is_not_set() {
         let settings = Settings::read(lookup);
-        assert_eq!(settings.as_ref().map(|it| it.ledger_region.clone()), Ok(None));
+        assert_eq!(
+            settings.as_ref().map(|it| it.ledger_region.clone()),
+            Ok(None)
+        );
         assert_eq!(settings.map(|it| it.endpoint_urls.len()), Ok(2));
     }
 

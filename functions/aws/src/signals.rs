@@ -121,9 +121,11 @@ impl AwsSignals {
         ];
         let datum = |metric: &str, value: bool, layer: Option<Layer>| {
             let layer = layer.map(|layer| ("Layer", layer.name().to_owned()));
-            let dimensions = base.iter().cloned().chain(layer).map(|(name, value)| {
-                Dimension::builder().name(name).value(value).build()
-            });
+            let dimensions = base
+                .iter()
+                .cloned()
+                .chain(layer)
+                .map(|(name, value)| Dimension::builder().name(name).value(value).build());
             MetricDatum::builder()
                 .metric_name(metric)
                 .set_dimensions(Some(dimensions.collect()))
@@ -162,9 +164,7 @@ pub const fn name(vantage: Vantage) -> &'static str {
 impl Signals for AwsSignals {
     fn publish(&self, about: &Alias, signal: &Signal) -> Result<(), PortError> {
         let beside = match signal.vantage {
-            Vantage::Standby => {
-                control_plane::look(&self.regions, &self.pair, about, signal.at_ms)
-            }
+            Vantage::Standby => control_plane::look(&self.regions, &self.pair, about, signal.at_ms),
             Vantage::Active | Vantage::ControlPlane => None,
         };
         // Both are tried whatever becomes of the other: alarms and recoveries read different ones.
