@@ -31,7 +31,7 @@ ARROWS = {
     "verify-clients": STEP,
     "start-flow": STEP,
     "understudy-fakes": {"understudy-domain", "understudy-recovery", "understudy-shell"},
-    "claim-epoch": {"understudy-recovery", "understudy-shell"},
+    "claim-epoch": STEP,
     "assess": {"understudy-domain", "understudy-recovery", "understudy-shell"},
     "plan-recovery": {"understudy-recovery", "understudy-shell"},
     "request-approval": {"understudy-recovery", "understudy-shell"},

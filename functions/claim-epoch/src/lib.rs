@@ -2,7 +2,9 @@
 //!
 //! Invariants:
 //! a. one execution's claim is one claim, however often it is asked, and it always leads to the same order;
-//! b. a leashed recovery takes nothing: its order carries the epoch that the real one would have.
+//! b. a leashed recovery takes nothing: its order carries the epoch that the real one would have;
+//! c. what an earlier recovery sealed is finished to where it was going: from a seal there is only forward, also when the
+//!    target is the active cluster already and only applications are not back.
 
 use std::time::Duration;
 
@@ -114,7 +116,10 @@ fn target(world: &World, ledger: &Ledger, start: &Start) -> Result<Alias, StepEr
         return Ok(running.target.clone());
     }
     match start.mode {
-        Mode::Failover | Mode::Switchover => other(world, &ledger.active),
+        Mode::Failover | Mode::Switchover => match ledger.unfinished() {
+            Some(begun) => Ok(begun.clone()),
+            None => other(world, &ledger.active),
+        },
         Mode::Failback if ledger.active == world.pair.home => Err(StepError::new(
             ErrorName::BadRequest,
             format!(
@@ -154,3 +159,6 @@ fn claim(world: &World, start: &Start, order: &Order) -> Result<(), StepError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
