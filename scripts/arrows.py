@@ -47,6 +47,10 @@ ARROWS = {
         "seal-flow", "start-flow", "trigger-recovery", "unfence-source", "verify-clients", "verify-offsets",
         "understudy-domain", "understudy-fakes", "understudy-recovery", "understudy-shell",
     },
+    "understudy-aws": {"understudy-domain", "understudy-recovery", "understudy-shell"},
+    "understudy-functions": {
+        "understudy-aws", "understudy-domain", "understudy-recovery", "understudy-shell", "understudy-steps", "understudy-world",
+    },
     "understudy-tests": {"understudy-domain", "understudy-kafka"},
 }
 # Crates of others that only the worker needs: what recovery functions stand on does not bring them along.

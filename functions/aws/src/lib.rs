@@ -7,6 +7,8 @@
 //! - [`Settings`] and [`PairDocument`]: what a function is told by its environment and by its pair's parameter.
 //! - [`Answering`]: how an event becomes an answer or an error with a name; [`serve`] runs that on Lambda.
 
+#[cfg(test)]
+mod adapter_tests;
 mod answering;
 mod clients;
 mod control_plane;
@@ -22,6 +24,8 @@ mod regions;
 mod session;
 mod settings;
 mod signals;
+#[cfg(test)]
+mod stand_in;
 mod store;
 mod workers;
 
