@@ -19,6 +19,7 @@ export interface HealthAlarmsProps {
   readonly composite: boolean;
 }
 
+const RUNBOOK = 'Runbook: docs/alarms.md#unhealthy';
 /** The lookers whose signals share no path; as the metrics spell them. */
 const VANTAGES = ['standby', 'active'] as const;
 
@@ -42,7 +43,7 @@ export class HealthAlarms extends Construct {
       const seen = VANTAGES.map((vantage) => this.seenFrom(vantage, `${name}-seen-from-${vantage}`, props));
       this.unhealthy = new cloudwatch.CompositeAlarm(this, 'Unhealthy', {
         compositeAlarmName: name,
-        alarmDescription: `Runbook: ${name}. Two lookers that share no path find ${props.about} unhealthy, or hear nothing.`,
+        alarmDescription: `Two lookers that share no path find ${props.about} unhealthy, or hear nothing. ${RUNBOOK}`,
         alarmRule: cloudwatch.AlarmRule.allOf(
           ...seen.map((alarm) => cloudwatch.AlarmRule.fromAlarm(alarm, cloudwatch.AlarmState.ALARM)),
         ),
@@ -54,7 +55,7 @@ export class HealthAlarms extends Construct {
   private seenFrom(vantage: string, alarmName: string, props: HealthAlarmsProps): cloudwatch.Alarm {
     return new cloudwatch.Alarm(this, `From-${vantage}`, {
       alarmName,
-      alarmDescription: `Runbook: ${props.names.alarm(props.about)}. ${props.about}, seen from the ${vantage} Region, fails or is silent.`,
+      alarmDescription: `${props.about}, seen from the ${vantage} Region, fails or is silent. ${RUNBOOK}`,
       metric: new cloudwatch.Metric({
         namespace: 'Understudy',
         metricName: 'ProbeSuccess',

@@ -25,10 +25,10 @@ export interface OwnAlarmsProps {
 export class OwnAlarms extends Construct {
   constructor(scope: Construct, id: string, props: OwnAlarmsProps) {
     super(scope, id);
-    const tell = (name: string, what: string, metric: cloudwatch.Metric) =>
+    const tell = (name: string, runbook: string, what: string, metric: cloudwatch.Metric) =>
       new cloudwatch.Alarm(this, name, {
         alarmName: `${props.prefix}-${name}`,
-        alarmDescription: `Runbook: ${name}. ${what}`,
+        alarmDescription: `${what} Runbook: docs/alarms.md#${runbook}`,
         metric,
         comparisonOperator: cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
         threshold: 0,
@@ -39,18 +39,19 @@ export class OwnAlarms extends Construct {
     const minute = { period: Duration.minutes(1) };
     tell(
       'undelivered',
+      'undelivered',
       'An event reached no function: an alarm or a schedule may have led to nothing.',
       props.undelivered.metricApproximateNumberOfMessagesVisible({ ...minute, statistic: 'Maximum' }),
     );
     for (const unattended of props.unattended) {
       const step = unattended.node.id;
-      tell(`${step}-errors`, `${step} fails, and nobody waits for its answer.`, unattended.function.metricErrors(minute));
+      tell(`${step}-errors`, 'errors', `${step} fails, and nobody waits for its answer.`, unattended.function.metricErrors(minute));
     }
     for (const machine of props.machines) {
       const name = machine.node.id;
-      tell(`${name}-failed`, `${name} ended in the middle; a person is needed.`, machine.machine.metricFailed(minute));
-      tell(`${name}-timed-out`, `${name} ran out of time.`, machine.machine.metricTimedOut(minute));
-      tell(`${name}-aborted`, `Somebody stopped ${name}.`, machine.machine.metricAborted(minute));
+      tell(`${name}-failed`, 'failed', `${name} ended in the middle; a person is needed.`, machine.machine.metricFailed(minute));
+      tell(`${name}-timed-out`, 'timed-out', `${name} ran out of time.`, machine.machine.metricTimedOut(minute));
+      tell(`${name}-aborted`, 'aborted', `Somebody stopped ${name}.`, machine.machine.metricAborted(minute));
     }
   }
 }

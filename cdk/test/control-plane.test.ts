@@ -159,11 +159,16 @@ test('both vantages must be bad, silence is bad, and the alarm leads to the trig
   assert.ok(trigger.includes('understudy-{pair}-{about}-unhealthy'), 'trigger-recovery knows the alarm by another name');
 });
 
-test('every alarm names its runbook and says what missing data means', () => {
-  for (const [id, alarm] of resources(west, 'AWS::CloudWatch::Alarm')) {
-    assert.match(String(alarm.Properties['AlarmDescription']), /^Runbook: /, id);
-    assert.ok(alarm.Properties['TreatMissingData'], id);
-  }
+test('every alarm has a section of its runbook and says what missing data means', () => {
+  const runbook = readFileSync(join(PACKAGE, '..', 'docs', 'alarms.md'), 'utf8');
+  const sections = [...runbook.matchAll(/^## (.+)$/gm)].map((match) => match[1]);
+  const named = ['AWS::CloudWatch::Alarm', 'AWS::CloudWatch::CompositeAlarm'].flatMap((type) =>
+    resources(west, type).map(([id, alarm]) => {
+      assert.ok(type === 'AWS::CloudWatch::CompositeAlarm' || alarm.Properties['TreatMissingData'], id);
+      return /Runbook: docs\/alarms\.md#([a-z-]+)$/.exec(String(alarm.Properties['AlarmDescription']))?.[1];
+    }),
+  );
+  assert.deepEqual([...new Set(named)].sort(), sections.sort());
 });
 
 test('this Region looks at both clusters and again at an outage, every minute', () => {
