@@ -17,14 +17,7 @@ pub struct PairDocument {
     pub flows: BTreeMap<String, String>,
 }
 
-/// What a parameter says.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Parameter {
-    Stored(Stored),
-    Whole(Box<PairDocument>),
-}
-
+/// What a parameter says that holds no pair itself.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -48,10 +41,8 @@ pub enum PairDocumentError {
 impl PairDocument {
     /// The key under which the store holds the document, if a parameter's text says so.
     pub fn stored_under(text: &str) -> Option<String> {
-        match serde_json::from_str(text) {
-            Ok(Parameter::Stored(stored)) => Some(stored.stored),
-            Ok(Parameter::Whole(_)) | Err(_) => None,
-        }
+        let stored: Option<Stored> = serde_json::from_str(text).ok();
+        stored.map(|it| it.stored)
     }
 
     /// Reads and checks a document.
