@@ -15,7 +15,10 @@ ARROWS = {
     "understudy-domain": set(),
     "understudy-kafka": {"understudy-domain"},
     "understudy-flow": {"understudy-domain", "understudy-kafka"},
-    "understudy": {"understudy-domain", "understudy-kafka", "understudy-flow"},
+    "understudy": {
+        "understudy-domain", "understudy-kafka", "understudy-flow", "understudy-recovery", "understudy-shell", "understudy-steps",
+        "understudy-machines", "understudy-world", "understudy-fakes",
+    },
     "understudy-recovery": {"understudy-domain"},
     "understudy-shell": {"understudy-domain", "understudy-recovery"},
     "understudy-machines": {"understudy-recovery"},
