@@ -86,7 +86,14 @@ impl Api {
 
     /// Makes a bucket, unless it is there.
     pub fn make_bucket(&self, bucket: &str) -> Result<()> {
-        let answer = self.send("s3", "PUT", &format!("/{bucket}"), &[], &[])?;
+        // Outside of us-east-1 a bucket says where it is to be.
+        let body = match self.region.as_str() {
+            "us-east-1" => String::new(),
+            region => format!(
+                "<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+            ),
+        };
+        let answer = self.send("s3", "PUT", &format!("/{bucket}"), &[], body.as_bytes())?;
         if answer.code == 409 {
             return Ok(());
         }

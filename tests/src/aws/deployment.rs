@@ -120,6 +120,8 @@ impl Deployment {
             .env("AWS_REGION", at.region())
             .args([
                 "deploy",
+                // What it says goes where it can be read.
+                "--ci",
                 "--no-notices",
                 "--method=direct",
                 "--require-approval=never",
