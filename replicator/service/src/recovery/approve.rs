@@ -56,7 +56,10 @@ pub fn run(home: &Home, answer: Answer) -> Result<bool, LocalError> {
     } else {
         let by = told.get("by").and_then(serde_json::Value::as_str);
         let word = if approved == Some(true) { "yes" } else { "no" };
-        println!("{execution} was told {word}, by {}", by.unwrap_or("somebody"));
+        println!(
+            "{execution} was told {word}, by {}",
+            by.unwrap_or("somebody")
+        );
     }
     Ok(approved == Some(true))
 }
@@ -72,6 +75,8 @@ fn ask() -> Result<bool, LocalError> {
     match (read, line.trim().to_ascii_lowercase().as_str()) {
         (Ok(_), "yes" | "y") => Ok(true),
         (Ok(_), "no" | "n") => Ok(false),
-        (Ok(_) | Err(_), _) => Err(LocalError::No("nothing was answered: say yes or no".to_owned())),
+        (Ok(_) | Err(_), _) => Err(LocalError::No(
+            "nothing was answered: say yes or no".to_owned(),
+        )),
     }
 }

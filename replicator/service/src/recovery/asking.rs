@@ -111,7 +111,8 @@ impl LocalTokens<'_> {
                 match self.answerer {
                     Answerer::Yes if !said => {
                         said = true;
-                        self.live.note(&format!("{}\nyes, said beforehand", waiting.question));
+                        self.live
+                            .note(&format!("{}\nyes, said beforehand", waiting.question));
                         self.say(waiting, true, "said beforehand, with --yes");
                     }
                     Answerer::Nobody if !said => {
@@ -145,7 +146,11 @@ impl LocalTokens<'_> {
              with --wait to be answered by `understudy approve`",
             waiting.question
         ));
-        self.say(waiting, false, "nobody could be asked: no terminal, and neither --yes nor --wait");
+        self.say(
+            waiting,
+            false,
+            "nobody could be asked: no terminal, and neither --yes nor --wait",
+        );
     }
 
     /// Shows the question once, and takes a line if there is one.
@@ -184,7 +189,8 @@ impl LocalTokens<'_> {
             "note": note,
         });
         if let Err(error) = invoke(&self.world, Step::AnswerApproval, request) {
-            self.live.note(&format!("the answer was not taken: {}", error.text));
+            self.live
+                .note(&format!("the answer was not taken: {}", error.text));
         }
     }
 }
@@ -307,12 +313,21 @@ mod tests {
         let machines = LocalMachines::new(&state);
         let token = "00112233445566778899aabbccddeeff";
         let kind = |answer: Result<(), PortError>| answer.map_err(|error| error.kind);
-        assert_eq!(kind(machines.answer(token, &json!(1))), Err(PortErrorKind::Missing));
+        assert_eq!(
+            kind(machines.answer(token, &json!(1))),
+            Err(PortErrorKind::Missing)
+        );
         make(&state, token)?;
         assert_eq!(kind(machines.answer(token, &json!(1))), Ok(()));
-        assert_eq!(kind(machines.answer(token, &json!(2))), Err(PortErrorKind::Missing));
+        assert_eq!(
+            kind(machines.answer(token, &json!(2))),
+            Err(PortErrorKind::Missing)
+        );
         assert_eq!(read_answer(&state, token), Some(Ok(json!(1))));
-        assert_eq!(kind(machines.answer("../../etc/passwd", &json!(1))), Err(PortErrorKind::Missing));
+        assert_eq!(
+            kind(machines.answer("../../etc/passwd", &json!(1))),
+            Err(PortErrorKind::Missing)
+        );
         std::fs::remove_dir_all(&state)?;
         Ok(())
     }

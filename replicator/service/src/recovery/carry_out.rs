@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use understudy_machines::{Hooks, Outcome, Status, TaskError, Tasks, WallTime, run as run_machine, shipped};
+use understudy_machines::{
+    Hooks, Outcome, Status, TaskError, Tasks, WallTime, run as run_machine, shipped,
+};
 use understudy_recovery::contract::Start;
 use understudy_recovery::evidence::Evidence;
 use understudy_recovery::plan::Wish;
@@ -148,7 +150,10 @@ fn heading(start: &Start, deserted: Option<&ExecutionName>) -> String {
         Some(dead) => format!("\ntakes over from {dead}, whose process is gone"),
         None => String::new(),
     };
-    format!("{drill}{} of pair {}: {}{takes_over}", start.mode, start.pair, start.execution)
+    format!(
+        "{drill}{} of pair {}: {}{takes_over}",
+        start.mode, start.pair, start.execution
+    )
 }
 
 fn answerer(asked: &Asked) -> Answerer {
@@ -176,14 +181,18 @@ fn interrupts() -> Arc<Stop> {
     let stop = Arc::new(Stop::default());
     let told = stop.clone();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build();
         let Ok(runtime) = runtime else { return };
         for signal in 0..2 {
             if runtime.block_on(tokio::signal::ctrl_c()).is_err() {
                 return;
             }
             if signal == 0 {
-                eprintln!("\ninterrupted: stopping behind the step that is under way; once more ends it at once");
+                eprintln!(
+                    "\ninterrupted: stopping behind the step that is under way; once more ends it at once"
+                );
                 told.set();
             } else {
                 std::process::exit(130);
@@ -242,8 +251,14 @@ fn conclude(
     live.note(&format!("\n{ended}: {stand}"));
     if let Some(evidence) = evidence {
         print!("{}", summary::of(&evidence));
-        println!("  evidence  {}", home.path(&keys::evidence(&execution)).display());
-        println!("  page      {}", home.path(&keys::page(&execution)).display());
+        println!(
+            "  evidence  {}",
+            home.path(&keys::evidence(&execution)).display()
+        );
+        println!(
+            "  page      {}",
+            home.path(&keys::page(&execution)).display()
+        );
     }
     Ok(holds)
 }
@@ -263,7 +278,10 @@ fn interrupted(home: &Home, held: &Held) -> String {
         return "the ledger cannot be read: look at it before anything else is started.".to_owned();
     };
     let Some(running) = ledger.running().filter(|it| it.execution == held.execution) else {
-        return format!("{} is the active cluster, and nothing is under way.", ledger.active);
+        return format!(
+            "{} is the active cluster, and nothing is under way.",
+            ledger.active
+        );
     };
     let fences: Vec<&str> = ledger.fences.keys().map(|alias| alias.as_str()).collect();
     let fenced = if fences.is_empty() {

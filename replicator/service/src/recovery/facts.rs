@@ -46,7 +46,9 @@ pub fn of(answer: &Value) -> Option<String> {
         facts.push(places(summary));
     }
     if let (Some(lifted), Some(granted)) = (number("fences_lifted"), number("writes_granted")) {
-        facts.push(format!("{lifted} ACLs of a fence lifted, {granted} grants of writing"));
+        facts.push(format!(
+            "{lifted} ACLs of a fence lifted, {granted} grants of writing"
+        ));
     }
     if let Some(moved) = list("moved", "application").filter(|names| !names.is_empty()) {
         facts.push(format!("moved: {moved}"));
@@ -66,12 +68,18 @@ pub fn of(answer: &Value) -> Option<String> {
     if let Some(live) = list("live_groups", "group").filter(|names| !names.is_empty()) {
         facts.push(format!("somebody is in {live}"));
     }
-    if let (Some(by), Some(approved)) = (text("by"), payload.get("approved").and_then(Value::as_bool)) {
+    if let (Some(by), Some(approved)) =
+        (text("by"), payload.get("approved").and_then(Value::as_bool))
+    {
         let word = if approved { "yes" } else { "no" };
         facts.push(format!("{by} said {word}"));
     }
     if let Some(proven) = payload.get("proven").and_then(Value::as_bool) {
-        facts.push(if proven { "proven".to_owned() } else { "not proven".to_owned() });
+        facts.push(if proven {
+            "proven".to_owned()
+        } else {
+            "not proven".to_owned()
+        });
         facts.extend(text("reason").map(str::to_owned));
     }
     (!facts.is_empty()).then(|| facts.join("; "))
@@ -95,8 +103,17 @@ pub fn lost(loss: &Value) -> String {
 }
 
 fn places(summary: &Value) -> String {
-    let number = |field: &str| summary.get(field).and_then(Value::as_u64).unwrap_or_default();
-    let mut text = format!("{} groups, {} places exact", number("groups"), number("exact"));
+    let number = |field: &str| {
+        summary
+            .get(field)
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    };
+    let mut text = format!(
+        "{} groups, {} places exact",
+        number("groups"),
+        number("exact")
+    );
     for (field, words) in [
         ("at_least", "re-read"),
         ("live", "live on the target"),
@@ -123,7 +140,10 @@ mod tests {
             "loss": { "records_at_least": 3, "records_at_most": 10, "seconds_at_most": 1.25 },
         } });
         let told = of(&sealed).unwrap_or_default();
-        assert_eq!(told, "8 partitions; lost: 3 to 10 records, none older than 1.2 s");
+        assert_eq!(
+            told,
+            "8 partitions; lost: 3 to 10 records, none older than 1.2 s"
+        );
         assert_eq!(of(&json!({ "Payload": { "told": 0 } })), None);
         let no = of(&json!({ "approved": false, "by": "ada" }));
         assert_eq!(no.as_deref(), Some("ada said no"));

@@ -121,13 +121,8 @@ impl Home {
         std::fs::create_dir_all(&folder).map_err(|error| trouble(&folder, error))?;
         let first = ledger.next_execution(mode, leash);
         for attempt in (first.attempt()..).take(NAMES as usize) {
-            let execution = ExecutionName::new(
-                first.pair().clone(),
-                first.epoch(),
-                mode,
-                leash,
-                attempt,
-            );
+            let execution =
+                ExecutionName::new(first.pair().clone(), first.epoch(), mode, leash, attempt);
             let path = lock_file(&self.state, &execution);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => {
@@ -193,7 +188,11 @@ mod tests {
 
     fn home() -> Result<Home, Box<dyn std::error::Error>> {
         let stage = understudy_fakes::Stage::new();
-        let name = format!("understudy-home-{}-{:?}", std::process::id(), std::thread::current().id());
+        let name = format!(
+            "understudy-home-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        );
         let state = std::env::temp_dir().join(name);
         let _before = std::fs::remove_dir_all(&state);
         Ok(Home {

@@ -36,7 +36,10 @@ pub fn evidence(home: &Home, execution: Option<&str>, json: bool) -> Result<bool
         print!("{}", summary::of(&evidence));
         println!("  page      {}", home.path(&keys::page(&name)).display());
     }
-    Ok(matches!(evidence.ended.as_str(), "TargetActive" | "DrillDone"))
+    Ok(matches!(
+        evidence.ended.as_str(),
+        "TargetActive" | "DrillDone"
+    ))
 }
 
 /// The evidence that was written last.
@@ -45,7 +48,9 @@ fn newest(home: &Home) -> Result<Option<Evidence>, LocalError> {
     for execution in executions(home)? {
         let found: Option<Evidence> = load(&home.world, &keys::evidence(&execution))?;
         if let Some(found) = found
-            && newest.as_ref().is_none_or(|newest| newest.ended_at_ms <= found.ended_at_ms)
+            && newest
+                .as_ref()
+                .is_none_or(|newest| newest.ended_at_ms <= found.ended_at_ms)
         {
             newest = Some(found);
         }
@@ -58,7 +63,11 @@ fn newest(home: &Home) -> Result<Option<Evidence>, LocalError> {
 /// # Errors
 /// The store cannot be read.
 pub fn executions(home: &Home) -> Result<Vec<String>, LocalError> {
-    let listed = home.world.store.list("recoveries/").map_err(|error| at_store(&error))?;
+    let listed = home
+        .world
+        .store
+        .list("recoveries/")
+        .map_err(|error| at_store(&error))?;
     let mut names: Vec<String> = listed
         .iter()
         .filter_map(|key| key.strip_prefix("recoveries/")?.split('/').next())

@@ -75,7 +75,11 @@ fn under_way(home: &Home) -> Result<String, LocalError> {
 
 fn records(home: &Home, execution: &str) -> Result<Vec<(String, StepRecord)>, LocalError> {
     let folder = format!("{}/steps/", folder_of(execution));
-    let listed = home.world.store.list(&folder).map_err(|error| at_store(&error))?;
+    let listed = home
+        .world
+        .store
+        .list(&folder)
+        .map_err(|error| at_store(&error))?;
     let mut records = Vec::new();
     for key in listed {
         let record: Option<StepRecord> = load(&home.world, &key)?;
@@ -86,7 +90,10 @@ fn records(home: &Home, execution: &str) -> Result<Vec<(String, StepRecord)>, Lo
 }
 
 fn line(record: &StepRecord) -> String {
-    let part = record.part.map(|part| format!(" {part}")).unwrap_or_default();
+    let part = record
+        .part
+        .map(|part| format!(" {part}"))
+        .unwrap_or_default();
     let millis = record.ended_at_ms.saturating_sub(record.began_at_ms).max(0);
     let mark = if record.error.is_some() { '✗' } else { '✓' };
     let mut text = format!(
@@ -111,7 +118,10 @@ fn end(home: &Home, execution: &str) -> Result<bool, LocalError> {
         )));
     };
     say(&summary::of(&evidence));
-    Ok(matches!(evidence.ended.as_str(), "TargetActive" | "DrillDone"))
+    Ok(matches!(
+        evidence.ended.as_str(),
+        "TargetActive" | "DrillDone"
+    ))
 }
 
 /// Whoever looks may be gone; then the next line is not missed either.

@@ -7,6 +7,7 @@ use understudy_recovery::{Alias, Phase};
 use understudy_shell::step::read_ledger;
 
 use super::*;
+use crate::recovery::approve;
 use crate::recovery::asking::LocalMachines;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -62,8 +63,8 @@ fn what_is_approved_beforehand_is_carried_out_and_named() -> Outcome {
     let scene = Scene::new("yes");
     assert!(run(&scene.home, &asked(true, Leash::Acting))?);
     assert_eq!(scene.active()?.as_str(), "usw2");
-    let evidence: Evidence = load(&scene.home.world, &keys::evidence("orders-e1-failover-1"))?
-        .ok_or("no evidence")?;
+    let evidence: Evidence =
+        load(&scene.home.world, &keys::evidence("orders-e1-failover-1"))?.ok_or("no evidence")?;
     assert_eq!(evidence.ended, "TargetActive");
     Ok(())
 }
@@ -74,7 +75,9 @@ fn without_a_terminal_or_a_word_nothing_is_done() -> Outcome {
     let mut asked = asked(false, Leash::Acting);
     // A source that answers is a reason to ask, and a person at a terminal is not part of this test.
     asked.wait = false;
-    let held = scene.home.hold(&scene.home.ledger()?, asked.mode, asked.leash)?;
+    let held = scene
+        .home
+        .hold(&scene.home.ledger()?, asked.mode, asked.leash)?;
     let live = Live::new(shipped::FAILOVER, true);
     let tokens = LocalTokens {
         world: scene.home.world.clone(),
@@ -105,10 +108,17 @@ fn without_a_terminal_or_a_word_nothing_is_done() -> Outcome {
     let outcome = run_machine(&machine, machine.start(start), hooks, &mut |_event| {
         ControlFlow::Continue(())
     });
-    assert!(outcome.path.iter().any(|state| state == "RequestApproval"), "{:?}", outcome.path);
+    assert!(
+        outcome.path.iter().any(|state| state == "RequestApproval"),
+        "{:?}",
+        outcome.path
+    );
     assert_eq!(outcome.end_state, "SourceStillActive");
     let ledger = read_ledger(&scene.home.world)?;
-    assert_eq!((ledger.active.as_str(), ledger.phase), ("use1", Phase::Steady));
+    assert_eq!(
+        (ledger.active.as_str(), ledger.phase),
+        ("use1", Phase::Steady)
+    );
     Ok(())
 }
 
@@ -120,7 +130,10 @@ fn a_drill_leaves_no_ledger_and_asks_nobody() -> Outcome {
     // The next drill is another one.
     assert!(run(&scene.home, &asked(false, Leash::Leashed))?);
     let names = crate::recovery::reading::executions(&scene.home)?;
-    assert_eq!(names, ["orders-e1-failover-1-drill", "orders-e1-failover-2-drill"]);
+    assert_eq!(
+        names,
+        ["orders-e1-failover-1-drill", "orders-e1-failover-2-drill"]
+    );
     Ok(())
 }
 
@@ -136,5 +149,50 @@ fn whoever_comes_after_a_process_that_died_takes_over_without_being_told() -> Ou
     drop(died);
     assert!(run(&scene.home, &asked(true, Leash::Acting))?);
     assert_eq!(scene.active()?.as_str(), "usw2");
+    Ok(())
+}
+
+#[test]
+fn another_terminal_answers_and_the_answer_is_kept_with_who_gave_it() -> Outcome {
+    let scene = Scene::new("elsewhere");
+    let mut wanted = asked(false, Leash::Acting);
+    wanted.wait = true;
+    let name = "orders-e1-failover-1";
+    let other = Home {
+        pair_file: scene.home.pair_file.clone(),
+        state: scene.home.state.clone(),
+        world: scene.home.world.clone(),
+    };
+    let answering = std::thread::spawn(move || {
+        for _look in 0..200 {
+            if other
+                .question(name)
+                .is_ok_and(|question| question.is_some())
+            {
+                let answer = approve::Answer {
+                    execution: name.to_owned(),
+                    approve: Some(false),
+                    digest: None,
+                    note: Some("not tonight".to_owned()),
+                    json: true,
+                };
+                return approve::run(&other, answer).ok();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        None
+    });
+    assert!(!run(&scene.home, &wanted)?);
+    let told = answering
+        .join()
+        .map_err(|_panic| "the other terminal broke")?;
+    assert_eq!(told, Some(false));
+    let evidence: Evidence =
+        load(&scene.home.world, &keys::evidence(name))?.ok_or("no evidence")?;
+    assert_eq!(evidence.ended, "SourceStillActive");
+    let approval = evidence.approval.ok_or("no approval")?;
+    assert_eq!(approval.note.as_deref(), Some("not tonight"));
+    // Nothing waits any more: a second answer is refused.
+    assert!(scene.home.question(name)?.is_none());
     Ok(())
 }

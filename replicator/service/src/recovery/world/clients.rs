@@ -34,7 +34,11 @@ impl LocalClients {
         if let Some(seen) = seen.filter(|seen| seen.epoch > pointer.epoch) {
             return Err(PortError::new(
                 PortErrorKind::Conflict,
-                format!("{} is at epoch {}, which is newer", path.display(), seen.epoch),
+                format!(
+                    "{} is at epoch {}, which is newer",
+                    path.display(),
+                    seen.epoch
+                ),
             ));
         }
         let text = serde_json::to_vec_pretty(pointer)
@@ -55,11 +59,18 @@ impl LocalClients {
         let words = command.join(" ");
         let trouble = |kind, what: String| PortError::new(kind, format!("{words}: {what}"));
         let Some((program, arguments)) = command.split_first() else {
-            return Err(trouble(PortErrorKind::Refused, "no program is named".to_owned()));
+            return Err(trouble(
+                PortErrorKind::Refused,
+                "no program is named".to_owned(),
+            ));
         };
         let mut child = Command::new(program)
             .args(arguments)
-            .current_dir(if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder })
+            .current_dir(if self.folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                &self.folder
+            })
             .env("UNDERSTUDY_STEP", step)
             .env("UNDERSTUDY_ACTIVE", &pointer.active)
             .env("UNDERSTUDY_BOOTSTRAP", &pointer.bootstrap)
@@ -72,7 +83,9 @@ impl LocalClients {
         loop {
             match child.try_wait() {
                 Ok(Some(status)) if status.success() => return Ok(format!("{words}: done")),
-                Ok(Some(status)) => return Err(trouble(PortErrorKind::Refused, status.to_string())),
+                Ok(Some(status)) => {
+                    return Err(trouble(PortErrorKind::Refused, status.to_string()));
+                }
                 Ok(None) if Instant::now() >= until => {
                     let _ended = child.kill().and_then(|()| child.wait());
                     let limit = format!("did not end within {} s", COMMAND_WITHIN.as_secs());
@@ -130,6 +143,8 @@ fn needs_aws(adapter: &Adapter) -> PortError {
     };
     PortError::new(
         PortErrorKind::Refused,
-        format!("an adapter of kind {kind} needs AWS, and this recovery runs without: move that application by hand"),
+        format!(
+            "an adapter of kind {kind} needs AWS, and this recovery runs without: move that application by hand"
+        ),
     )
 }

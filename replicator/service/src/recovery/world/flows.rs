@@ -36,12 +36,15 @@ impl KafkaFlows {
     }
 
     fn flow(&self, flow: &FlowOfPair) -> Answer<&Flow> {
-        self.known.get(&flow.file).map(AsRef::as_ref).ok_or_else(|| {
-            PortError::new(
-                PortErrorKind::Missing,
-                format!("{} was not read with the pair", flow.file),
-            )
-        })
+        self.known
+            .get(&flow.file)
+            .map(AsRef::as_ref)
+            .ok_or_else(|| {
+                PortError::new(
+                    PortErrorKind::Missing,
+                    format!("{} was not read with the pair", flow.file),
+                )
+            })
     }
 
     /// The flow, and its target.
@@ -161,7 +164,9 @@ impl Flows for KafkaFlows {
         let mut found = BTreeMap::new();
         let known = answer_all(flow, record.slots, &questions).map_err(|error| of_state(&error))?;
         for (question, known) in known {
-            let Question::Forward(place, offset) = question else { continue };
+            let Question::Forward(place, offset) = question else {
+                continue;
+            };
             let translation = match known {
                 Known::Target(_, translation) => translation,
                 Known::Unreadable(reason) => {

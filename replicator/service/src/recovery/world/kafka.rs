@@ -72,13 +72,17 @@ pub fn trouble(fault: &Fault) -> PortError {
 impl KafkaCluster {
     fn ask<T>(&self, question: impl FnOnce(&Connection) -> Result<T, Fault>) -> Answer<T> {
         let open = Connection::open(&self.endpoint);
-        open.and_then(|cluster| question(&cluster)).map_err(|fault| trouble(&fault))
+        open.and_then(|cluster| question(&cluster))
+            .map_err(|fault| trouble(&fault))
     }
 
     fn refused(refused: &[(Acl, Fault)]) -> Answer<()> {
         match refused.first() {
             None => Ok(()),
-            Some((acl, fault)) => Err(PortError::new(trouble(fault).kind, format!("{acl}: {fault}"))),
+            Some((acl, fault)) => Err(PortError::new(
+                trouble(fault).kind,
+                format!("{acl}: {fault}"),
+            )),
         }
     }
 }
@@ -99,7 +103,9 @@ impl Cluster for KafkaCluster {
             },
             Err(error) => {
                 let left = until.saturating_duration_since(Instant::now());
-                let left = left.max(Duration::from_millis(300)).min(Duration::from_secs(1));
+                let left = left
+                    .max(Duration::from_millis(300))
+                    .min(Duration::from_secs(1));
                 let bootstrap = self.endpoint.bootstrap();
                 let first = bootstrap.split(',').next().unwrap_or_default().trim();
                 let failed = match probe::probe(&self.endpoint, first, left).reached {
@@ -131,14 +137,23 @@ impl Cluster for KafkaCluster {
         let (stable, high) = self.ask(|cluster| {
             // The stable end first: what is written between the two looks is then open, never standing.
             let stable = cluster.edges(partitions, Edge::LastStable, within)?;
-            Ok((stable, cluster.edges(partitions, Edge::HighWatermark, within)?))
+            Ok((
+                stable,
+                cluster.edges(partitions, Edge::HighWatermark, within)?,
+            ))
         })?;
         let mut ends = BTreeMap::new();
         for (place, answer) in stable {
             let high = high.get(&place).copied();
             match (answer, high) {
                 (Ok(last_stable), Some(Ok(high_watermark))) => {
-                    ends.insert(place, Ends { last_stable, high_watermark });
+                    ends.insert(
+                        place,
+                        Ends {
+                            last_stable,
+                            high_watermark,
+                        },
+                    );
                 }
                 (Err(code), _) | (_, Some(Err(code))) => match code {
                     RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {}
@@ -161,7 +176,10 @@ impl Cluster for KafkaCluster {
             GroupState::Empty => Presence::Empty,
             GroupState::Live => Presence::Live,
         };
-        Ok(groups.into_iter().map(|(name, state)| (name, presence(state))).collect())
+        Ok(groups
+            .into_iter()
+            .map(|(name, state)| (name, presence(state)))
+            .collect())
     }
 
     fn places(
@@ -204,7 +222,10 @@ impl Cluster for KafkaCluster {
     ) -> Answer<()> {
         let mut by_group: BTreeMap<&str, Vec<(TopicPartition, i64)>> = BTreeMap::new();
         for ((group, place), offset) in places {
-            by_group.entry(group).or_default().push((place.clone(), *offset));
+            by_group
+                .entry(group)
+                .or_default()
+                .push((place.clone(), *offset));
         }
         let commit = || -> Result<(), Fault> {
             let config = self.endpoint.writer(transactional_id);
