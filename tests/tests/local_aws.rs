@@ -137,10 +137,29 @@ fn a_second_deployment_changes_nothing_and_ten_alarms_are_one_recovery() -> Outc
             region.name()
         );
     }
+    a_cold_function_answers_in_time(&lab)?;
     a_wrong_event_is_refused_by_name(&lab)?;
     the_alarm_is_ignored_where_its_cluster_stands_by(&lab)?;
     let execution = ten_alarms_are_one_execution(&lab)?;
     it_ends_and_leaves_evidence(&lab, &execution)
+}
+
+/// From nothing to an answer: the process, the way to AWS, the pair and the ledger; and the same once more.
+fn a_cold_function_answers_in_time(lab: &Lab) -> Outcome {
+    let event = json!({ "schedule": "look-again", "pair": PAIR });
+    let mut took = Vec::new();
+    for _call in 0..3 {
+        let began = Instant::now();
+        let answer = lab.usw2.step(PAIR, "trigger-recovery", &event)?;
+        took.push(began.elapsed());
+        assert_eq!(answer.get("outcome"), Some(&json!("ignored")), "{answer}");
+    }
+    println!("cold, warm, warm: {took:.0?}");
+    assert!(
+        took.iter().all(|took| *took < Duration::from_secs(5)),
+        "{took:?}"
+    );
+    Ok(())
 }
 
 fn a_wrong_event_is_refused_by_name(lab: &Lab) -> Outcome {
