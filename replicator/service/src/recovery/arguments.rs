@@ -9,6 +9,7 @@ use understudy_recovery::{Consent, Leash, Mode};
 
 use super::carry_out::{self, Asked};
 use super::home::{Home, LocalError};
+use super::world::Reach;
 use super::{approve as answering, reading, watch as following};
 use crate::{DOES_NOT_HOLD, UNUSABLE};
 
@@ -136,9 +137,9 @@ pub struct Approve {
 }
 
 impl Of {
-    fn home(&self) -> Result<Home, LocalError> {
+    fn home(&self, reach: Reach) -> Result<Home, LocalError> {
         if self.local {
-            Home::open(&self.pair, self.state.as_deref())
+            Home::open(&self.pair, self.state.as_deref(), reach)
         } else {
             Err(LocalError::NotLocal)
         }
@@ -164,7 +165,7 @@ impl Recover {
     }
 
     fn run(&self, mode: Mode, leash: Leash) -> ExitCode {
-        let home = self.of.home();
+        let home = self.of.home(Reach::Kafka);
         let asked = self.asked(mode, leash);
         status(home.and_then(|home| carry_out::run(&home, &asked)))
     }
@@ -183,12 +184,12 @@ pub fn run(command: &Command) -> ExitCode {
             drill.recover.run(mode, Leash::Leashed)
         }
         Command::Watch(watch) => {
-            let home = watch.of.home();
+            let home = watch.of.home(Reach::Folder);
             status(home.and_then(|home| following::run(&home, watch.execution.as_deref())))
         }
         Command::Approve(approve) => approve.run(),
         Command::Evidence(evidence) => {
-            let home = Home::open(&evidence.pair, evidence.state.as_deref());
+            let home = Home::open(&evidence.pair, evidence.state.as_deref(), Reach::Folder);
             let execution = evidence.execution.as_deref();
             status(home.and_then(|home| reading::evidence(&home, execution, evidence.json)))
         }
@@ -197,7 +198,7 @@ pub fn run(command: &Command) -> ExitCode {
 
 impl Approve {
     fn run(&self) -> ExitCode {
-        let home = self.of.home();
+        let home = self.of.home(Reach::Folder);
         let answer = answering::Answer {
             execution: self.execution.clone(),
             approve: match (self.yes, self.no) {

@@ -12,7 +12,7 @@ use understudy_recovery::{ExecutionName, Leash, Ledger, Mode, StepError};
 use understudy_shell::step::{load, read_ledger};
 use understudy_shell::{World, keys};
 
-use super::world;
+use super::world::{self, Reach};
 
 /// Where ledger, plans and evidence lie unless somebody says otherwise: beside the pair file.
 const FOLDER: &str = ".understudy";
@@ -84,10 +84,10 @@ impl Home {
     ///
     /// # Errors
     /// The pair file, one of its flow files, or the folder cannot be used.
-    pub fn open(pair_file: &Path, state: Option<&Path>) -> Result<Self, LocalError> {
+    pub fn open(pair_file: &Path, state: Option<&Path>, reach: Reach) -> Result<Self, LocalError> {
         let beside = pair_file.parent().unwrap_or_else(|| Path::new(""));
         let state = state.map_or_else(|| beside.join(FOLDER), Path::to_path_buf);
-        let world = world::local(pair_file, &state)?;
+        let world = world::local(pair_file, &state, reach)?;
         Ok(Self {
             pair_file: pair_file.to_path_buf(),
             state,

@@ -17,16 +17,25 @@ use super::asking::LocalMachines;
 use super::home::LocalError;
 use crate::config::Flow;
 
+/// How far a command reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The pair's folder alone: what a recovery left can be read on a machine that has no login to any cluster.
+    Folder,
+    /// Kafka as well.
+    Kafka,
+}
+
 /// Everything that the recoveries of this pair reach. Connects to nothing.
 ///
 /// # Errors
 /// The pair file, or a flow file that it names, cannot be used.
-pub fn local(pair_file: &Path, state: &Path) -> Result<World, LocalError> {
+pub fn local(pair_file: &Path, state: &Path, reach: Reach) -> Result<World, LocalError> {
     let pair = Arc::new(read(pair_file)?);
     let beside = pair_file.parent().unwrap_or_else(|| Path::new(""));
     let environment = |name: &str| std::env::var(name).ok();
     let mut known = BTreeMap::new();
-    for flow in &pair.flows {
+    for flow in pair.flows.iter().filter(|_| reach == Reach::Kafka) {
         let path = beside.join(&flow.file);
         let read = Flow::read(&path, None, &environment)
             .map_err(|error| LocalError::Pair(crate::chain::chain(&error)))?;
