@@ -51,6 +51,7 @@ ARROWS = {
         "understudy-domain", "understudy-fakes", "understudy-recovery", "understudy-shell",
     },
     "understudy-aws": {"understudy-domain", "understudy-recovery", "understudy-shell"},
+    "understudy-world": {"understudy-domain", "understudy-flow", "understudy-kafka", "understudy-recovery", "understudy-shell"},
     "understudy-functions": {
         "understudy-aws", "understudy-domain", "understudy-recovery", "understudy-shell", "understudy-steps", "understudy-world",
     },

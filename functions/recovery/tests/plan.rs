@@ -62,6 +62,7 @@ fn pair() -> Pair {
         fencing: Fencing {
             writers: vec!["User:orders".to_owned()],
             without_acls: WithoutAcls::Refuse,
+            ..Fencing::default()
         },
         early_clients: EarlyClients::Keep,
         applications: vec![
@@ -474,6 +475,7 @@ fn a_switchover_refuses_what_it_could_not_keep_its_word_on() {
         fencing: Fencing {
             writers: Vec::new(),
             without_acls,
+            ..Fencing::default()
         },
         ..pair()
     };
@@ -633,6 +635,7 @@ fn any_pair() -> impl Strategy<Value = Pair> {
                     } else {
                         WithoutAcls::Refuse
                     },
+                    ..Fencing::default()
                 },
                 applications,
                 ..pair()
