@@ -32,11 +32,11 @@ pub enum Reach {
 /// The pair file, or a flow file that it names, cannot be used.
 pub fn local(pair_file: &Path, state: &Path, reach: Reach) -> Result<World, LocalError> {
     let pair = Arc::new(read(pair_file)?);
-    let beside = pair_file.parent().unwrap_or_else(|| Path::new(""));
+    let folder = pair_file.parent().unwrap_or_else(|| Path::new(""));
     let environment = |name: &str| std::env::var(name).ok();
     let mut known = BTreeMap::new();
     for flow in pair.flows.iter().filter(|_| reach == Reach::Kafka) {
-        let path = beside.join(&flow.file);
+        let path = folder.join(&flow.file);
         let read = Flow::read(&path, None, &environment)
             .map_err(|error| LocalError::Pair(crate::chain::chain(&error)))?;
         let ends = [(&flow.source, &read.source), (&flow.target, &read.target)];
@@ -61,8 +61,8 @@ pub fn local(pair_file: &Path, state: &Path, reach: Reach) -> Result<World, Loca
         store: Arc::new(files::FileStore::new(state)),
         clusters: Arc::new(kafka::KafkaClusters::new(&pair, &known)),
         flows: Arc::new(flows::KafkaFlows::new(known)),
-        clients: Arc::new(clients::LocalClients::new(beside)),
-        people: Arc::new(beside::Terminal),
+        clients: Arc::new(clients::LocalClients::new(folder, Arc::new(beside::Hand))),
+        people: Arc::new(beside::Reader),
         signals: Arc::new(beside::NoProbers),
         machines: Arc::new(LocalMachines::new(state)),
         clock: Arc::new(beside::SystemClock),

@@ -1,18 +1,36 @@
 //! People, probers and time, where there is one process.
 
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use understudy_recovery::Alias;
 use understudy_recovery::health::Signal;
-use understudy_shell::PortError;
 use understudy_shell::world::{Clock, People, Signals};
+use understudy_shell::{PortError, PortErrorKind};
 
-/// Whoever reads this terminal. The question that waits is shown by who waits for it; this tells how it ended.
-pub struct Terminal;
+/// Whoever reads the run: its question is shown by who waits for the answer, and its end when it is there.
+pub struct Reader;
 
-impl People for Terminal {
+impl People for Reader {
     fn tell(&self, _subject: &str, _text: &str) -> Result<u32, PortError> {
-        // Whoever carried it out has seen it.
+        Ok(1)
+    }
+}
+
+/// Whoever sits at this terminal, and has something to do by hand.
+pub struct Hand;
+
+impl People for Hand {
+    fn tell(&self, subject: &str, text: &str) -> Result<u32, PortError> {
+        let mut out = io::stderr().lock();
+        // The line that counts seconds gives way.
+        let line = if out.is_terminal() { "\r\x1b[K" } else { "" };
+        writeln!(out, "{line}    ! {subject}: {text}").map_err(|error| {
+            PortError::new(
+                PortErrorKind::Unreachable,
+                format!("nobody could be told: {error}"),
+            )
+        })?;
         Ok(1)
     }
 }

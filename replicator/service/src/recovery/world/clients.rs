@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use understudy_recovery::Alias;
 use understudy_recovery::client::{Adapter, Pointer};
-use understudy_shell::world::Clients;
+use understudy_shell::world::{Clients, People};
 use understudy_shell::{PortError, PortErrorKind};
 
 /// How long a command may take.
@@ -17,13 +18,15 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Adapters of one pair; relative paths are beside its file.
 pub struct LocalClients {
     folder: PathBuf,
+    people: Arc<dyn People>,
 }
 
 impl LocalClients {
-    /// Those of a pair whose file lies in this folder.
-    pub fn new(folder: &Path) -> Self {
+    /// Those of a pair whose file lies in this folder; `people` are told what they have to do.
+    pub fn new(folder: &Path, people: Arc<dyn People>) -> Self {
         Self {
             folder: folder.to_path_buf(),
+            people,
         }
     }
 
@@ -53,6 +56,11 @@ impl LocalClients {
                 )
             })?;
         Ok(format!("{} names {}", path.display(), pointer.active))
+    }
+
+    fn tell(&self, subject: &str, text: &str) -> Result<String, PortError> {
+        self.people.tell(subject, text)?;
+        Ok(format!("a person was told: {text}"))
     }
 
     fn run(&self, command: &[String], step: &str, pointer: &Pointer) -> Result<String, PortError> {
@@ -108,7 +116,7 @@ impl Clients for LocalClients {
         match adapter {
             Adapter::File { path } => Ok(format!("{path} stays as it is until applications move")),
             Adapter::Command { command } => self.run(command, "quiesce", pointer),
-            Adapter::Notify { text } => Ok(format!("a person is told to stop it: {text}")),
+            Adapter::Notify { text } => self.tell("stop it", text),
             other => Err(needs_aws(other)),
         }
     }
@@ -117,7 +125,7 @@ impl Clients for LocalClients {
         match adapter {
             Adapter::File { path } => self.write(path, pointer),
             Adapter::Command { command } => self.run(command, "apply", pointer),
-            Adapter::Notify { text } => Ok(format!("a person is told: {text}")),
+            Adapter::Notify { text } => self.tell(&format!("now on {}", pointer.active), text),
             other => Err(needs_aws(other)),
         }
     }
