@@ -72,8 +72,8 @@ impl Run<'_> {
             trouble(PortErrorKind::Refused, text)
         })?;
         let printed = [
-            child.stdout.take().map(|pipe| start_reading(pipe)),
-            child.stderr.take().map(|pipe| start_reading(pipe)),
+            child.stdout.take().map(start_reading),
+            child.stderr.take().map(start_reading),
         ];
         let ended = self.wait(&mut child);
         let said = || last_line(printed);

@@ -31,7 +31,7 @@ pub struct PairFile {
 #[derive(Debug, thiserror::Error)]
 pub enum PairFileError {
     /// The file cannot be read.
-    #[error("pair file {} cannot be read: {source}", path.display())]
+    #[error("pair file {} cannot be read", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum PairFileError {
         reason: String,
     },
     /// What it says cannot be.
-    #[error("pair file {}: {source}", path.display())]
+    #[error("pair file {} cannot be used", path.display())]
     Pair {
         /// Which.
         path: PathBuf,
@@ -77,29 +77,37 @@ impl PairFile {
         path: &Path,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, PairFileError> {
-        let text = bounded::read_text(path).map_err(|source| PairFileError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        let pair: Pair = toml::from_str(&text).map_err(|error| PairFileError::Shape {
-            path: path.to_owned(),
-            reason: shape(&text, &error),
-        })?;
-        let folder = path.parent().unwrap_or_else(|| Path::new("")).to_path_buf();
-        pair.check().map_err(|source| PairFileError::Pair {
-            path: path.to_owned(),
-            source,
-        })?;
-        let mut texts = BTreeMap::new();
+        let (pair, folder) = (pair(path)?, folder(path));
+        let (mut texts, mut imported) = (BTreeMap::new(), BTreeMap::new());
         for flow in &pair.flows {
             let beside = folder.join(&flow.file);
-            let text = bounded::read_text(&beside).map_err(|error| {
-                let reason = format!("{} cannot be read: {error}", beside.display());
-                wrong(&pair, flow, reason)
-            })?;
-            texts.insert(flow.file.clone(), text);
+            // What MirrorMaker 2 is configured with may stand in a flow file's place.
+            if beside.extension().is_none_or(|kind| kind == "toml") {
+                let text = bounded::read_text(&beside).map_err(|error| {
+                    let reason = format!("{} cannot be read: {error}", beside.display());
+                    wrong(&pair, flow, reason)
+                })?;
+                texts.insert(flow.file.clone(), text);
+            } else {
+                let read = Flow::read(&beside, None, environment)
+                    .map_err(|error| wrong(&pair, flow, chain(&error)))?;
+                imported.insert(flow.file.clone(), read);
+            }
         }
-        Self::of_texts(pair, &texts, folder, environment)
+        Self::put_together(pair, &texts, imported, folder, environment)
+    }
+
+    /// Reads a pair file alone, without any flow: for what needs no cluster.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn alone(path: &Path) -> Result<Self, PairFileError> {
+        Ok(Self {
+            pair: Arc::new(pair(path)?),
+            flows: BTreeMap::new(),
+            proofs: BTreeMap::new(),
+            folder: folder(path),
+        })
     }
 
     /// The same from a pair that was checked, and the texts of its flow files by their names.
@@ -112,8 +120,24 @@ impl PairFile {
         folder: PathBuf,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, PairFileError> {
+        Self::put_together(pair, texts, BTreeMap::new(), folder, environment)
+    }
+
+    fn put_together(
+        pair: Pair,
+        texts: &BTreeMap<String, String>,
+        mut imported: BTreeMap<String, Flow>,
+        folder: PathBuf,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, PairFileError> {
         let (mut flows, mut proofs) = (BTreeMap::new(), BTreeMap::new());
         for of_pair in &pair.flows {
+            if let Some(flow) = imported.remove(&of_pair.file) {
+                must_lead(&pair, of_pair, "source", &of_pair.source, &flow.source)?;
+                must_lead(&pair, of_pair, "target", &of_pair.target, &flow.target)?;
+                flows.insert(of_pair.file.clone(), Arc::new(flow));
+                continue;
+            }
             let text = texts
                 .get(&of_pair.file)
                 .ok_or_else(|| wrong(&pair, of_pair, "its text is not there".to_owned()))?;
@@ -139,6 +163,27 @@ impl PairFile {
             folder,
         })
     }
+}
+
+/// Reads the pair and checks it.
+fn pair(path: &Path) -> Result<Pair, PairFileError> {
+    let text = bounded::read_text(path).map_err(|source| PairFileError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let pair: Pair = toml::from_str(&text).map_err(|error| PairFileError::Shape {
+        path: path.to_owned(),
+        reason: shape(&text, &error),
+    })?;
+    pair.check().map_err(|source| PairFileError::Pair {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(pair)
+}
+
+fn folder(path: &Path) -> PathBuf {
+    path.parent().unwrap_or_else(|| Path::new("")).to_path_buf()
 }
 
 fn wrong(pair: &Pair, flow: &FlowOfPair, reason: String) -> PairFileError {
@@ -235,7 +280,7 @@ file = "back.toml"
         std::fs::write(folder.path().join("there.toml"), flow("use1", "usw2"))?;
         std::fs::write(folder.path().join("back.toml"), back)?;
         let environment = |name: &str| (name == "PASSWORD").then(|| "hush".to_owned());
-        Ok(PairFile::read(&path, &environment)?)
+        Ok(PairFile::read(&path, &environment).map_err(|error| chain(&error))?)
     }
 
     fn refused(pair: &str, back: &str) -> String {
