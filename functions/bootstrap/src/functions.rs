@@ -11,8 +11,8 @@ use understudy_recovery::pair::Pair;
 use understudy_recovery::{ErrorName, Step, StepError};
 use understudy_shell::world::Store;
 use understudy_shell::{PortError, PortErrorKind, World};
+use understudy_world::SystemClock;
 
-use crate::clock::SystemClock;
 use crate::kafka;
 
 /// What carries out events.
@@ -71,7 +71,7 @@ impl Functions {
             .find(|(_, cluster)| regions.is_here(&cluster.region))
             .map(|(alias, _)| alias.clone());
         let region = settings.ledger_region.as_deref();
-        let kafka = kafka::reach(&pair, document.flows)?;
+        let kafka = kafka::reach(&pair, &document.flows, store.clone())?;
         Ok(World {
             here,
             ledger: Arc::new(DynamoLedger::new(

@@ -1,7 +1,6 @@
 //! The recovery functions as Lambda runs them: one program, deployed as often as there are steps, which carries out the
 //! step that `UNDERSTUDY_STEP` names.
 
-mod clock;
 mod functions;
 mod kafka;
 
