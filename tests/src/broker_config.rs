@@ -152,6 +152,11 @@ impl BrokerConfig<'_> {
             ("broker.session.timeout.ms", session_ms.to_owned()),
             ("broker.heartbeat.interval.ms", "500".to_owned()),
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
+            // Who slept too long should not wait ten seconds more until brokers look.
+            (
+                "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+                "1000".to_owned(),
+            ),
             // The cleaner's buffer is taken at start; a lab's compacted topics are small.
             ("log.cleaner.dedupe.buffer.size", (16 << 20).to_string()),
         ];

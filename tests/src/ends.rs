@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use crate::cluster::Cluster;
 use crate::error::{Doing, Result};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// The ends of one partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

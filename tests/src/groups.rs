@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::error::{Doing, LabError, Result};
 use crate::wait::wait_for;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 
 impl Cluster {
     /// Commits places for a group without members.

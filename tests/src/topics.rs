@@ -15,7 +15,7 @@ use crate::cluster::Cluster;
 use crate::error::{Doing, Result};
 use crate::wait::wait_for;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// What an ACL is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +166,17 @@ impl Cluster {
         Ok(found
             .filter(|found| !found.partitions().is_empty())
             .map(|found| found.partitions().len() as i32))
+    }
+
+    /// How many replicas each partition of a topic has, the least; none if there is no such topic.
+    pub fn replicas(&self, topic: &str) -> Result<Option<usize>> {
+        let client: BaseConsumer = self.client().create().doing("create a client")?;
+        let metadata = client
+            .fetch_metadata(Some(topic), LIMIT)
+            .doing(format!("describe topic {topic}"))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let partitions = found.into_iter().flat_map(|found| found.partitions());
+        Ok(partitions.map(|partition| partition.replicas().len()).min())
     }
 
     /// Adds a SCRAM-SHA-512 user to the running cluster. [`crate::ClusterBuilder::user`] is quicker.

@@ -92,6 +92,34 @@ pub fn fetch(broker: SocketAddr, topic: &str) -> Result<Vec<u8>> {
     ask(broker, &request)
 }
 
+/// How each batch of partition 0 of a topic is compressed, as it lies in the broker's log, those of markers aside: 0 not at
+/// all, 1 gzip, 2 snappy, 3 lz4, 4 zstd.
+pub fn codecs(broker: SocketAddr, topic: &str) -> Result<Vec<u8>> {
+    let answer = fetch(broker, topic)?;
+    let bad = || LabError::BadAnswer {
+        who: format!("the broker at {broker}"),
+        why: "a fetch answer of another form".to_owned(),
+    };
+    let number = |at: usize| -> Result<usize> {
+        let bytes = answer.get(at..at + 4).ok_or_else(bad)?;
+        let bytes = bytes.try_into().map_err(|_size| bad())?;
+        Ok(usize::try_from(i32::from_be_bytes(bytes)).unwrap_or_default())
+    };
+    // Correlation, time, one topic, its name, one partition: number, code, high watermark, last stable offset.
+    let aborted = 4 + 4 + 4 + 2 + topic.len() + 4 + 4 + 2 + 8 + 8;
+    let mut at = aborted + 4 + 16 * number(aborted)? + 4;
+    let mut codecs = Vec::new();
+    // First offset, length, leader epoch, format, checksum; then the attributes.
+    while let Some([high, low]) = answer.get(at + 21..at + 23) {
+        let attributes = u16::from_be_bytes([*high, *low]);
+        if attributes & 0x20 == 0 {
+            codecs.push(u8::try_from(attributes & 7).unwrap_or_default());
+        }
+        at += 8 + 4 + number(at + 8)?;
+    }
+    Ok(codecs)
+}
+
 /// API and version, correlation 1, no client id.
 fn header(api: u8, version: u8) -> Vec<u8> {
     vec![0, api, 0, version, 0, 0, 0, 1, 255, 255]

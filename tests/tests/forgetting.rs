@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
+use serde_json::Value;
 use understudy_domain::{
     FlowName, MapCursor, MapKey, MapRecord, OpenChunk, Origin, Pending, Position, Run,
     SourceOffset, StateTopics, TargetOffset, TopicPartition,
@@ -96,21 +97,22 @@ fn a_place_in_a_lost_chunk_is_at_least_for_worker_and_tools_and_never_called_exa
     }
     let flow = worker.flow().display().to_string();
     let output = understudy(["verify", &flow, "--json"], LIMIT)?;
-    let found: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let found: &Value = &serde_json::from_slice(&output.stdout)?;
     assert_eq!(output.status.code(), Some(1), "{found}");
     let place = |group: &str| {
-        let mut places = found["groups"]["places"].as_array().into_iter().flatten();
+        let mut places = listed(found).into_iter().flatten();
         let place = places.find(|place| place["group"] == group);
         place.cloned().unwrap_or_default()
     };
-    assert_eq!(place("holed-behind")["state"], "exact", "{found}");
-    let line = place("holed-in");
+    let line = &place("holed-behind");
+    assert_eq!(line["state"], "exact", "{found}");
+    let line = &place("holed-in");
     assert_eq!(line["state"], "at-least", "{found}");
     assert_eq!(line["reread_records"], 50, "{found}");
     let reason = line["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("part of the offset map is lost"), "{line}");
-    let faults = found["partitions"][0]["faults"].to_string();
-    assert!(faults.contains("chunk 4"), "{found}");
+    let faults = found["partitions"].to_string();
+    assert!(faults.contains("chunk 4 is missing"), "{found}");
     let output = understudy(["verify", &flow], LIMIT)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
@@ -227,6 +229,7 @@ fn forgotten(target: &Cluster, topics: &StateTopics) -> Result<Vec<u64>, Box<dyn
     let consumer: BaseConsumer = target
         .client()
         .set("group.id", "forgetting-look")
+        .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
         .create()?;
@@ -264,7 +267,7 @@ fn stands(target: &Cluster, place: i64) -> Outcome {
     Ok(())
 }
 
-fn translate(worker: &Worker, offset: i64) -> Result<serde_json::Value, Box<dyn Error>> {
+fn translate(worker: &Worker, offset: i64) -> Result<Value, Box<dyn Error>> {
     let flow = worker.flow().display().to_string();
     let offset = offset.to_string();
     let arguments = [
@@ -280,4 +283,9 @@ fn translate(worker: &Worker, offset: i64) -> Result<serde_json::Value, Box<dyn 
     ];
     let output = understudy(arguments, LIMIT)?;
     Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// The places of groups that `verify` found.
+fn listed(found: &Value) -> Option<&Vec<Value>> {
+    found.pointer("/groups/places")?.as_array()
 }

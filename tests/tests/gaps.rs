@@ -9,7 +9,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::Value;
 use understudy_tests::{
-    Cluster, Comparison, FlowFile, Judge, Pair, Worker, Workload, understudy, wait_for,
+    Cluster, Comparison, FlowFile, Judge, Listener, Pair, Worker, Workload, understudy, wait_for,
+    wire,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -286,6 +287,187 @@ fn by_policy_refused_records_are_parked_whole_and_the_rest_goes_on() -> Outcome 
     Ok(())
 }
 
+#[test]
+fn a_record_of_timestamp_zero_is_a_gap_that_everybody_sees_and_can_be_parked() -> Outcome {
+    let flow = Gapped::new("at-zero", 1)?;
+    flow.target.create_topic("at-zero-aside", 1, &[])?;
+    flow.write(3)?;
+    let broker = flow.source.broker(1)?.address(Listener::Plaintext);
+    wire::produce(broker, "at-zero", 0, b"at 1970")?;
+    flow.write_as("second", 3)?;
+    let worker = flow.worker(|file| file.mirror("parking_topic", "at-zero-aside"))?;
+    worker.wait_reason(&["at-zero-0 halted", "timestamp is 0"], LIMIT)?;
+    let (_, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    let gap = at(&gaps, "/gaps/0");
+    assert_eq!(
+        (&gap["cause"], &gap["start"], &gap["end"]),
+        (&"refused".into(), &3.into(), &4.into()),
+        "{gap}"
+    );
+    let metrics = worker.metrics()?;
+    for line in [
+        "understudy_gaps_open 1",
+        "understudy_missing_records 1",
+        "understudy_gaps_found_total 1",
+        "understudy_partitions{state=\"halted\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    let page = worker.get("/")?.body;
+    for words in ["1 open, 0 settled", "at-zero", "timestamp is 0", "park"] {
+        assert!(page.contains(words), "{words} is not in\n{page}");
+    }
+    let (code, asked) = flow.tool(&worker, &["gaps", "resolve", "--as", "park", "--json"])?;
+    assert_eq!(code, 0, "{asked}");
+    worker.wait_copied(flow.source, "at-zero", LIMIT)?;
+    worker.wait_ready(LIMIT)?;
+    assert!(worker.metrics()?.contains("understudy_gaps_open 0"));
+    assert!(worker.get("/")?.body.contains("0 open, 1 settled"));
+    // What cannot be written as it is keeps its time beside it.
+    let parked = read_messages(flow.target, "at-zero-aside")?;
+    let [parked] = parked.as_slice() else {
+        return Err(format!("{} records parked", parked.len()).into());
+    };
+    assert_eq!(parked.payload(), Some(&b"at 1970"[..]));
+    assert_eq!(
+        header(parked, "understudy.source.timestamp").as_deref(),
+        Some("0")
+    );
+    stop(&worker)?;
+    let (code, verified) = flow.tool(&worker, &["verify", "--deep", "--json"])?;
+    assert_eq!(code, 0, "{verified}");
+    assert_eq!(*at(&verified, "/partitions/0/in_gaps"), 1, "{verified}");
+    Ok(())
+}
+
+#[test]
+fn an_ancient_time_is_copied_and_one_that_the_target_refuses_is_a_gap() -> Outcome {
+    const FOREVER: &str = "9223372036854775807";
+    const YEAR_2100_MS: i64 = 4_102_444_800_000;
+    let flow = Gapped::new("ages", 1)?;
+    let limits = [("message.timestamp.after.max.ms", FOREVER)];
+    flow.source.set_topic_configs("ages", &limits)?;
+    let values = [
+        ("now", 1_700_000_000_000),
+        ("old", 1),
+        ("far", YEAR_2100_MS),
+        ("then", 2),
+    ];
+    let values = values.map(|(value, at)| (value.to_owned(), at));
+    flow.source.write_at("ages", 0, &values)?;
+    // The copy has the target's own limit: an hour, as Kafka 4 has it.
+    let worker = flow.worker(|file| file)?;
+    worker.wait_reason(&["ages-0 halted", "refused the record", "timestamp"], LIMIT)?;
+    let (_, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    let gap = at(&gaps, "/gaps/0");
+    assert_eq!(
+        (&gap["cause"], &gap["start"], &gap["end"]),
+        (&"refused".into(), &2.into(), &3.into()),
+        "{gap}"
+    );
+    flow.target.set_topic_configs("ages", &limits)?;
+    let (code, asked) = flow.tool(&worker, &["gaps", "resolve", "--as", "retry", "--json"])?;
+    assert_eq!(code, 0, "{asked}");
+    worker.wait_copied(flow.source, "ages", LIMIT)?;
+    let times: Vec<_> = flow.target.read_all("ages")?;
+    let times: Vec<_> = times.iter().map(|record| record.timestamp_ms).collect();
+    assert_eq!(times, values.map(|(_, at)| Some(at)));
+    worker.wait_ready(LIMIT).map_err(Into::into)
+}
+
+#[test]
+fn a_record_as_large_as_the_brokers_take_is_copied() -> Outcome {
+    // Kafka's limit for a batch, and what a batch of one record takes beside its value.
+    const BATCH_MAX: usize = 1_048_588;
+    const BESIDE: usize = 61 + 3 + 8;
+    let flow = Gapped::new("largest", 1)?;
+    // Nothing that compresses.
+    let mut seed = 0x9e37_79b9_u32;
+    let value: Vec<u8> = (0..=BATCH_MAX - BESIDE)
+        .map(|_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            u8::try_from(seed >> 24).unwrap_or(0)
+        })
+        .collect();
+    let broker = flow.source.broker(1)?.address(Listener::Plaintext);
+    let (_, largest) = value.split_first().ok_or("no value")?;
+    wire::produce(broker, "largest", 1_700_000_000_000, largest)?;
+    assert!(
+        wire::produce(broker, "largest", 1_700_000_000_000, &value).is_err(),
+        "one byte more is too much"
+    );
+    flow.write(3)?;
+    let worker = flow.worker(|file| file)?;
+    worker.wait_copied(flow.source, "largest", LIMIT)?;
+    let copies = read_all(flow.target, "largest")?;
+    assert_eq!(copies, read_all(flow.source, "largest")?);
+    let first = copies.first().and_then(|(_, value)| value.as_deref());
+    assert!(first == Some(largest) && copies.len() == 4);
+    worker.wait_ready(LIMIT).map_err(Into::into)
+}
+
+#[test]
+fn by_policy_refused_records_are_left_out_and_written_down_one_by_one() -> Outcome {
+    let flow = Gapped::new("left-out", 2)?;
+    // Null keys from before the topic became a compacted one, alone and side by side, at the beginning and at the end.
+    let keys: [&[Option<&str>]; 2] = [
+        &[None, Some("a"), None, None, Some("b"), None],
+        &[Some("c"), None, Some("d")],
+    ];
+    let mut refused = Vec::new();
+    for (partition, keys) in (0..).zip(keys) {
+        for (offset, key) in (0..).zip(keys) {
+            flow.send(partition, *key, 100)?;
+            if key.is_none() {
+                refused.push((partition, offset, offset + 1));
+            }
+        }
+    }
+    flow.source
+        .set_topic_configs("left-out", &[("cleanup.policy", "compact")])?;
+    let worker = flow.worker(|file| file.mirror("gaps", "skip-and-record"))?;
+    worker.wait_copied(flow.source, "left-out", LIMIT)?;
+    worker.wait_ready(LIMIT)?;
+    let (code, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    assert_eq!(code, 0, "{gaps}");
+    let number = |gap: &Value, field: &str| gap[field].as_i64().unwrap_or(-1);
+    let mut named = Vec::new();
+    for gap in at(&gaps, "/gaps").as_array().into_iter().flatten() {
+        assert_eq!(
+            (&gap["state"], &gap["cause"]),
+            (&"skipped".into(), &"refused".into()),
+            "{gap}"
+        );
+        named.push((
+            i32::try_from(number(gap, "partition"))?,
+            number(gap, "start"),
+            number(gap, "end"),
+        ));
+    }
+    named.sort_unstable();
+    assert_eq!(named, refused);
+    let metrics = worker.metrics()?;
+    assert!(
+        metrics.contains("understudy_gaps_found_total 5"),
+        "{metrics}"
+    );
+    // Everything else, in order, once.
+    let kept: Vec<_> = read_messages(flow.source, "left-out")?;
+    let kept = kept.iter().filter(|message| message.key().is_some());
+    let kept: Vec<_> = kept
+        .map(|message| (message.partition(), message.payload().map(<[u8]>::to_vec)))
+        .collect();
+    let copies: Vec<_> = read_messages(flow.target, "left-out")?
+        .iter()
+        .map(|message| (message.partition(), message.payload().map(<[u8]>::to_vec)))
+        .collect();
+    assert_eq!(copies, kept);
+    stop(&worker)?;
+    let (code, verified) = flow.tool(&worker, &["verify", "--deep", "--json"])?;
+    assert_eq!(code, 0, "{verified}");
+    Ok(())
+}
+
 /// A topic and a flow of its own between the shared clusters.
 struct Gapped {
     source: &'static Cluster,
@@ -394,6 +576,8 @@ fn read_messages(cluster: &Cluster, topic: &str) -> Result<Vec<OwnedMessage>, Bo
     let mut config = cluster.client();
     config
         .set("group.id", "gaps-reader")
+        // Whatever it committed would be one more group whose places are mirrored and verified.
+        .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "false");
     let consumer: BaseConsumer = config.create()?;

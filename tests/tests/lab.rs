@@ -8,7 +8,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use understudy_tests::{
     Cluster, Comparison, Judge, LinkState, Listener, OLDER_VERSION, Resource, Workload,
-    client_config,
+    client_config, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -127,6 +127,10 @@ fn a_killed_broker_comes_back_with_its_records(cluster: &Cluster) -> Outcome {
         .rate(500)
         .records(u64::MAX)
         .start()?;
+    wait_for("records in every partition", LIMIT, || {
+        let written = written.written();
+        (written > 100).then_some(()).ok_or(written.to_string())
+    })?;
     let broker = cluster.broker(1)?;
     broker.kill()?;
     assert!(!broker.is_running());

@@ -78,9 +78,9 @@ fn after_a_clean_stop_the_flow_goes_on_behind_the_last_copy_and_groups_keep_thei
     // The tools say the same, and do not call it exact.
     let flow_file = worker.flow().display().to_string();
     let output = understudy(["verify", &flow_file, "--json"], LIMIT)?;
-    let found: Value = serde_json::from_slice(&output.stdout)?;
+    let found: &Value = &serde_json::from_slice(&output.stdout)?;
     let state = |group: &str| {
-        let mut places = found["groups"]["places"].as_array().into_iter().flatten();
+        let mut places = listed(found).into_iter().flatten();
         let place = places.find(|place| place["group"] == group && place["partition"] == 0);
         place.map_or(Value::Null, |place| place["state"].clone())
     };
@@ -91,7 +91,7 @@ fn after_a_clean_stop_the_flow_goes_on_behind_the_last_copy_and_groups_keep_thei
         ["translate", &flow_file, "--group", "clean-group", "--json"],
         LIMIT,
     )?;
-    let line: Value = serde_json::from_slice(&output.stdout)?;
+    let line: &Value = &serde_json::from_slice(&output.stdout)?;
     assert_eq!(line["translation"], "at-least", "{line}");
     assert!(
         line["target_offset"]
@@ -448,4 +448,9 @@ fn store(target: &Cluster, topic: &str, connector: &str, alias: &str, places: &[
     arguments.extend(places);
     target.kafka().run_source(&program, &arguments)?;
     Ok(())
+}
+
+/// The places of groups that `verify` found.
+fn listed(found: &Value) -> Option<&Vec<Value>> {
+    found.pointer("/groups/places")?.as_array()
 }

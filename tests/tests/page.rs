@@ -140,6 +140,59 @@ fn the_page_says_whether_a_failover_could_start_and_what_it_would_lose() -> Outc
 }
 
 #[test]
+fn every_line_of_a_log_for_machines_is_an_object_with_time_level_and_message() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    source.create_topic("logged", 1, &[])?;
+    let port = Port::reserve()?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
+    let file = beside(source, target, "logged").topics(["logged"]);
+    let path = file.write("logged", address)?;
+    let log = path.with_extension("log");
+    let arguments = [
+        "replicate".as_ref(),
+        path.as_os_str(),
+        "--log".as_ref(),
+        "json".as_ref(),
+    ];
+    let mut worker = understudy_tests::Process::start(
+        "logged",
+        understudy_binary()?,
+        arguments,
+        // Names and values of every kind are among the details.
+        &[("UNDERSTUDY_LOG".to_owned(), "debug".to_owned())],
+        &log,
+    )?;
+    serving(|| ask(address, "/healthz", &[]))?;
+    Workload::orders(source.client(), "logged")
+        .records(50)
+        .run()?;
+    wait_for("a slot to be taken over", LIMIT, || {
+        let text = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
+        text.contains("slot taken over").then_some(()).ok_or(text)
+    })?;
+    worker.terminate()?;
+    assert_eq!(worker.wait(LIMIT)?.code(), Some(0));
+    let text = std::fs::read_to_string(&log)?;
+    let mut taken_over = 0;
+    for line in text.lines() {
+        let line: serde_json::Value =
+            serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(at(&line, field).is_string(), "no {field}: {line}");
+        }
+        if at(&line, "message") == "slot taken over" {
+            taken_over += 1;
+            assert!(
+                at(&line, "seconds").is_f64() && !at(&line, "slot").is_null(),
+                "{line}"
+            );
+        }
+    }
+    assert!(taken_over > 0, "{text}");
+    Ok(())
+}
+
+#[test]
 fn a_transaction_that_stays_open_is_seen_although_it_makes_no_lag() -> Outcome {
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
     let Pair { source, target } = Pair::shared()?;

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
-use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, understudy, wait_for};
+use understudy_tests::{
+    Cluster, FlowFile, Judge, Listener, Pair, Worker, Workload, understudy, wait_for, wire,
+};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -246,6 +248,316 @@ fn a_bandwidth_limit_is_kept() -> Outcome {
         began.elapsed()
     );
     assert!(Judge::new(source, target, "slow").compare()?.is_exact());
+    Ok(())
+}
+
+#[test]
+fn times_of_a_topic_that_stamps_its_records_itself_are_copied_as_they_are() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    source.create_topic("stamped", 2, &[("message.timestamp.type", "LogAppendTime")])?;
+    write(source, "stamped", "first", 300)?;
+    // Not even a flow that leaves nothing out takes that over.
+    let worker = start("stamped", |file| {
+        file.topics(["stamped"])
+            .mirror("config_exclude", Vec::<String>::new())
+            .mirror("config_sync_interval", "300ms")
+    })?;
+    worker.wait_copied(source, "stamped", LIMIT)?;
+    write(source, "stamped", "second", 300)?;
+    worker.wait_copied(source, "stamped", LIMIT)?;
+    let comparison = Judge::new(source, target, "stamped").compare()?;
+    assert!(comparison.is_exact(), "{comparison}");
+    let kind = target.topic_config("stamped", "message.timestamp.type")?;
+    assert_eq!(kind.as_deref(), Some("CreateTime"));
+    worker.wait_ready(LIMIT).map_err(Into::into)
+}
+
+#[test]
+fn a_copy_that_would_replace_timestamps_waits_by_name_until_it_keeps_them() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    let (replaces, keeps) = (
+        [("message.timestamp.type", "LogAppendTime")],
+        [("message.timestamp.type", "CreateTime")],
+    );
+    for topic in ["times-a", "times-b"] {
+        source.create_topic(topic, 2, &[])?;
+        write(source, topic, "first", 200)?;
+    }
+    target.create_topic("times-a", 2, &replaces)?;
+    let words = [
+        "topic times-a",
+        "LogAppendTime",
+        "kafka-configs --alter",
+        "CreateTime",
+    ];
+    let worker = start("times", |file| file.topics(["times-.*"]))?;
+    worker.wait_copied(source, "times-b", LIMIT)?;
+    worker.wait_reason(&words, LIMIT)?;
+    let ends = target.ends("times-a")?;
+    assert!(ends.values().all(|end| end.high_watermark == 0), "{ends:?}");
+    target.set_topic_configs("times-a", &keeps)?;
+    worker.wait_copied(source, "times-a", LIMIT)?;
+    worker.wait_ready(LIMIT)?;
+    // While it runs nobody describes the copy; the brokers' acknowledgements tell.
+    target.set_topic_configs("times-a", &replaces)?;
+    write(source, "times-a", "second", 200)?;
+    worker.wait_reason(&words, LIMIT)?;
+    write(source, "times-b", "second", 200)?;
+    worker.wait_copied(source, "times-b", LIMIT)?;
+    target.set_topic_configs("times-a", &keeps)?;
+    worker.wait_copied(source, "times-a", LIMIT)?;
+    for topic in ["times-a", "times-b"] {
+        let comparison = Judge::new(source, target, topic).compare()?;
+        assert!(comparison.is_exact(), "{topic}: {comparison}");
+    }
+    worker.wait_ready(LIMIT).map_err(Into::into)
+}
+
+#[test]
+fn a_topic_that_is_gone_from_the_source_stays_on_the_target_and_is_named() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    for topic in ["leaves-a", "leaves-b"] {
+        source.create_topic(topic, 2, &[])?;
+        write(source, topic, "first", 200)?;
+    }
+    let worker = start("leaves", |file| file.topics(["leaves-.*"]))?;
+    for topic in ["leaves-a", "leaves-b"] {
+        worker.wait_copied(source, topic, LIMIT)?;
+    }
+    let copies = target.read_all("leaves-a")?;
+    assert_eq!(copies.len(), 200);
+    source.delete_topic("leaves-a")?;
+    let says_so = |status: &Value| {
+        let warnings = status["warnings"].as_array().into_iter().flatten();
+        warnings
+            .filter_map(Value::as_str)
+            .any(|line| line.contains("leaves-a is not on the source any more"))
+    };
+    worker.wait_status("leaves-a to be named", LIMIT, says_so)?;
+    // The other one goes on, and nothing is in the way of a failover.
+    write(source, "leaves-b", "second", 200)?;
+    worker.wait_copied(source, "leaves-b", LIMIT)?;
+    worker.wait_ready(LIMIT)?;
+    let (_, said) = tool(&worker, "status", &["--json"])?;
+    for (topic, there) in [("leaves-a", false), ("leaves-b", true)] {
+        let told = line(&said, topic, 0).map(|line| line["on_source"].clone());
+        assert_eq!(told, Some(there.into()), "{said}");
+    }
+    // Whoever comes later says the same.
+    worker.kill()?;
+    worker.restart()?;
+    worker.wait_status("leaves-a to be named again", LIMIT, says_so)?;
+    assert_eq!(target.read_all("leaves-a")?, copies);
+    Ok(())
+}
+
+#[test]
+fn filters_that_are_narrowed_and_widened_again_go_on_exactly() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    for topic in ["narrow-a", "narrow-b"] {
+        source.create_topic(topic, 2, &[])?;
+        write(source, topic, "first", 200)?;
+    }
+    let wide = |file: FlowFile| file.topics(["narrow-.*"]);
+    let worker = start("narrow", wide)?;
+    for topic in ["narrow-a", "narrow-b"] {
+        worker.wait_copied(source, topic, LIMIT)?;
+    }
+    let stops = |worker: Worker| -> Outcome {
+        worker.terminate()?;
+        assert_eq!(worker.wait(LIMIT)?.code(), Some(0));
+        Ok(())
+    };
+    stops(worker)?;
+    let stood = target.ends("narrow-b")?;
+    let worker = start("narrow", |file| {
+        wide(file).mirror("topics_exclude", vec!["narrow-b"])
+    })?;
+    for topic in ["narrow-a", "narrow-b"] {
+        write(source, topic, "second", 200)?;
+    }
+    worker.wait_copied(source, "narrow-a", LIMIT)?;
+    worker.wait_ready(LIMIT)?;
+    assert_eq!(target.ends("narrow-b")?, stood);
+    stops(worker)?;
+    let worker = start("narrow", wide)?;
+    for topic in ["narrow-a", "narrow-b"] {
+        write(source, topic, "third", 200)?;
+        worker.wait_copied(source, topic, LIMIT)?;
+        let comparison = Judge::new(source, target, topic).compare()?;
+        assert!(
+            comparison.is_exact() && comparison.copied == 600,
+            "{topic}: {comparison}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn keys_that_move_to_new_partitions_stay_in_order() -> Outcome {
+    const KEYS: u32 = 50;
+    let Pair { source, target } = Pair::shared()?;
+    source.create_topic("moving", 2, &[])?;
+    // Slow enough that the old partitions are behind when there are new ones.
+    let worker = start("moving", |file| {
+        file.topics(["moving"])
+            .mirror("max_bytes_per_second", 150_000)
+    })?;
+    let rounds = |from: u32, to: u32| -> Outcome {
+        // A client that learns of the partitions when it starts, and spreads keys over them.
+        let producer: BaseProducer = source
+            .client()
+            .set("partitioner", "murmur2_random")
+            .create()?;
+        for round in from..to {
+            for key in 0..KEYS {
+                let value = format!("{round:0>400}");
+                let key = key.to_string();
+                let record = BaseRecord::to("moving").key(&key).payload(&value);
+                producer.send(record).map_err(|(error, _)| error)?;
+            }
+        }
+        Ok(producer.flush(LIMIT)?)
+    };
+    rounds(0, 30)?;
+    source.grow_topic("moving", 4)?;
+    rounds(30, 35)?;
+    let mut moved = 0;
+    wait_for("all of it", LIMIT, || {
+        let said = |error: understudy_tests::LabError| understudy_tests::chain(&error);
+        if target.partitions("moving").map_err(said)? != Some(4) {
+            return Err("no new partitions yet".to_owned());
+        }
+        // First the ends of the new partitions, then everything: what came before must be there by then.
+        let ends = target.ends("moving").map_err(said)?;
+        let all = target.read_all("moving").map_err(said)?;
+        let seen = |key: &[u8]| all.iter().filter(|record| record.key == key).count();
+        let late = all.iter().filter(|record| {
+            let end = ends.get(&record.partition).map_or(0, |end| end.last_stable);
+            record.partition >= 2 && record.offset < end
+        });
+        moved = 0;
+        for record in late {
+            moved += 1;
+            let round = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default());
+            let round: usize = round.trim_start_matches('0').parse().unwrap_or_default();
+            if seen(&record.key) <= round {
+                let key = String::from_utf8_lossy(&record.key);
+                let seen = seen(&record.key);
+                return panic_with(format!("round {round} of {key}, and {seen} records of it"));
+            }
+        }
+        match all.len() {
+            all if all == 35 * KEYS as usize => Ok(()),
+            some => Err(format!("{some} records")),
+        }
+    })?;
+    assert!(moved > 0, "no key moved");
+    assert!(Judge::new(source, target, "moving").compare()?.is_exact());
+    worker.expect_running().map_err(Into::into)
+}
+
+#[test]
+fn compression_is_what_the_topics_pattern_says() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    let codecs = [
+        ("none", 0),
+        ("gzip", 1),
+        ("snappy", 2),
+        ("lz4", 3),
+        ("zstd", 4),
+    ];
+    let patterns: toml::Table = codecs
+        .iter()
+        .filter(|(name, _)| *name != "lz4")
+        .map(|(name, _)| (format!("codec-{name}.*"), toml::Value::from(*name)))
+        .collect();
+    for (name, _) in codecs {
+        source.create_topic(&format!("codec-{name}"), 1, &[])?;
+        write(source, &format!("codec-{name}"), "first", 300)?;
+    }
+    let worker = start("codecs", |file| {
+        file.topics(["codec-.*"]).mirror("compression", patterns)
+    })?;
+    for (name, number) in codecs {
+        let topic = format!("codec-{name}");
+        worker.wait_copied(source, &topic, LIMIT)?;
+        let broker = target.broker(1)?.address(Listener::Plaintext);
+        // A commit is acknowledged before its markers let committed readers see what it wrote.
+        let held = wait_for(
+            &format!("batches of {topic}"),
+            LIMIT,
+            || match wire::codecs(broker, &topic) {
+                Ok(held) if !held.is_empty() => Ok(held),
+                other => Err(format!("{other:?}")),
+            },
+        )?;
+        // What no pattern matches has the target's compression.type, lz4.
+        assert!(held.iter().all(|held| *held == number), "{topic}: {held:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn copies_and_state_have_three_replicas_where_there_are_three_brokers() -> Outcome {
+    let Pair { source, .. } = Pair::shared()?;
+    let target = Cluster::builder("aps1")
+        .brokers(3)
+        .property("default.replication.factor", "1")
+        .property("min.insync.replicas", "1")
+        .start()?;
+    source.create_topic("replicas", 2, &[("min.insync.replicas", "1")])?;
+    source.create_topic("replicas-safe", 2, &[("min.insync.replicas", "9")])?;
+    let file = FlowFile::new(source, &target)
+        .named("replicas")
+        .topics(["replicas.*"])
+        .slots(2);
+    let report = file.write("replicas-check", ([127, 0, 0, 1], 1).into())?;
+    let checked = understudy(["check".as_ref(), report.as_os_str()], LIMIT)?;
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(
+        text.contains(
+            "topics that are made get 3, on 3 brokers; the target's default.replication.factor is 1"
+        ),
+        "{text}"
+    );
+    let worker = Worker::start(&file, "replicas-worker")?;
+    worker.wait_ready(LIMIT)?;
+    let state = [
+        "flow",
+        "settings",
+        "positions",
+        "offset-map",
+        "gaps",
+        "slots",
+    ]
+    .map(|name| (format!("understudy.replicas.{name}"), 3, "2"));
+    let copies = [
+        ("replicas".to_owned(), 3, "1"),
+        ("replicas-safe".to_owned(), 3, "2"),
+    ];
+    for (topic, replicas, insync) in state.into_iter().chain(copies) {
+        wait_for(&format!("{topic} on the target"), LIMIT, || {
+            match target.partitions(&topic) {
+                Ok(Some(_)) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })?;
+        assert_eq!(target.replicas(&topic)?, Some(replicas), "{topic}");
+        let found = target.topic_config(&topic, "min.insync.replicas")?;
+        assert_eq!(found.as_deref(), Some(insync), "{topic}");
+    }
+    // As somebody chooses.
+    source.create_topic("replicas-two", 1, &[])?;
+    worker.terminate()?;
+    worker.wait(LIMIT)?;
+    let chosen = Worker::start(&file.mirror("replication_factor", 2), "replicas-chosen")?;
+    source.create_topic("replicas-later", 1, &[])?;
+    for topic in ["replicas-two", "replicas-later"] {
+        write(source, topic, "first", 10)?;
+        chosen.wait_copied(source, topic, LIMIT)?;
+        assert_eq!(target.replicas(topic)?, Some(2), "{topic}");
+    }
     Ok(())
 }
 

@@ -131,14 +131,14 @@ pub fn list_offsets<'a>(
                 }
                 rdsys::rd_kafka_ListOffsets(call.native, list.ptr(), call.options, call.queue);
             },
-            |event| Ok(edges_of(event)),
+            |event| Ok(edges_of(event, edge)),
         )
     }
 }
 
 /// # Safety
 /// `event` is a live result event of `ListOffsets` without an error.
-unsafe fn edges_of(event: *mut rdsys::rd_kafka_event_t) -> Edges {
+unsafe fn edges_of(event: *mut rdsys::rd_kafka_event_t, edge: Edge) -> Edges {
     let mut edges = Edges::new();
     // SAFETY: the result and its infos live as long as the event.
     unsafe {
@@ -155,12 +155,55 @@ unsafe fn edges_of(event: *mut rdsys::rd_kafka_event_t) -> Edges {
                 topic: topic.into(),
                 partition: (*place).partition,
             };
-            let offset = match code_at(&raw const (*place).err) {
-                RDKafkaErrorCode::NoError => Ok((*place).offset),
-                code => Err(code),
-            };
-            edges.insert(partition, offset);
+            let code = code_at(&raw const (*place).err);
+            edges.insert(partition, told(edge, code, (*place).offset));
         }
     }
     edges
+}
+
+/// What was told of a partition. librdkafka 2.12.1 asks the leaders one by one, and where one of them does not answer
+/// leaves its partitions without an error at an offset that is none (`rd_kafka_ListOffsets_response_merge`): taken for
+/// an end, it would make a log with records in it look empty.
+const fn told(edge: Edge, code: RDKafkaErrorCode, offset: i64) -> Result<i64, RDKafkaErrorCode> {
+    match (code, edge, offset) {
+        (RDKafkaErrorCode::NoError, _, 0..) | (RDKafkaErrorCode::NoError, Edge::Since(_), -1) => {
+            Ok(offset)
+        }
+        (RDKafkaErrorCode::NoError, _, _) => Err(RDKafkaErrorCode::OperationTimedOut),
+        (code, _, _) => Err(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Edge; 4] = [
+        Edge::Earliest,
+        Edge::LastStable,
+        Edge::HighWatermark,
+        Edge::Since(5),
+    ];
+
+    #[test]
+    fn a_leader_that_did_not_answer_is_never_an_empty_log() {
+        for edge in ALL {
+            for none in [-1001, -1000, -2, i64::MIN] {
+                let told = told(edge, RDKafkaErrorCode::NoError, none);
+                assert_eq!(told, Err(RDKafkaErrorCode::OperationTimedOut), "{edge:?}");
+            }
+            assert_eq!(told(edge, RDKafkaErrorCode::NoError, 0), Ok(0));
+            assert_eq!(
+                told(edge, RDKafkaErrorCode::NotLeaderForPartition, 7),
+                Err(RDKafkaErrorCode::NotLeaderForPartition)
+            );
+        }
+        assert!(told(Edge::HighWatermark, RDKafkaErrorCode::NoError, -1).is_err());
+        assert_eq!(
+            told(Edge::Since(5), RDKafkaErrorCode::NoError, -1),
+            Ok(-1),
+            "no record is that young"
+        );
+    }
 }

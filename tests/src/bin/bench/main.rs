@@ -7,6 +7,7 @@ mod arrivals;
 mod clients;
 mod codec;
 mod copy;
+mod day;
 mod docs;
 mod error;
 mod groups;
@@ -29,6 +30,7 @@ mod summary;
 mod svg;
 mod table;
 mod takeover;
+mod translate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

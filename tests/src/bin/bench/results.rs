@@ -15,6 +15,7 @@ use crate::plan::Plan;
 use crate::row::Row;
 use crate::section::Section;
 use crate::takeover::{self, TakeoverRun};
+use crate::translate::{self, TranslateRun};
 
 /// What `--json` holds.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +42,8 @@ pub struct Results {
     pub takeover: Vec<TakeoverRun>,
     /// Places of consumer groups.
     pub groups: GroupsSection,
+    /// Places found by a tool that knows nothing yet.
+    pub translate: Vec<TranslateRun>,
 }
 
 impl Results {
@@ -58,6 +61,7 @@ impl Results {
             partitions: Vec::new(),
             takeover: Vec::new(),
             groups: GroupsSection::default(),
+            translate: Vec::new(),
         }
     }
 
@@ -73,6 +77,7 @@ impl Results {
             Section::Link => self.link.extend(copy::over_link(lab)?),
             Section::Takeover => self.takeover.extend(takeover::section(lab)?),
             Section::Groups => self.groups = groups::section(lab)?,
+            Section::Translate => self.translate.extend(translate::section(lab)?),
         }
         self.rows = crate::summary::rows(self);
         self.seconds = lab.progress.seconds();

@@ -25,4 +25,6 @@ pub enum Section {
     Takeover,
     /// Places of consumer groups.
     Groups,
+    /// Places found by a tool that knows nothing yet.
+    Translate,
 }

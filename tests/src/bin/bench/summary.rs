@@ -256,6 +256,12 @@ fn other_rows(results: &Results) -> Vec<Row> {
         event("stand-still, worker stopped", Event::HandedOver)
             .map(|row| row.required(&[AtMost(1.0)])),
         event("stand-still, worker joined", Event::Joined),
+        Row::alone(
+            "a hundred places in a day of commits",
+            "s",
+            results.translate.iter().map(|run| run.seconds),
+        )
+        .map(|row| row.required(&[AtMost(2.0)])),
     ]
     .into_iter()
     .flatten()

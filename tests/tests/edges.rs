@@ -1,0 +1,82 @@
+//! Ends of partitions while brokers come and go: a leader that does not answer never makes a log look empty.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use understudy_domain::TopicPartition;
+use understudy_kafka::Endpoint;
+use understudy_kafka::ffi::admin::Edge;
+use understudy_tests::{Cluster, Listener, Workload, wait_for};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+const LIMIT: Duration = Duration::from_secs(120);
+const SHORT: Duration = Duration::from_secs(2);
+const PARTITIONS: i32 = 6;
+
+#[test]
+fn a_log_with_records_never_looks_empty_while_brokers_are_killed() -> Outcome {
+    let cluster = Cluster::builder("use1").brokers(3).start()?;
+    cluster.create_topic("full", PARTITIONS, &[])?;
+    Workload::orders(cluster.client(), "full")
+        .records(600)
+        .run()?;
+    let properties = cluster.client_properties(Listener::Plaintext);
+    let endpoint = Endpoint::new(cluster.alias(), properties.into_iter().collect());
+    let partitions: Vec<_> = (0..PARTITIONS)
+        .map(|number| TopicPartition::new("full", number))
+        .collect();
+    let over = AtomicBool::new(false);
+    let asked = |edge| -> Result<usize, String> {
+        let cluster =
+            understudy_kafka::Cluster::open(&endpoint).map_err(|fault| fault.to_string())?;
+        let mut answers = 0;
+        while !over.load(Ordering::Relaxed) {
+            // No answer at all is an answer that nobody takes for an end.
+            let Ok(edges) = cluster.edges(&partitions, edge, SHORT) else {
+                continue;
+            };
+            for (partition, told) in edges {
+                match told {
+                    Ok(end) if end < 1 => return Err(format!("{partition} ends at {end}")),
+                    Ok(_) => answers += 1,
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(answers)
+    };
+    let (disturbed, answers) = std::thread::scope(|scope| {
+        let askers: Vec<_> = [Edge::HighWatermark, Edge::LastStable]
+            .into_iter()
+            .map(|edge| scope.spawn(move || asked(edge)))
+            .collect();
+        let disturbed = (1..=3).try_for_each(|id| -> Outcome {
+            let broker = cluster.broker(id)?;
+            broker.kill()?;
+            broker.start()?;
+            cluster.wait_ready()?;
+            Ok(())
+        });
+        over.store(true, Ordering::Relaxed);
+        let answers: Vec<_> = askers.into_iter().map(|asker| asker.join()).collect();
+        (disturbed, answers)
+    });
+    disturbed?;
+    for told in answers {
+        let told = told.map_err(|_panic| "an asker panicked")??;
+        assert!(told > 0, "nothing was ever told");
+    }
+    let asking = understudy_kafka::Cluster::open(&endpoint)?;
+    wait_for("every end to be told again", LIMIT, || {
+        let edges = asking
+            .edges(&partitions, Edge::HighWatermark, SHORT)
+            .map_err(|fault| fault.to_string())?;
+        match edges.values().filter(|told| told.is_ok()).count() {
+            6 => Ok(()),
+            some => Err(format!("{some} of {PARTITIONS}")),
+        }
+    })?;
+    Ok(())
+}
