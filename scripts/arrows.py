@@ -55,7 +55,7 @@ ARROWS = {
     "understudy-functions": {
         "understudy-aws", "understudy-domain", "understudy-recovery", "understudy-shell", "understudy-steps", "understudy-world",
     },
-    "understudy-tests": {"understudy-domain", "understudy-kafka"},
+    "understudy-tests": {"understudy-domain", "understudy-kafka", "understudy-recovery", "understudy-shell", "understudy-world"},
 }
 # Crates of others that only the worker needs: what recovery functions stand on does not bring them along.
 WORKER_ONLY = {"axum", "clap", "prometheus-client", "tokio-rustls"}

@@ -2,7 +2,7 @@
 
 use understudy_domain::TopicPartition;
 use understudy_fakes::Stage;
-use understudy_recovery::contract::{FenceRequest, Fenced};
+use understudy_recovery::contract::{FenceRequest, Fenced, Order};
 use understudy_recovery::fence::FenceState;
 use understudy_recovery::pair::WithoutAcls;
 use understudy_recovery::{Alias, ErrorName, Leash, Mode, StepError};
@@ -30,8 +30,12 @@ fn stage() -> Stage {
     stage
 }
 
-fn fence(stage: &Stage, required: bool, leash: Leash) -> Result<Fenced, StepError> {
-    let order = stage.order(Mode::Switchover, leash);
+fn order(stage: &Stage) -> Order {
+    stage.order(Mode::Switchover, Leash::Acting)
+}
+
+fn fence(stage: &Stage, order: &Order, required: bool) -> Result<Fenced, StepError> {
+    let order = order.clone();
     handle(&stage.world(), FenceRequest { order, required })
 }
 
@@ -45,7 +49,8 @@ fn state(stage: &Stage) -> Option<(FenceState, usize)> {
 #[test]
 fn what_is_added_is_remembered_before_and_proved_after() -> Outcome {
     let stage = stage();
-    let fenced = fence(&stage, true, Leash::Acting)?;
+    let order = order(&stage);
+    let fenced = fence(&stage, &order, true)?;
     assert!(fenced.set && fenced.proven, "{fenced:?}");
     assert_eq!(state(&stage), Some((FenceState::Proven, 1)));
     let log = stage.scene().log.clone();
@@ -53,7 +58,7 @@ fn what_is_added_is_remembered_before_and_proved_after() -> Outcome {
     let remembered = log.iter().position(|it| it == "ledger 3");
     assert!(remembered < added && remembered.is_some(), "{log:?}");
     // Again: nothing is added twice.
-    fence(&stage, true, Leash::Acting)?;
+    fence(&stage, &order, true)?;
     let adds = stage
         .scene()
         .log
@@ -68,8 +73,9 @@ fn what_is_added_is_remembered_before_and_proved_after() -> Outcome {
 #[test]
 fn where_everyone_is_admitted_present_use_is_allowed_first() -> Outcome {
     let stage = stage();
+    let order = order(&stage);
     stage.scene().cluster("use1").admits_everyone = Some(true);
-    fence(&stage, true, Leash::Acting)?;
+    fence(&stage, &order, true)?;
     let log = stage.scene().log.clone();
     let acls: Vec<_> = log.iter().filter(|it| it.contains(" add ")).collect();
     assert!(
@@ -83,6 +89,7 @@ fn where_everyone_is_admitted_present_use_is_allowed_first() -> Outcome {
 fn a_required_fence_that_is_not_proved_is_an_error() -> Outcome {
     for case in ["taken", "no login", "grows", "open"] {
         let stage = stage();
+        let order = order(&stage);
         {
             let mut scene = stage.scene();
             let source = scene.cluster("use1");
@@ -102,11 +109,11 @@ fn a_required_fence_that_is_not_proved_is_an_error() -> Outcome {
                 }
             }
         }
-        let error = fence(&stage, true, Leash::Acting).err().ok_or(case)?;
+        let error = fence(&stage, &order, true).err().ok_or(case)?;
         assert_eq!(error.name, ErrorName::FenceUnproven, "{case}: {error}");
         assert_eq!(state(&stage), Some((FenceState::Set, 1)), "{case}");
         // Where it is not required it is an answer.
-        let fenced = fence(&stage, false, Leash::Acting)?;
+        let fenced = fence(&stage, &order, false)?;
         assert!(
             fenced.set && !fenced.proven && fenced.reason.is_some(),
             "{case}"
@@ -118,12 +125,13 @@ fn a_required_fence_that_is_not_proved_is_an_error() -> Outcome {
 #[test]
 fn a_silent_source_stays_to_be_fenced() -> Outcome {
     let stage = stage();
+    let order = order(&stage);
     let kind = PortErrorKind::Unreachable;
     stage.scene().failing.insert("use1.acls".to_owned(), kind);
-    let fenced = fence(&stage, false, Leash::Acting)?;
+    let fenced = fence(&stage, &order, false)?;
     assert!(!fenced.set && !fenced.proven);
     assert_eq!(state(&stage), Some((FenceState::Wanted, 0)));
-    let error = fence(&stage, true, Leash::Acting).err();
+    let error = fence(&stage, &order, true).err();
     assert_eq!(error.map(|it| it.name), Some(ErrorName::SourceUnreachable));
     Ok(())
 }
@@ -131,11 +139,12 @@ fn a_silent_source_stays_to_be_fenced() -> Outcome {
 #[test]
 fn without_acls_idleness_counts_only_if_the_pair_says_so() -> Outcome {
     let mut stage = stage();
+    let order = order(&stage);
     stage.scene().cluster("use1").acls = None;
-    let error = fence(&stage, true, Leash::Acting).err();
+    let error = fence(&stage, &order, true).err();
     assert_eq!(error.map(|it| it.name), Some(ErrorName::FenceUnproven));
     stage.pair.fencing.without_acls = WithoutAcls::AcceptIdle;
-    let fenced = fence(&stage, true, Leash::Acting)?;
+    let fenced = fence(&stage, &order, true)?;
     assert!(!fenced.set && !fenced.proven);
     Ok(())
 }
@@ -143,7 +152,7 @@ fn without_acls_idleness_counts_only_if_the_pair_says_so() -> Outcome {
 #[test]
 fn a_drill_adds_nothing_and_remembers_nothing() -> Outcome {
     let stage = stage();
-    let fenced = fence(&stage, true, Leash::Leashed)?;
+    let fenced = fence(&stage, &stage.order(Mode::Switchover, Leash::Leashed), true)?;
     assert!(fenced.set && fenced.proven);
     assert!(stage.scene().log.is_empty());
     Ok(())

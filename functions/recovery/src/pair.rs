@@ -138,10 +138,10 @@ pub struct Fencing {
     /// Whether a cluster on which no ACL bars anybody can be left at all: principals of MSK IAM are not subject to ACLs.
     /// With `accept-idle`, ends that stand are taken for a fence and named as what they are.
     pub without_acls: WithoutAcls,
-    /// The login of one of the writers, as Kafka client properties by their usual names, with secrets as in a flow file
-    /// (`${env:NAME}` and its like): a write is tried with it, which must be refused. Beside it stand the properties of
-    /// the flow that writes to the cluster. Without one a fence is set, and not proven.
-    pub proof: BTreeMap<String, String>,
+    /// By cluster, the login of one of its writers: Kafka client properties by their usual names, with secrets as in a
+    /// flow file (`${env:NAME}` and its like), in place of those of the flow that writes to the cluster. A write is tried
+    /// with it, which must be refused. Without one a fence is set, and not proven.
+    pub proof: BTreeMap<Alias, BTreeMap<String, String>>,
 }
 
 /// What happens where writers cannot be shut out by ACLs.
@@ -236,6 +236,12 @@ impl Pair {
         {
             return wrong(format!(
                 "fencing.writers has {writer}: it would shut out the reverse flow too; name each writer"
+            ));
+        }
+        let unknown = |alias: &&Alias| !self.clusters.contains_key(*alias);
+        if let Some(alias) = self.fencing.proof.keys().find(unknown) {
+            return wrong(format!(
+                "fencing.proof names cluster {alias}, which is not one of its clusters"
             ));
         }
         let mut names = std::collections::BTreeSet::new();

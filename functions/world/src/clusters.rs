@@ -127,6 +127,12 @@ impl KafkaCluster {
         Ok(())
     }
 
+    fn no_end(&self, place: &TopicPartition, code: Code) -> PortError {
+        let alias = &self.endpoint.alias;
+        let text = format!("cluster {alias} does not tell where {place} ends: {code}");
+        PortError::new(kind_of_code(code), text)
+    }
+
     fn all_done(&self, refused: &[(Acl, Fault)]) -> Result<(), PortError> {
         let Some((acl, fault)) = refused.first() else {
             return Ok(());
@@ -166,6 +172,7 @@ impl Cluster for KafkaCluster {
             Ok((stable, high))
         })?;
         let mut ends = BTreeMap::new();
+        let mut unled: Vec<TopicPartition> = Vec::new();
         for (place, stable) in stable {
             let both = stable.and_then(|last_stable| match high.remove(&place) {
                 Some(Ok(high_watermark)) => Ok(Ends {
@@ -182,11 +189,15 @@ impl Cluster for KafkaCluster {
                 Err(
                     Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition,
                 ) => {}
-                Err(code) => {
-                    let alias = &self.endpoint.alias;
-                    let text = format!("cluster {alias} does not tell where {place} ends: {code}");
-                    return Err(PortError::new(kind_of_code(code), text));
-                }
+                Err(Code::LeaderNotAvailable) => unled.push(place),
+                Err(code) => return Err(self.no_end(&place, code)),
+            }
+        }
+        // One without a leader may be one that does not exist.
+        for place in unled {
+            let topic = self.ask(|cluster| cluster.topic(&place.topic, until.left()))?;
+            if topic.is_some_and(|topic| place.partition < topic.partitions) {
+                return Err(self.no_end(&place, Code::LeaderNotAvailable));
             }
         }
         Ok(ends)

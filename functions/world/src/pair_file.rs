@@ -149,8 +149,8 @@ impl PairFile {
             let flow = parse(text)?;
             must_lead(&pair, of_pair, "source", &of_pair.source, &flow.source)?;
             must_lead(&pair, of_pair, "target", &of_pair.target, &flow.target)?;
-            if !pair.fencing.proof.is_empty() {
-                let as_writer = with_login(text, &pair.fencing.proof)
+            if let Some(login) = pair.fencing.proof.get(&of_pair.target) {
+                let as_writer = with_login(text, login)
                     .ok_or_else(|| wrong(&pair, of_pair, "it has no [target]".to_owned()))?;
                 proofs.insert(of_pair.target.clone(), Arc::new(parse(&as_writer)?));
             }
@@ -342,10 +342,10 @@ file = "back.toml"
 
     #[test]
     fn a_writers_login_reaches_each_cluster_as_that_writer() -> Outcome {
-        let login = "[fencing]\nwriters = [\"User:orders\"]\n[fencing.proof]\n\"security.protocol\" = \"SASL_PLAINTEXT\"\n\
+        let login = "[fencing]\nwriters = [\"User:orders\"]\n[fencing.proof.use1]\n\"security.protocol\" = \"SASL_PLAINTEXT\"\n\
                      \"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"orders\"\n\"sasl.password\" = \"${env:PASSWORD}\"\n";
         let file = read(&format!("{PAIR}{login}"), &flow("usw2", "use1"))?;
-        assert_eq!(file.proofs.len(), 2);
+        assert_eq!(file.proofs.len(), 1);
         for proof in file.proofs.values() {
             assert_eq!(proof.target.principal(), "User:orders");
             assert_eq!(proof.source.principal(), "User:ANONYMOUS");

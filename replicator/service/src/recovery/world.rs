@@ -2,11 +2,9 @@
 
 mod people;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use understudy_recovery::pair::Pair;
 use understudy_shell::World;
 use understudy_world::{Local, PairFile};
 
@@ -30,11 +28,10 @@ pub fn local(pair_file: &Path, state: &Path, reach: Reach) -> Result<World, Loca
     let unusable = |error: &dyn std::error::Error| LocalError::Pair(crate::chain::chain(error));
     let environment = |name: &str| std::env::var(name).ok();
     let file = match reach {
-        Reach::Kafka => {
-            PairFile::read(pair_file, &environment).map_err(|error| unusable(&error))?
-        }
-        Reach::Folder => without_flows(pair_file)?,
+        Reach::Kafka => PairFile::read(pair_file, &environment),
+        Reach::Folder => PairFile::alone(pair_file),
     };
+    let file = file.map_err(|error| unusable(&error))?;
     let local = Local {
         people: Arc::new(people::Hand),
         machines: Arc::new(LocalMachines::new(state)),
@@ -45,18 +42,4 @@ pub fn local(pair_file: &Path, state: &Path, reach: Reach) -> Result<World, Loca
     // Adapters tell a person what to do; all else is seen by who carries it out.
     world.people = Arc::new(people::Reader);
     Ok(world)
-}
-
-/// The pair alone: its flow files may need secrets that are not here.
-fn without_flows(path: &Path) -> Result<PairFile, LocalError> {
-    let wrong = |why: String| LocalError::Pair(format!("pair file {}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let pair: Pair = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    pair.check().map_err(|error| wrong(error.to_string()))?;
-    Ok(PairFile {
-        pair: Arc::new(pair),
-        flows: BTreeMap::new(),
-        proofs: BTreeMap::new(),
-        folder: path.parent().unwrap_or_else(|| Path::new("")).to_path_buf(),
-    })
 }
