@@ -34,7 +34,13 @@ const YOUNGER_OPERATORS: [&str; 2] = ["Coalesce", "Default"];
 
 /// Everything that is wrong with a machine.
 pub fn findings(machine: &Machine) -> Vec<String> {
-    let rules = [unreachable_states, tasks, expressions, assigned::findings, ends];
+    let rules = [
+        unreachable_states,
+        tasks,
+        expressions,
+        assigned::findings,
+        ends,
+    ];
     rules.iter().flat_map(|rule| rule(machine)).collect()
 }
 
@@ -75,18 +81,28 @@ fn tasks(machine: &Machine) -> Vec<String> {
         if last != Some(&["States.ALL".to_owned()]) {
             say("its last Catch is not for States.ALL alone");
         }
-        let earlier = task.catch.iter().rev().skip(1).map(|catcher| &catcher.errors);
+        let earlier = task
+            .catch
+            .iter()
+            .rev()
+            .skip(1)
+            .map(|catcher| &catcher.errors);
         let retried = task.retry.iter().map(|retrier| &retrier.errors);
         for error in earlier.chain(retried).flatten() {
             let ours = ErrorName::ALL.into_iter().any(|name| name.name() == error);
             if !ours && !PLATFORM_ERRORS.contains(&error.as_str()) {
-                say(&format!("{error} is no error of ours or of AWS that is known here"));
+                say(&format!(
+                    "{error} is no error of ours or of AWS that is known here"
+                ));
             }
         }
         for permanent in ErrorName::ALL.into_iter().filter(|name| !retriable(*name)) {
             let named = |errors: &Vec<String>| errors.iter().any(|error| error == permanent.name());
             if task.retry.iter().any(|retrier| named(&retrier.errors)) {
-                say(&format!("{} is tried again, which cannot help", permanent.name()));
+                say(&format!(
+                    "{} is tried again, which cannot help",
+                    permanent.name()
+                ));
             }
         }
     }
@@ -105,12 +121,19 @@ fn expressions(machine: &Machine) -> Vec<String> {
         for expression in expressions_of(state) {
             for function in expression.functions() {
                 if !FUNCTIONS.contains(&function.as_str()) {
-                    found.push(format!("{}: ${function} is not known to be there everywhere", state.name));
+                    found.push(format!(
+                        "{}: ${function} is not known to be there everywhere",
+                        state.name
+                    ));
                 }
             }
             for operator in expression.operators() {
                 if YOUNGER_OPERATORS.contains(&operator.as_str()) {
-                    found.push(format!("{}: {:?} uses an operator that Step Functions does not have", state.name, expression.text()));
+                    found.push(format!(
+                        "{}: {:?} uses an operator that Step Functions does not have",
+                        state.name,
+                        expression.text()
+                    ));
                 }
             }
         }
@@ -120,7 +143,13 @@ fn expressions(machine: &Machine) -> Vec<String> {
 
 /// Every end is one of those that evidence knows, and each is there.
 fn ends(machine: &Machine) -> Vec<String> {
-    const ENDS: [&str; 5] = ["DrillDone", "OperatorNeeded", "SourceStillActive", "Superseded", "TargetActive"];
+    const ENDS: [&str; 5] = [
+        "DrillDone",
+        "OperatorNeeded",
+        "SourceStillActive",
+        "Superseded",
+        "TargetActive",
+    ];
     let mut there: Vec<&str> = machine
         .states()
         .iter()
@@ -175,24 +204,38 @@ mod tests {
     const END: &str = r#""B": { "Type": "Succeed", "Comment": "c" }"#;
 
     fn says(machine: &Machine, what: &str) -> bool {
-        findings(machine).iter().any(|finding| finding.contains(what))
+        findings(machine)
+            .iter()
+            .any(|finding| finding.contains(what))
     }
 
     #[test]
     fn what_is_wrong_is_found() {
-        let bare = machine(&format!(r#""A": {{ {TASK} }}, {END}, "C": {{ "Type": "Succeed", "Comment": "" }}"#));
+        let bare = machine(&format!(
+            r#""A": {{ {TASK} }}, {END}, "C": {{ "Type": "Succeed", "Comment": "" }}"#
+        ));
         assert!(says(&bare, "A: it has no Retry"));
         assert!(says(&bare, "A: its last Catch is not for States.ALL alone"));
         assert!(says(&bare, "C: nothing leads here"));
         assert!(says(&bare, "C: its Comment is empty"));
-        let retry = |error: &str| format!(
-            r#""Retry": [{{ "ErrorEquals": ["{error}"], "IntervalSeconds": 1, "BackoffRate": 2, "MaxAttempts": 1, "MaxDelaySeconds": 1, "JitterStrategy": "FULL" }}]"#
-        );
-        let unknown = machine(&format!(r#""A": {{ {TASK}, {} }}, {END}"#, retry("Nonsense")));
+        let retry = |error: &str| {
+            format!(
+                r#""Retry": [{{ "ErrorEquals": ["{error}"], "IntervalSeconds": 1, "BackoffRate": 2, "MaxAttempts": 1, "MaxDelaySeconds": 1, "JitterStrategy": "FULL" }}]"#
+            )
+        };
+        let unknown = machine(&format!(
+            r#""A": {{ {TASK}, {} }}, {END}"#,
+            retry("Nonsense")
+        ));
         assert!(says(&unknown, "Nonsense is no error"));
-        let permanent = machine(&format!(r#""A": {{ {TASK}, {} }}, {END}"#, retry("StaleEpoch")));
+        let permanent = machine(&format!(
+            r#""A": {{ {TASK}, {} }}, {END}"#,
+            retry("StaleEpoch")
+        ));
         assert!(says(&permanent, "StaleEpoch is tried again"));
-        let odd = machine(&format!(r#""A": {{ "Type": "Pass", "Comment": "c", "Assign": {{ "t": "{{% $millis() %}}" }}, "Next": "B" }}, {END}"#));
+        let odd = machine(&format!(
+            r#""A": {{ "Type": "Pass", "Comment": "c", "Assign": {{ "t": "{{% $millis() %}}" }}, "Next": "B" }}, {END}"#
+        ));
         assert!(says(&odd, "$millis"));
     }
 
@@ -202,10 +245,19 @@ mod tests {
             let text = format!(
                 r#"{{ "Comment": "c", "QueryLanguage": "JSONata", "StartAt": "A", "States": {{ {states} }} }}"#
             );
-            Machine::parse("m", &text).map(|_| ()).map_err(|error| error.to_string()).unwrap_err()
+            Machine::parse("m", &text)
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+                .unwrap_err()
         };
-        assert!(parse(r#""A": { "Type": "Parallel", "Comment": "c", "Branches": [] }"#).contains("Parallel"));
-        assert!(parse(r#""A": { "Type": "Pass", "Comment": "c", "Next": "B" }"#).contains("A leads to B"));
+        assert!(
+            parse(r#""A": { "Type": "Parallel", "Comment": "c", "Branches": [] }"#)
+                .contains("Parallel")
+        );
+        assert!(
+            parse(r#""A": { "Type": "Pass", "Comment": "c", "Next": "B" }"#)
+                .contains("A leads to B")
+        );
         assert!(parse(r#""A": { "Type": "Pass", "Comment": "c", "Nxt": "B" }"#).contains("Nxt"));
         let task = TASK.replace("Assess", "Asses");
         assert!(parse(&format!(r#""A": {{ {task} }}, {END}"#)).contains("AssesArn"));

@@ -46,7 +46,11 @@ impl Expression {
     ///
     /// # Errors
     /// It cannot be evaluated, or has no value, in words.
-    pub fn evaluate(&self, variables: &Map<String, Value>, states: &Value) -> Result<Value, String> {
+    pub fn evaluate(
+        &self,
+        variables: &Map<String, Value>,
+        states: &Value,
+    ) -> Result<Value, String> {
         let mut context = Context::new();
         for (name, value) in variables {
             context.bind(name.clone(), JValue::from(value.clone()));
@@ -139,28 +143,71 @@ mod tests {
 
     #[test]
     fn variables_and_states_are_seen() {
-        let states = json!({ "result": { "Payload": { "waves": [{ "number": 3 }] } }, "input": {} });
+        let states =
+            json!({ "result": { "Payload": { "waves": [{ "number": 3 }] } }, "input": {} });
         let none = json!({});
-        assert_eq!(value("$states.result.Payload.waves", &none, &states), Ok(json!([{ "number": 3 }])));
-        assert_eq!(value("[$states.result.Payload.waves]", &none, &states), Ok(json!([{ "number": 3 }])));
-        assert_eq!(value("$states.input.leash = 'leashed'", &none, &states), Ok(json!(false)));
-        assert_eq!(value("$looks + 1", &json!({ "looks": 4 }), &states), Ok(json!(5)));
+        assert_eq!(
+            value("$states.result.Payload.waves", &none, &states),
+            Ok(json!([{ "number": 3 }]))
+        );
+        assert_eq!(
+            value("[$states.result.Payload.waves]", &none, &states),
+            Ok(json!([{ "number": 3 }]))
+        );
+        assert_eq!(
+            value("$states.input.leash = 'leashed'", &none, &states),
+            Ok(json!(false))
+        );
+        assert_eq!(
+            value("$looks + 1", &json!({ "looks": 4 }), &states),
+            Ok(json!(5))
+        );
         let waves = json!({ "waves": [{ "number": 3, "role": "consumer" }], "wave": 0 });
         assert_eq!(value("$waves[$wave].number", &waves, &states), Ok(json!(3)));
-        assert_eq!(value("$wave < $count($waves)", &waves, &states), Ok(json!(true)));
+        assert_eq!(
+            value("$wave < $count($waves)", &waves, &states),
+            Ok(json!(true))
+        );
         assert_eq!(
             value("[$waves[role = 'consumer']]", &waves, &states),
             Ok(json!([{ "number": 3, "role": "consumer" }]))
         );
-        assert_eq!(value("[$waves[role = 'producer']]", &waves, &states), Ok(json!([])));
-        assert_eq!(value("[$none]", &json!({ "none": [] }), &states), Ok(json!([])));
-        assert_eq!(value("$at", &json!({ "at": 1_795_839_660_123_i64 }), &states), Ok(json!(1_795_839_660_123_i64)));
         assert_eq!(
-            value("$merge([$o, { 'source': $o.target, 'target': $o.source }])", &json!({ "o": { "source": "a", "target": "b", "epoch": 7 } }), &states),
+            value("[$waves[role = 'producer']]", &waves, &states),
+            Ok(json!([]))
+        );
+        assert_eq!(
+            value("[$none]", &json!({ "none": [] }), &states),
+            Ok(json!([]))
+        );
+        assert_eq!(
+            value("$at", &json!({ "at": 1_795_839_660_123_i64 }), &states),
+            Ok(json!(1_795_839_660_123_i64))
+        );
+        assert_eq!(
+            value(
+                "$merge([$o, { 'source': $o.target, 'target': $o.source }])",
+                &json!({ "o": { "source": "a", "target": "b", "epoch": 7 } }),
+                &states
+            ),
             Ok(json!({ "source": "b", "target": "a", "epoch": 7 }))
         );
-        assert_eq!(value("$join([$c.waiting.application], ', ')", &json!({ "c": { "waiting": [{ "application": "a" }] } }), &states), Ok(json!("a")));
-        assert_eq!(value("$error = null ? 'none' : $error.page", &json!({ "error": null }), &states), Ok(json!("none")));
+        assert_eq!(
+            value(
+                "$join([$c.waiting.application], ', ')",
+                &json!({ "c": { "waiting": [{ "application": "a" }] } }),
+                &states
+            ),
+            Ok(json!("a"))
+        );
+        assert_eq!(
+            value(
+                "$error = null ? 'none' : $error.page",
+                &json!({ "error": null }),
+                &states
+            ),
+            Ok(json!("none"))
+        );
     }
 
     #[test]
@@ -171,9 +218,17 @@ mod tests {
 
     #[test]
     fn it_tells_what_it_uses() {
-        let expression = Expression::parse("$wave < $count($waves) and $not($leashed) ? $states.input : null").unwrap();
-        assert_eq!(expression.variables(), ["leashed", "wave", "waves"].map(str::to_owned).into());
-        assert_eq!(expression.functions(), ["count", "not"].map(str::to_owned).into());
+        let expression =
+            Expression::parse("$wave < $count($waves) and $not($leashed) ? $states.input : null")
+                .unwrap();
+        assert_eq!(
+            expression.variables(),
+            ["leashed", "wave", "waves"].map(str::to_owned).into()
+        );
+        assert_eq!(
+            expression.functions(),
+            ["count", "not"].map(str::to_owned).into()
+        );
         assert!(expression.operators().contains("LessThan"));
     }
 }

@@ -67,7 +67,8 @@ impl Machine {
             machine: name.to_owned(),
             reason,
         };
-        let raw: RawMachine = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let raw: RawMachine =
+            serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
         if raw.query_language != "JSONata" {
             return Err(wrong(format!(
                 "QueryLanguage is {}; only JSONata is understood",
@@ -178,7 +179,11 @@ fn read_state(name: &str, value: &Value) -> Result<State, String> {
             let waits_for_token = match resource.as_str() {
                 INVOKE => false,
                 INVOKE_AND_WAIT => true,
-                other => return Err(format!("Resource is {other}; only a Lambda's invocation is understood")),
+                other => {
+                    return Err(format!(
+                        "Resource is {other}; only a Lambda's invocation is understood"
+                    ));
+                }
             };
             let retry: Result<_, _> = retry.into_iter().map(read_retry).collect();
             let catch: Result<_, _> = catch.iter().map(read_catch).collect();
@@ -203,7 +208,14 @@ fn read_state(name: &str, value: &Value) -> Result<State, String> {
         } => {
             let assign = Template::parse_fields(&assign)?;
             let output = output.as_ref().map(Template::parse).transpose()?;
-            (comment, Kind::Pass { assign, output, next })
+            (
+                comment,
+                Kind::Pass {
+                    assign,
+                    output,
+                    next,
+                },
+            )
         }
         RawState::Choice {
             comment,
@@ -218,7 +230,13 @@ fn read_state(name: &str, value: &Value) -> Result<State, String> {
                     Ok((Expression::parse(inner)?, choice.next))
                 })
                 .collect();
-            (comment, Kind::Choice { rules: rules?, default })
+            (
+                comment,
+                Kind::Choice {
+                    rules: rules?,
+                    default,
+                },
+            )
         }
         RawState::Wait {
             comment,
@@ -248,7 +266,10 @@ fn read_state(name: &str, value: &Value) -> Result<State, String> {
 
 fn read_retry(raw: RawRetry) -> Result<Retrier, String> {
     if raw.jitter_strategy != "FULL" {
-        return Err(format!("JitterStrategy is {}; ours is FULL", raw.jitter_strategy));
+        return Err(format!(
+            "JitterStrategy is {}; ours is FULL",
+            raw.jitter_strategy
+        ));
     }
     Ok(Retrier {
         errors: raw.error_equals,
@@ -275,7 +296,9 @@ fn step_of(placeholder: &str) -> Result<Step, String> {
     Step::ALL
         .into_iter()
         .find(|step| camel == Some(camel_case(*step).as_str()))
-        .ok_or_else(|| format!("FunctionName is {placeholder}; it must be ${{<Step>Arn}} of one of our steps"))
+        .ok_or_else(|| {
+            format!("FunctionName is {placeholder}; it must be ${{<Step>Arn}} of one of our steps")
+        })
 }
 
 /// A step's name as placeholders spell it: `ClaimEpoch`.

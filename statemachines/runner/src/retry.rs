@@ -35,7 +35,8 @@ impl Retrier {
     pub fn delay(&self, repetition: u32) -> Duration {
         let exponent = i32::try_from(repetition).unwrap_or(i32::MAX);
         let seconds = self.interval.as_secs_f64() * self.backoff_rate.powi(exponent);
-        Duration::try_from_secs_f64(seconds).map_or(self.max_delay, |delay| delay.min(self.max_delay))
+        Duration::try_from_secs_f64(seconds)
+            .map_or(self.max_delay, |delay| delay.min(self.max_delay))
     }
 }
 

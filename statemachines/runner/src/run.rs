@@ -39,7 +39,11 @@ pub fn run(
     let mut walk = Walk { hooks, watch };
     let status = loop {
         let Some(state) = machine.state(&position.state) else {
-            break fatal(format!("{} is no state of {}", position.state, machine.name()));
+            break fatal(format!(
+                "{} is no state of {}",
+                position.state,
+                machine.name()
+            ));
         };
         let entering = Event::Entering {
             position: &position,
@@ -117,7 +121,8 @@ impl Walk<'_, '_> {
                         }
                         Ok(Value::Bool(false)) => {}
                         Ok(other) => {
-                            let reason = format!("{:?} is {other}, not true or false", condition.text());
+                            let reason =
+                                format!("{:?} is {other}, not true or false", condition.text());
                             return Went::End(Status::Failed(query(reason)));
                         }
                         Err(reason) => return Went::End(Status::Failed(query(reason))),
@@ -140,7 +145,11 @@ impl Walk<'_, '_> {
                 let states = states(json!({}));
                 let text = |template: &Template| {
                     let value = template.fill(&at.variables, &states);
-                    value.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                    value.map(|value| {
+                        value
+                            .as_str()
+                            .map_or_else(|| value.to_string(), str::to_owned)
+                    })
                 };
                 let error = match (text(error), text(cause)) {
                     (Ok(name), Ok(cause)) => TaskError { name, cause },
@@ -199,7 +208,10 @@ impl Walk<'_, '_> {
             Err(reason) => return Called::Error(query(reason)),
         };
         if payload.to_string().len() > LARGEST_PAYLOAD {
-            let cause = format!("what {} is asked is larger than {LARGEST_PAYLOAD} bytes", task.step);
+            let cause = format!(
+                "what {} is asked is larger than {LARGEST_PAYLOAD} bytes",
+                task.step
+            );
             return Called::Error(TaskError::new("States.DataLimitExceeded", cause));
         }
         let calling = Event::Calling {

@@ -92,7 +92,10 @@ mod tests {
         assert_eq!(answer, Ok(json!("yes")));
         let silent = tokens.issue();
         let nothing = tokens.wait(&silent, Duration::from_millis(1));
-        assert_eq!(nothing.map_err(|error| error.name), Err("States.Timeout".to_owned()));
+        assert_eq!(
+            nothing.map_err(|error| error.name),
+            Err("States.Timeout".to_owned())
+        );
         assert!(!tokens.answer("unknown", json!(1)));
     }
 }

@@ -23,9 +23,22 @@ fn the_comment_adds_up_the_longest_path() {
         let seconds = check::longest_path_seconds(&machine, "OpenTarget").unwrap_or_default();
         let said = format!("used up: {seconds} s.");
         let comment = machine.comment();
-        assert!(comment.contains(&said), "{}: {said} is not in its Comment: {comment}", machine.name());
-        let bound = comment.split("an RTO of ").nth(1).and_then(|rest| rest.split(' ').next());
-        let bound: u64 = bound.and_then(|bound| bound.parse().ok()).unwrap_or_default();
-        assert!(seconds <= bound, "{}: {seconds} s is more than its RTO of {bound} s", machine.name());
+        assert!(
+            comment.contains(&said),
+            "{}: {said} is not in its Comment: {comment}",
+            machine.name()
+        );
+        let bound = comment
+            .split("an RTO of ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let bound: u64 = bound
+            .and_then(|bound| bound.parse().ok())
+            .unwrap_or_default();
+        assert!(
+            seconds <= bound,
+            "{}: {seconds} s is more than its RTO of {bound} s",
+            machine.name()
+        );
     }
 }

@@ -22,7 +22,10 @@ pub fn findings(machine: &Machine) -> Vec<String> {
             .flat_map(Expression::variables)
             .collect();
         for name in read.difference(known) {
-            found.push(format!("{}: ${name} is not assigned on every path that leads here", state.name));
+            found.push(format!(
+                "{}: ${name} is not assigned on every path that leads here",
+                state.name
+            ));
         }
     }
     found
@@ -62,7 +65,8 @@ fn known_on_entry(machine: &Machine) -> BTreeMap<&str, Names> {
 
 /// Where a state leads, and what is assigned on that way.
 fn edges(state: &State) -> Vec<(&str, Vec<String>)> {
-    let names = |assign: &[(String, Template)]| assign.iter().map(|(name, _)| name.clone()).collect();
+    let names =
+        |assign: &[(String, Template)]| assign.iter().map(|(name, _)| name.clone()).collect();
     match &state.kind {
         Kind::Task(task) => {
             let caught = task
@@ -94,6 +98,9 @@ mod tests {
             "C": { "Type": "Pass", "Comment": "c", "Assign": { "y": "{% $x %}" }, "Next": "D" },
             "D": { "Type": "Pass", "Comment": "c", "Assign": { "z": "{% $x + $y %}" }, "Next": "B" } } }"#;
         let machine = Machine::parse("m", text).unwrap();
-        assert_eq!(findings(&machine), ["D: $y is not assigned on every path that leads here"]);
+        assert_eq!(
+            findings(&machine),
+            ["D: $y is not assigned on every path that leads here"]
+        );
     }
 }

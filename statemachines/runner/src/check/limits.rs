@@ -40,9 +40,11 @@ fn longest<'a>(
 fn forward(state: &State) -> Vec<&str> {
     match &state.kind {
         Kind::Task(task) => vec![task.next.as_str()],
-        Kind::Pass { .. } | Kind::Choice { .. } | Kind::Wait { .. } | Kind::Succeed | Kind::Fail { .. } => {
-            state.targets()
-        }
+        Kind::Pass { .. }
+        | Kind::Choice { .. }
+        | Kind::Wait { .. }
+        | Kind::Succeed
+        | Kind::Fail { .. } => state.targets(),
     }
 }
 
@@ -51,9 +53,11 @@ fn cost(state: &State) -> Option<Duration> {
     match &state.kind {
         Kind::Task(task) if task.waits_for_token => None,
         Kind::Task(task) => Some(longest_call(task)),
-        Kind::Pass { .. } | Kind::Choice { .. } | Kind::Wait { .. } | Kind::Succeed | Kind::Fail { .. } => {
-            Some(Duration::ZERO)
-        }
+        Kind::Pass { .. }
+        | Kind::Choice { .. }
+        | Kind::Wait { .. }
+        | Kind::Succeed
+        | Kind::Fail { .. } => Some(Duration::ZERO),
     }
 }
 
