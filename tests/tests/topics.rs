@@ -548,9 +548,9 @@ fn copies_and_state_have_three_replicas_where_there_are_three_brokers() -> Outco
         assert_eq!(found.as_deref(), Some(insync), "{topic}");
     }
     // As somebody chooses.
-    source.create_topic("replicas-two", 1, &[])?;
     worker.terminate()?;
     worker.wait(LIMIT)?;
+    source.create_topic("replicas-two", 1, &[])?;
     let chosen = Worker::start(&file.mirror("replication_factor", 2), "replicas-chosen")?;
     source.create_topic("replicas-later", 1, &[])?;
     for topic in ["replicas-two", "replicas-later"] {

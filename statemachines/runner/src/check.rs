@@ -190,6 +190,8 @@ fn expressions_of(state: &State) -> Vec<&Expression> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
     use super::*;
 
     fn machine(states: &str) -> Machine {

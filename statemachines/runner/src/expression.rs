@@ -133,6 +133,8 @@ fn walk(tree: &Value, see: &mut dyn FnMut(&str, &Value)) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
     use super::*;
     use serde_json::json;
 

@@ -88,6 +88,8 @@ fn edges(state: &State) -> Vec<(&str, Vec<String>)> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
     use super::*;
 
     #[test]
