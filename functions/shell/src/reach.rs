@@ -50,17 +50,15 @@ fn flow_between<'a>(
     target: &Alias,
 ) -> Result<&'a FlowOfPair, StepError> {
     let leaves = world.pair.flow_from(source);
-    leaves
-        .filter(|flow| &flow.target == target)
-        .ok_or_else(|| {
-            StepError::new(
-                ErrorName::BadRequest,
-                format!(
-                    "pair {} has no flow from {source} to {target}",
-                    world.pair.name
-                ),
-            )
-        })
+    leaves.filter(|flow| &flow.target == target).ok_or_else(|| {
+        StepError::new(
+            ErrorName::BadRequest,
+            format!(
+                "pair {} has no flow from {source} to {target}",
+                world.pair.name
+            ),
+        )
+    })
 }
 
 /// What clients that follow a pointer are told: the cluster that becomes active, from this order's epoch on.

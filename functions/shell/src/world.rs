@@ -303,7 +303,10 @@ pub trait Flows: Send + Sync {
         let _nowhere = begins;
         Err(PortError::new(
             crate::PortErrorKind::Refused,
-            format!("flow {} cannot be told where to begin at {epoch}", flow.file),
+            format!(
+                "flow {} cannot be told where to begin at {epoch}",
+                flow.file
+            ),
         ))
     }
 }
