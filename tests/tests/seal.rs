@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
-use understudy_domain::{FlowState, SourceOffset, TopicPartition, Translation};
+use understudy_domain::{FlowState, SourceOffset, TargetOffset, TopicPartition, Translation};
 use understudy_recovery::fence::FenceAcl;
 use understudy_recovery::health::Layer;
 use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::{Alias, Epoch};
-use understudy_shell::world::{Clusters, Flows, Presence, WriteProof};
+use understudy_shell::world::{Begin, Clusters, Flows, Presence, WriteProof};
 use understudy_shell::{PortError, PortErrorKind};
 use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, wait_for};
 use understudy_world::{FileStore, KafkaClusters, KafkaFlows, PairFile};
@@ -218,6 +218,58 @@ fn a_cluster_that_is_gone_is_told_within_the_bound() -> Outcome {
 }
 
 #[test]
+fn a_flow_back_begins_where_the_flow_there_ended_and_copies_only_what_is_new() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    let topic = "turned";
+    source.create_topic(topic, PARTITIONS, &[])?;
+    let (forward, scene) = Scene::new(source, target, topic)?;
+    let worker = Worker::start(&forward, "turned-1")?;
+    let write = |cluster: &Cluster, producer: &str| {
+        Workload::orders(cluster.client(), topic)
+            .producer(producer)
+            .value_bytes(100)
+            .records(1_500)
+            .run()
+    };
+    write(source, "there")?;
+    worker.wait_copied(source, topic, LIMIT)?;
+    scene.seal(1)?;
+    let record = scene.flows.record(scene.forward())?.ok_or("no record")?;
+    let positions = scene.flows.positions(scene.forward(), &record)?;
+    let begins: Vec<Begin> = positions
+        .into_iter()
+        .map(|it| Begin {
+            source_offset: SourceOffset::new(it.position.target_offset.get()),
+            target_offset: TargetOffset::new(it.position.source_offset.get()),
+            source: it.target,
+            target: it.source,
+        })
+        .collect();
+    let back = scene.pair.pair.flows.last().ok_or("no flow back")?;
+    for _twice in 0..2 {
+        assert_eq!(scene.flows.begin_at(back, Epoch::new(1), &begins)?, 4);
+    }
+    let before = source.ends(topic)?;
+    write(target, "back")?;
+    let reverse = Worker::start(&scene.back, "turned-2")?;
+    reverse.wait_reason(&["sealed", "epoch 1"], LIMIT)?;
+    assert_eq!(source.ends(topic)?, before, "it was not let go yet");
+    scene.flows.reopen(back, Epoch::new(1))?;
+    let verdict = Judge::new(target, source, topic).wait_exact(LIMIT)?;
+    assert!(verdict.is_exact(), "{verdict}\n{}", reverse.log());
+    assert_eq!(scene.flows.begin_at(back, Epoch::new(1), &begins)?, 4);
+    let late = scene.flows.begin_at(back, Epoch::ZERO, &begins);
+    assert_eq!(kind(late), Some(PortErrorKind::Conflict));
+    let late = scene.flows.begin_at(back, Epoch::new(2), &begins);
+    assert_eq!(
+        kind(late),
+        Some(PortErrorKind::Refused),
+        "it has copied something"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_fenced_writer_is_refused_and_one_that_is_not_leaves_no_record() -> Outcome {
     let Pair { source, target } = Pair::shared()?;
     let topic = "fenced";
@@ -267,6 +319,8 @@ struct Scene {
     pair: PairFile,
     flows: KafkaFlows,
     clusters: KafkaClusters,
+    /// The flow back, for a worker.
+    back: FlowFile,
 }
 
 impl Scene {
@@ -294,11 +348,12 @@ impl Scene {
         let nowhere = ([127, 0, 0, 1], 0).into();
         forward.write(&format!("{topic}-there"), nowhere)?;
         let back = format!("{topic}-back");
-        FlowFile::new(target, source)
+        let reverse = FlowFile::new(target, source)
             .named(&back)
             .topics([topic])
-            .in_folder(folder)
-            .write(&back, nowhere)?;
+            .slots(4)
+            .in_folder(folder);
+        reverse.write(&back, nowhere)?;
         let pair = write_pair(
             folder,
             &format!("{topic}-pair.toml"),
@@ -310,6 +365,7 @@ impl Scene {
         let scene = Self {
             flows: KafkaFlows::new(&pair, store)?,
             clusters: KafkaClusters::new(&pair),
+            back: reverse,
             pair,
         };
         Ok((forward, scene))

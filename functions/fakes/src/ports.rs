@@ -154,7 +154,7 @@ impl Cluster for One {
     }
 
     fn id(&self, _within: Duration) -> Answer<String> {
-        drop(self.scene("id")?);
+        let _scene = self.scene("id")?;
         Ok(self.alias.clone())
     }
 

@@ -14,8 +14,9 @@ use understudy_shell::{Done, PortError, PortErrorKind, World, bounded, reach};
 
 /// How long the target has for one answer.
 const WITHIN: Duration = Duration::from_secs(5);
-/// How long it may take to find out what mirroring withheld; a part of that is with the cluster that is left.
-const WITHHELD_WITHIN: Duration = Duration::from_secs(4);
+/// How long it may take to find out what mirroring withheld: the cluster that is left is asked, and what it told before is
+/// looked up if it is silent.
+const WITHHELD_WITHIN: Duration = Duration::from_secs(8);
 
 /// Lifts an older fence, grants what mirroring withheld, and writes down who is active.
 ///

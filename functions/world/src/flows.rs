@@ -16,12 +16,12 @@ use understudy_flow::stored_state::{StateError, read_gaps, read_positions};
 use understudy_kafka::{Cluster as Connection, Fault};
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::FlowOfPair;
-use understudy_shell::world::{Flows, Mirrored, Store};
+use understudy_shell::world::{Begin, Flows, Mirrored, Store};
 use understudy_shell::{PortError, PortErrorKind};
 
 use crate::pair_file::PairFile;
 use crate::trouble::{of_fault, of_flow, of_state};
-use crate::withheld;
+use crate::{begin, withheld};
 
 /// How long taking over one id may take; eight are taken over at once.
 const FENCE_WITHIN: Duration = Duration::from_secs(20);
@@ -296,5 +296,14 @@ impl Flows for KafkaFlows {
             return Err(newer(flow, &record, epoch));
         }
         Ok(())
+    }
+
+    fn begin_at(
+        &self,
+        flow: &FlowOfPair,
+        epoch: Epoch,
+        begins: &[Begin],
+    ) -> Result<u32, PortError> {
+        begin::begin_at(self.flow(flow)?, epoch, begins)
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Every call is bounded. What a cluster answers becomes a [`understudy_shell::PortError`] in [`trouble`] alone.
 
+mod begin;
 mod canary;
 mod clients;
 mod clock;

@@ -40,7 +40,8 @@ pub fn of_state(endpoint: &Endpoint, error: &StateError) -> PortError {
     }
 }
 
-const fn kind(fault: &Fault) -> PortErrorKind {
+/// What kind of trouble it is.
+pub const fn kind(fault: &Fault) -> PortErrorKind {
     match fault {
         Fault::Fenced { .. } => PortErrorKind::Conflict,
         Fault::Denied { .. } => PortErrorKind::NotPermitted,

@@ -18,8 +18,8 @@ use understudy_shell::{PortError, PortErrorKind};
 
 use crate::trouble::of_fault;
 
-/// How long one question to the source may take.
-const WITHIN: Duration = Duration::from_secs(4);
+/// How long one question to the source may take; it may be gone, and applications wait.
+const WITHIN: Duration = Duration::from_secs(2);
 
 /// What the source told.
 #[derive(Serialize, Deserialize)]
