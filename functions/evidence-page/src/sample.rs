@@ -127,8 +127,7 @@ fn steps() -> Vec<StepRecord> {
         fence.tries = 2;
         fence.error = Some((
             "SourceUnreachable".to_owned(),
-            "source cluster: use1 did not answer within 3 s; it is fenced as soon as it does"
-                .to_owned(),
+            "source cluster: use1 did not answer within 3 s".to_owned(),
         ));
     }
     steps
@@ -262,9 +261,9 @@ pub fn failover() -> Evidence {
         ],
         next: vec![
             "Look at shipping: it is not back; no member in group shipping-v2 yet.".to_owned(),
-            "use1 is not fenced: it did not answer. A schedule keeps trying; until it holds, keep writers away from use1."
+            "use1 is not fenced: it did not answer. Keep writers away from it; when it is back, deny them WRITE there with `kafka-acls` before anything else talks to it."
                 .to_owned(),
-            "When use1 is back: survey what only it holds (`understudy salvage`), then go home with `understudy failback shop`."
+            "When use1 is back: what it holds from the cut's source offsets on is nowhere else. Read it out from there before anything is copied back to use1; nothing deletes it. Until a flow back runs, usw2 has no standby."
                 .to_owned(),
         ],
     }
@@ -291,7 +290,7 @@ pub fn switchover() -> Evidence {
     evidence.steps.retain(|it| it.error.is_none());
     evidence.unknown.clear();
     evidence.next = vec![
-        "The flow back, usw2-use1, is running: go home with `understudy failback shop`.".to_owned(),
+        "The flow from usw2 to use1 runs. To go home: `understudy switchover shop`.".to_owned(),
     ];
     evidence
 }

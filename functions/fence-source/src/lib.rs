@@ -118,7 +118,7 @@ struct Fence<'a> {
 
 impl Fence<'_> {
     fn hold(&self) -> Result<Reached, StepError> {
-        // Wanted first: a schedule goes on trying where this call ends here.
+        // Wanted first: that a fence is wanted stays in the ledger where this call ends here.
         self.remember(|fence| fence.epoch = self.order.epoch)?;
         let partitions = self.mirrored()?;
         let topics: BTreeSet<String> = partitions.iter().map(|it| it.topic.to_string()).collect();

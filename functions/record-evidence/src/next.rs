@@ -127,8 +127,8 @@ fn fence(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
              there."
         ),
         Some(FenceState::Wanted) => format!(
-            "{source} is not fenced: it did not answer. It is as soon as it does, by the schedule; until then keep writers \
-             away from it."
+            "{source} is not fenced: it did not answer. Keep writers away from it; when it is back, deny them WRITE there \
+             with `kafka-acls` before anything else talks to it."
         ),
         Some(FenceState::Lifting) | None => format!(
             "{source} is not fenced: keep writers away from it."
@@ -148,8 +148,8 @@ fn home(evidence: &Evidence, next: &mut Vec<String>) {
         .any(|it| it.step == Step::StartFlow && it.error.is_none());
     match evidence.mode {
         Mode::Failover => next.push(format!(
-            "When {source} is back: see what only it holds with `understudy salvage`, then go home with \
-             `understudy failback {pair}`."
+            "When {source} is back: what it holds from the cut's source offsets on is nowhere else. Read it out from there \
+             before anything is copied back to {source}; nothing deletes it. Until a flow back runs, {target} has no standby."
         )),
         Mode::Switchover if runs => next.push(format!(
             "The flow from {target} to {source} runs. To go home: `understudy switchover {pair}`."

@@ -33,7 +33,7 @@ pub struct FenceRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FenceState {
-    /// The cluster did not answer yet: it is fenced as soon as it does.
+    /// The cluster did not answer yet: the fence is still to be set.
     Wanted,
     /// Its ACLs are set.
     Set,

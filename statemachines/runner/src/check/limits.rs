@@ -6,34 +6,36 @@ use std::time::Duration;
 use crate::Machine;
 use crate::state::{Kind, State, Task};
 
-/// The longest way from a machine's start to a state, in seconds, with every time limit and every retry used up, each
-/// state once. What waits for a person does not count, nor do loops of looks, which the files bound and name themselves.
-/// Nothing if no way leads there.
+/// How long the way from a machine's start to a state may take, in seconds, with every time limit and every retry used
+/// up: every state that a walk there can come by, each once. What waits for a person does not count, nor do loops of
+/// looks, which the files bound and name themselves. Nothing if no way leads there.
 pub fn longest_path_seconds(machine: &Machine, to: &str) -> Option<u64> {
-    longest(machine, machine.start_at(), to, &mut BTreeSet::new()).map(|time| time.as_secs())
+    let from_start = walk(machine, machine.start_at(), Some(to));
+    if !from_start.contains(to) {
+        return None;
+    }
+    let on_the_way = from_start
+        .iter()
+        .filter(|name| walk(machine, name, None).contains(to));
+    let time: Duration = on_the_way
+        .filter_map(|name| cost(machine.state(name)?))
+        .sum();
+    Some(time.as_secs())
 }
 
-fn longest<'a>(
-    machine: &'a Machine,
-    from: &'a str,
-    to: &str,
-    on_path: &mut BTreeSet<&'a str>,
-) -> Option<Duration> {
-    let state = machine.state(from)?;
-    let here = cost(state)?;
-    if from == to {
-        return Some(here);
+/// Every state that a walk from `from` comes by when nothing fails, not beyond `until`, and not by way of a person.
+fn walk<'a>(machine: &'a Machine, from: &'a str, until: Option<&str>) -> BTreeSet<&'a str> {
+    let mut seen = BTreeSet::new();
+    let mut next = vec![from];
+    while let Some(name) = next.pop() {
+        let Some(state) = machine.state(name).filter(|state| cost(state).is_some()) else {
+            continue;
+        };
+        if seen.insert(name) && until != Some(name) {
+            next.extend(forward(state));
+        }
     }
-    on_path.insert(from);
-    let further = forward(state)
-        .into_iter()
-        .filter(|next| !on_path.contains(next))
-        .collect::<Vec<_>>()
-        .into_iter()
-        .filter_map(|next| longest(machine, next, to, on_path))
-        .max();
-    on_path.remove(from);
-    further.map(|further| here + further)
+    seen
 }
 
 /// Where a state leads when nothing fails.
