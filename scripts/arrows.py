@@ -8,13 +8,54 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
+# What a step of a recovery may use; its tests also use the fakes.
+STEP = {"understudy-domain", "understudy-recovery", "understudy-shell", "understudy-fakes"}
 # Crate -> crates of ours that it may use.
 ARROWS = {
     "understudy-domain": set(),
     "understudy-kafka": {"understudy-domain"},
     "understudy-flow": {"understudy-domain", "understudy-kafka"},
-    "understudy": {"understudy-domain", "understudy-kafka", "understudy-flow"},
-    "understudy-tests": {"understudy-domain", "understudy-kafka"},
+    "understudy": {
+        "understudy-domain", "understudy-kafka", "understudy-flow", "understudy-recovery", "understudy-shell", "understudy-steps",
+        "understudy-machines", "understudy-world", "understudy-fakes",
+    },
+    "understudy-recovery": {"understudy-domain"},
+    "understudy-shell": {"understudy-domain", "understudy-recovery"},
+    "understudy-machines": {"understudy-recovery"},
+    "fence-source": STEP,
+    "unfence-source": STEP,
+    "await-drain": STEP,
+    "quiesce-clients": STEP,
+    "seal-flow": STEP,
+    "commit-group-offsets": STEP,
+    "verify-offsets": STEP,
+    "open-target": STEP,
+    "reconfigure-clients": STEP,
+    "verify-clients": STEP,
+    "start-flow": STEP,
+    "understudy-fakes": {"understudy-domain", "understudy-recovery", "understudy-shell"},
+    "claim-epoch": STEP,
+    "assess": {"understudy-domain", "understudy-recovery", "understudy-shell"},
+    "plan-recovery": {"understudy-recovery", "understudy-shell"},
+    "request-approval": {"understudy-recovery", "understudy-shell"},
+    "answer-approval": {"understudy-recovery", "understudy-shell"},
+    "record-evidence": {"understudy-recovery", "understudy-shell", "understudy-evidence-page"},
+    "notify": {"understudy-recovery", "understudy-shell"},
+    "probe-health": {"understudy-recovery", "understudy-shell"},
+    "trigger-recovery": {"understudy-recovery", "understudy-shell"},
+    "understudy-evidence-page": {"understudy-recovery"},
+    "understudy-steps": {
+        "answer-approval", "assess", "await-drain", "claim-epoch", "commit-group-offsets", "fence-source", "notify",
+        "open-target", "plan-recovery", "probe-health", "quiesce-clients", "reconfigure-clients", "record-evidence", "request-approval",
+        "seal-flow", "start-flow", "trigger-recovery", "unfence-source", "verify-clients", "verify-offsets",
+        "understudy-domain", "understudy-fakes", "understudy-recovery", "understudy-shell",
+    },
+    "understudy-aws": {"understudy-domain", "understudy-recovery", "understudy-shell"},
+    "understudy-world": {"understudy-domain", "understudy-flow", "understudy-kafka", "understudy-recovery", "understudy-shell"},
+    "understudy-functions": {
+        "understudy-aws", "understudy-domain", "understudy-recovery", "understudy-shell", "understudy-steps", "understudy-world",
+    },
+    "understudy-tests": {"understudy-domain", "understudy-kafka", "understudy-recovery", "understudy-shell", "understudy-world"},
 }
 # Crates of others that only the worker needs: what recovery functions stand on does not bring them along.
 WORKER_ONLY = {"axum", "clap", "prometheus-client", "tokio-rustls"}

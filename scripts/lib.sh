@@ -26,7 +26,15 @@ need_build_tools() {
 }
 
 need_lab_tools() {
+  need_node
+  need python3 "apt-get install python3 python3-venv"
+  need strip "apt-get install binutils"
   need java "apt-get install openjdk-17-jdk-headless"
   need mvn "apt-get install maven"
   [ "$missing" = 0 ] || exit 2
+}
+
+need_node() {
+  need node "https://nodejs.org (20 or newer)"
+  need npm "https://nodejs.org (20 or newer)"
 }

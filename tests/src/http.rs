@@ -64,7 +64,7 @@ pub(crate) fn request(
     })
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Answer> {
     let split = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(bytes.get(..split)?).ok()?;
     let body = bytes.get(split + 4..)?;

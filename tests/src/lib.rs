@@ -27,6 +27,7 @@
 //! ```
 
 mod archive;
+pub mod aws;
 mod broker;
 mod broker_config;
 mod certs;

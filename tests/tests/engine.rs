@@ -11,7 +11,7 @@ use understudy_kafka::ffi::reader::{Fetched, Reader};
 use understudy_kafka::librdkafka::{Librdkafka, Options};
 use understudy_kafka::plane::{Advance, Copied, Course, DataPlane};
 use understudy_kafka::{Endpoint, Fault};
-use understudy_tests::{Cluster, Judge, Listener, Pair, Workload, wire};
+use understudy_tests::{Cluster, Judge, Listener, Pair, Workload, wait_for, wire};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -163,10 +163,15 @@ fn a_record_survives_to_the_byte() -> Outcome {
     copy_until(&mut engine, count as u64)?;
     engine.put(&[]).and_then(|()| engine.commit())?;
 
-    let (source, target) = (
-        contents(lab.source, &lab.partition())?,
-        contents(lab.target, &lab.partition())?,
-    );
+    let source = contents(lab.source, &lab.partition())?;
+    // Committed is not readable yet: the marker follows.
+    let target = wait_for("the copies to be readable", LIMIT, || {
+        let copies = contents(lab.target, &lab.partition()).map_err(|error| error.to_string())?;
+        match copies.len() {
+            all if all >= count => Ok(copies),
+            some => Err(format!("{some} of {count}")),
+        }
+    })?;
     assert_eq!(source.len(), count);
     for (index, original) in originals.iter().enumerate() {
         assert_eq!(source.get(index), Some(original), "as written");

@@ -252,7 +252,7 @@ pub fn read_or_create(
 ) -> Result<FlowRecord, FlowError> {
     let record = match read(cluster, flow)? {
         Some(record) => record,
-        None => create(cluster, flow, source_id, target_id)?,
+        None => create(cluster, flow, (source_id, target_id), FlowState::Running, 0)?,
     };
     let other = |end, stored: &str, found: &str| FlowError::OtherCluster {
         flow: flow.name.to_string(),
@@ -340,11 +340,27 @@ pub fn must_run(flow: &Flow, record: &FlowRecord) -> Result<(), FlowError> {
     }
 }
 
-fn create(
+/// Makes the record of a flow that is not to run yet, sealed at `epoch`; one that is there already stays as it is.
+///
+/// # Errors
+/// The cluster's answer, or a record that this version cannot read.
+pub fn create_sealed(
     cluster: &Cluster,
     flow: &Flow,
     source_id: &str,
     target_id: &str,
+    epoch: u64,
+) -> Result<FlowRecord, FlowError> {
+    let ids = (source_id, target_id);
+    create(cluster, flow, ids, FlowState::Sealed, epoch)
+}
+
+fn create(
+    cluster: &Cluster,
+    flow: &Flow,
+    (source_id, target_id): (&str, &str),
+    state: FlowState,
+    epoch: u64,
 ) -> Result<FlowRecord, FlowError> {
     let mut writer = writer(flow, &record_id(flow))?;
     writer.init(WITHIN)?;
@@ -354,8 +370,8 @@ fn create(
     let record = FlowRecord {
         generation: 1,
         slots: flow.slots,
-        epoch: 0,
-        state: FlowState::Running,
+        epoch,
+        state,
         source_cluster_id: source_id.to_owned(),
         target_cluster_id: target_id.to_owned(),
         created_at_ms: Some(now_ms()),

@@ -33,13 +33,19 @@ pub fn pause(flow: &Flow, topics: &[String]) -> Result<Control, ToolError> {
     })
 }
 
-/// Lets the flow go on, or these topics of it.
+/// Lets the flow go on, or these topics of it. A sealed one only for whoever names the epoch that sealed it: what others
+/// wrote to the target since would stand between the copies.
 ///
 /// # Errors
 /// As [`pause`].
-pub fn resume(flow: &Flow, topics: &[String]) -> Result<Control, ToolError> {
+pub fn resume(flow: &Flow, topics: &[String], epoch: Option<u64>) -> Result<Control, ToolError> {
     change(flow, |record| {
-        if topics.is_empty() && record.state == FlowState::Paused {
+        let may = match record.state {
+            FlowState::Running => false,
+            FlowState::Paused => true,
+            FlowState::Sealed => epoch == Some(record.epoch),
+        };
+        if topics.is_empty() && may {
             record.state = FlowState::Running;
         }
         for topic in topics {
@@ -75,7 +81,9 @@ impl fmt::Display for Control {
         if let Some(epoch) = self.sealed_since {
             writeln!(
                 f,
-                "it is sealed since recovery epoch {epoch}: a recovery decides when it runs again"
+                "it is sealed since recovery epoch {epoch}: its target may have become the active cluster, and then the \
+                 flow back runs in its place\nif nobody uses the target, start it again with `understudy resume FLOW.toml \
+                 --epoch {epoch}`"
             )?;
         }
         if !self.paused_topics.is_empty() {

@@ -39,6 +39,7 @@ mod pacing;
 mod page;
 mod place_hold;
 mod places;
+mod recovery;
 mod reslot;
 mod slot;
 mod slot_state;
@@ -163,6 +164,20 @@ enum Command {
         /// Only this topic of the source; may be given more than once.
         #[arg(long)]
         topic: Vec<String>,
+        /// Start a sealed flow again: the epoch that sealed it. Only while nobody else has written to the target.
+        #[arg(long, conflicts_with = "topic")]
+        epoch: Option<u64>,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the flow and read its exact cut, whether its workers run, wait, or are gone.
+    Seal {
+        /// The flow.
+        flow: PathBuf,
+        /// The recovery epoch that seals it; an older one than the flow's is refused.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        epoch: u64,
         /// For machines.
         #[arg(long)]
         json: bool,
@@ -194,6 +209,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// About a pair.
+    #[command(flatten)]
+    Recovery(recovery::Command),
 }
 
 #[derive(Subcommand)]
@@ -257,8 +275,11 @@ const DOES_NOT_HOLD: u8 = 1;
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
-    end_on_panic();
     let Arguments { mm2_flow, command } = Arguments::parse();
+    // A step that breaks is an error that its state machine catches.
+    if !matches!(command, Command::Recovery(_)) {
+        end_on_panic();
+    }
     let environment = |name: &str| std::env::var(name).ok();
     let path = match &command {
         Command::Replicate { flow, .. }
@@ -266,6 +287,7 @@ fn main() -> ExitCode {
         | Command::Status { flow, .. }
         | Command::Pause { flow, .. }
         | Command::Resume { flow, .. }
+        | Command::Seal { flow, .. }
         | Command::Reslot { flow, .. }
         | Command::Gaps { flow, .. }
         | Command::ExportMm2 { flow, .. }
@@ -274,6 +296,7 @@ fn main() -> ExitCode {
         Command::ImportMm2 { files, out, json } => {
             return report(import_mm2::run(files, out.as_deref()), *json);
         }
+        Command::Recovery(command) => return recovery::run(command),
     };
     let flow = match Flow::read(path, mm2_flow.as_deref(), &environment) {
         Ok(flow) => flow,
@@ -309,9 +332,15 @@ fn main() -> ExitCode {
             logging::start_quiet();
             report(control::pause(&flow, &topic), json)
         }
-        Command::Resume { topic, json, .. } => {
+        Command::Resume {
+            topic, epoch, json, ..
+        } => {
             logging::start_quiet();
-            report(control::resume(&flow, &topic), json)
+            report(control::resume(&flow, &topic, epoch), json)
+        }
+        Command::Seal { epoch, json, .. } => {
+            logging::start_quiet();
+            report(recovery::seal::run(&flow, epoch), json)
         }
         Command::Reslot { json, .. } => {
             logging::start_quiet();
@@ -341,7 +370,7 @@ fn main() -> ExitCode {
             logging::start_quiet();
             report(export_mm2::run(&flow), json)
         }
-        Command::ImportMm2 { .. } => ExitCode::SUCCESS,
+        Command::ImportMm2 { .. } | Command::Recovery(_) => ExitCode::SUCCESS,
         Command::Translate { question, json, .. } => {
             logging::start_quiet();
             report(translate::run(&flow, &question), json)

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { REACH } from '../lib/reach.js';
+import { STEPS, idOf } from '../lib/steps.js';
+import { list, statements, templates } from './templates.js';
+
+const west = templates().regions.get('us-west-2')!;
+
+/** What has no resources in IAM, or none beforehand. */
+const WITHOUT_RESOURCES = new Set([
+  'cloudwatch:PutMetricData',
+  'ec2:AssignPrivateIpAddresses',
+  'ec2:CreateNetworkInterface',
+  'ec2:DeleteNetworkInterface',
+  'ec2:DescribeNetworkInterfaces',
+  'ec2:DescribeSubnets',
+  'ec2:UnassignPrivateIpAddresses',
+  'logs:CreateLogDelivery',
+  'logs:DeleteLogDelivery',
+  'logs:DescribeLogGroups',
+  'logs:DescribeResourcePolicies',
+  'logs:GetLogDelivery',
+  'logs:ListLogDeliveries',
+  'logs:PutResourcePolicy',
+  'logs:UpdateLogDelivery',
+  'xray:GetSamplingRules',
+  'xray:GetSamplingTargets',
+  'xray:PutTelemetryRecords',
+  'xray:PutTraceSegments',
+]);
+
+test('no action stands for others', () => {
+  for (const { policy, statement } of statements(west)) {
+    for (const action of list(statement.Action)) {
+      assert.ok(!action.includes('*'), `${policy} permits ${action}`);
+    }
+  }
+});
+
+test('every resource is named, where there is one', () => {
+  for (const { policy, statement } of statements(west)) {
+    if (list(statement.Resource).includes('*')) {
+      const named = list(statement.Action).filter((action) => !WITHOUT_RESOURCES.has(action));
+      assert.deepEqual(named, [], `${policy} permits these on everything`);
+    }
+  }
+});
+
+test('metrics are put into our namespace only', () => {
+  const put = statements(west).filter(({ statement }) => list(statement.Action).includes('cloudwatch:PutMetricData'));
+  assert.equal(put.length, 1);
+  assert.deepEqual(put[0]?.statement.Condition, { StringEquals: { 'cloudwatch:namespace': 'Understudy' } });
+});
+
+test('nothing is created and no permission is changed while a recovery runs', () => {
+  for (const { policy, statement } of statements(west)) {
+    for (const action of list(statement.Action)) {
+      const service = action.split(':')[0];
+      const verb = action.split(':')[1] ?? '';
+      const allowed = action === 'ec2:CreateNetworkInterface' || action === 'logs:CreateLogDelivery' || action === 'logs:CreateLogStream';
+      assert.ok(allowed || !verb.startsWith('Create'), `${policy} permits ${action}`);
+      assert.notEqual(service, 'iam', `${policy} permits ${action}`);
+    }
+  }
+});
+
+test('only those steps change the ledger that must, and only their pair’s item', () => {
+  const writers = statements(west).filter(({ statement }) => statement.Sid === 'ChangeLedger');
+  const expected = STEPS.filter((step) => REACH[step].includes('ledger-write'));
+  assert.equal(writers.length, expected.length);
+  for (const step of expected) {
+    assert.ok(writers.some(({ policy }) => policy.startsWith(`${idOf(step)}Role`)), step);
+  }
+  for (const { statement } of writers) {
+    assert.deepEqual(statement.Condition, {
+      'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': ['ledger#orders'] },
+    });
+  }
+});
+
+test('secrets are read by those only that connect to clusters, and no other secrets', () => {
+  for (const { policy, statement } of statements(west)) {
+    if (list(statement.Action).includes('secretsmanager:GetSecretValue')) {
+      const step = STEPS.find((it) => policy.startsWith(`${idOf(it)}Role`));
+      assert.ok(step !== undefined && REACH[step].includes('kafka'), policy);
+      for (const resource of list(statement.Resource)) {
+        assert.match(String(resource), /:secret:AmazonMSK_understudy-AbCdEf$/);
+      }
+    }
+  }
+});

@@ -1,0 +1,127 @@
+//! Whether everything that the source holds has been copied, and nothing more comes. Only looks; asked again until it is so.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use understudy_domain::TopicPartition;
+use understudy_recovery::contract::{Drained, JustOrder, Order};
+use understudy_recovery::{ErrorName, Step, StepError};
+use understudy_shell::step::{at_source, at_target, carry_out};
+use understudy_shell::{Done, World, reach};
+
+/// How long the source has to say where it ends.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Looks.
+///
+/// # Errors
+/// The order is stale, one of the clusters does not answer, or there is no such flow.
+pub fn handle(world: &World, request: JustOrder) -> Result<Drained, StepError> {
+    let order = &request.order;
+    carry_out(world, Step::AwaitDrain, None, order, || look(world, order))
+}
+
+fn look(world: &World, order: &Order) -> Result<Done<Drained>, StepError> {
+    let flow = reach::forward(world, order)?;
+    let flows = &world.flows;
+    // Ends first: a position that is read later has passed them, or not.
+    let source = reach::source(world, order)?;
+    let record = flows.record(flow).map_err(|error| at_target(&error))?;
+    let record = record.ok_or_else(|| {
+        StepError::new(
+            ErrorName::FlowUnreadable,
+            format!("the target has no flow of {}; it never ran", flow.file),
+        )
+    })?;
+    let known = flows.positions(flow, &record);
+    let known = known.map_err(|error| at_target(&error))?;
+    let partitions: BTreeSet<TopicPartition> = known.into_iter().map(|it| it.source).collect();
+    let ends = source.ends(&partitions, WITHIN);
+    let ends = ends.map_err(|error| at_source(&error))?;
+    let positions = flows.positions(flow, &record);
+    let positions = positions.map_err(|error| at_target(&error))?;
+    let (mut left, mut lag, mut gone) = (0_u32, 0_u64, 0_u32);
+    for mirrored in &positions {
+        let Some(ends) = ends.get(&mirrored.source) else {
+            // Deleted on the source since: nothing of it can come any more. Or new since: asked about next time.
+            if partitions.contains(&mirrored.source) {
+                gone = gone.saturating_add(1);
+            } else {
+                left = left.saturating_add(1);
+            }
+            continue;
+        };
+        let at = mirrored.position.source_offset.get();
+        if at < ends.last_stable || ends.last_stable != ends.high_watermark {
+            left = left.saturating_add(1);
+        }
+        let behind = ends.high_watermark.saturating_sub(at);
+        lag = lag.saturating_add(u64::try_from(behind).unwrap_or(0));
+    }
+    let drained = Drained {
+        drained: left == 0,
+        partitions_left: left,
+        lag_records: lag,
+    };
+    let mut did = vec![if drained.drained {
+        format!("all of {} partitions is copied", positions.len())
+    } else {
+        format!(
+            "{left} of {} partitions are not there yet, {lag} records",
+            positions.len()
+        )
+    }];
+    if gone > 0 {
+        did.push(format!("{gone} partitions are not on the source any more"));
+    }
+    Ok(Done::new(drained, did))
+}
+
+#[cfg(test)]
+mod tests {
+    use understudy_fakes::Stage;
+    use understudy_recovery::{Leash, Mode};
+    use understudy_shell::PortErrorKind;
+    use understudy_shell::world::Ends;
+
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    fn drained(last_stable: i64, high_watermark: i64) -> Result<Drained, StepError> {
+        let stage = Stage::new();
+        stage.mirror("orders", 0, 10, 10);
+        let ends = Ends {
+            last_stable,
+            high_watermark,
+        };
+        let place = TopicPartition::new("orders", 0);
+        stage.scene().cluster("use1").ends.insert(place, ends);
+        let order = stage.order(Mode::Switchover, Leash::Acting);
+        handle(&stage.world(), JustOrder { order })
+    }
+
+    #[test]
+    fn lag_and_open_transactions_are_waited_for() -> Outcome {
+        assert!(drained(10, 10)?.drained);
+        let behind = drained(17, 17)?;
+        assert_eq!(
+            (behind.drained, behind.partitions_left, behind.lag_records),
+            (false, 1, 7)
+        );
+        assert!(!drained(10, 12)?.drained);
+        Ok(())
+    }
+
+    #[test]
+    fn a_silent_source_is_no_drained_one() -> Outcome {
+        let stage = Stage::new();
+        stage.mirror("orders", 0, 10, 10);
+        let kind = PortErrorKind::TimedOut;
+        stage.scene().failing.insert("use1.ends".to_owned(), kind);
+        let order = stage.order(Mode::Switchover, Leash::Acting);
+        let error = handle(&stage.world(), JustOrder { order }).err();
+        assert_eq!(error.map(|it| it.name), Some(ErrorName::SourceUnreachable));
+        Ok(())
+    }
+}

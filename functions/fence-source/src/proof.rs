@@ -1,0 +1,90 @@
+//! What proves a fence: writes that are refused, and ends that stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use understudy_domain::TopicPartition;
+use understudy_recovery::StepError;
+use understudy_shell::World;
+use understudy_shell::step::at_source;
+use understudy_shell::world::{Cluster, Ends, WriteProof};
+
+/// Brokers learn of ACLs one after the other; a write that was taken is tried again, for so long together.
+const LEARN_WITHIN_MS: i64 = 5_000;
+/// How long between two tries.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long between two looks at ends that are to stand.
+const STAND: Duration = Duration::from_millis(400);
+/// For how long open transactions are waited for: they end, or their brokers end them.
+const STAND_WITHIN_MS: i64 = 5_000;
+
+/// Whether every topic refuses a write; in words why not.
+///
+/// # Errors
+/// The cluster does not answer.
+pub fn refused(
+    world: &World,
+    source: &dyn Cluster,
+    topics: &BTreeSet<String>,
+    within: Duration,
+) -> Result<Result<(), String>, StepError> {
+    let until = world.clock.now_ms().saturating_add(LEARN_WITHIN_MS);
+    for topic in topics {
+        loop {
+            let tried = source.try_write(topic, within);
+            match tried.map_err(|error| at_source(&error))? {
+                Some(WriteProof::Refused) => break,
+                Some(WriteProof::Taken) if world.clock.now_ms() >= until => {
+                    return Ok(Err(format!(
+                        "a write to {topic} was taken although ACLs deny it: is its writer a super user, or let in by IAM?"
+                    )));
+                }
+                Some(WriteProof::Taken) => world.clock.sleep(PAUSE),
+                None => {
+                    return Ok(Err(
+                        "the pair holds no login of a fenced writer to try a write with; set fencing.proof"
+                            .to_owned(),
+                    ));
+                }
+            }
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Whether every end stands, with nothing open before it; in words why not.
+///
+/// # Errors
+/// The cluster does not answer.
+pub fn standing(
+    world: &World,
+    source: &dyn Cluster,
+    partitions: &BTreeSet<TopicPartition>,
+    within: Duration,
+) -> Result<Result<(), String>, StepError> {
+    let look = || -> Result<BTreeMap<TopicPartition, Ends>, StepError> {
+        let ends = source.ends(partitions, within);
+        ends.map_err(|error| at_source(&error))
+    };
+    let until = world.clock.now_ms().saturating_add(STAND_WITHIN_MS);
+    let mut before = look()?;
+    loop {
+        world.clock.sleep(STAND);
+        let now = look()?;
+        let moving = now.iter().find(|(partition, ends)| {
+            ends.last_stable != ends.high_watermark || before.get(partition) != Some(ends)
+        });
+        let Some((partition, ends)) = moving else {
+            return Ok(Ok(()));
+        };
+        if world.clock.now_ms() >= until {
+            let reason = if ends.last_stable == ends.high_watermark {
+                format!("{partition} still grows")
+            } else {
+                format!("a transaction is open in {partition}")
+            };
+            return Ok(Err(reason));
+        }
+        before = now;
+    }
+}

@@ -1,0 +1,159 @@
+//! What is remembered, added, proved; and what is said where it cannot be.
+
+use understudy_domain::TopicPartition;
+use understudy_fakes::Stage;
+use understudy_recovery::contract::{FenceRequest, Fenced, Order};
+use understudy_recovery::fence::FenceState;
+use understudy_recovery::pair::WithoutAcls;
+use understudy_recovery::{Alias, ErrorName, Leash, Mode, StepError};
+use understudy_shell::PortErrorKind;
+use understudy_shell::world::{Ends, WriteProof};
+
+use super::handle;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn stage() -> Stage {
+    let mut stage = Stage::new();
+    stage.pair.fencing.writers = vec!["User:shop".to_owned()];
+    stage.mirror("orders", 0, 10, 10);
+    let ends = Ends {
+        last_stable: 10,
+        high_watermark: 10,
+    };
+    {
+        let mut scene = stage.scene();
+        let source = scene.cluster("use1");
+        source.ends.insert(TopicPartition::new("orders", 0), ends);
+        source.write = Some(WriteProof::Refused);
+    }
+    stage
+}
+
+fn order(stage: &Stage) -> Order {
+    stage.order(Mode::Switchover, Leash::Acting)
+}
+
+fn fence(stage: &Stage, order: &Order, required: bool) -> Result<Fenced, StepError> {
+    let order = order.clone();
+    handle(&stage.world(), FenceRequest { order, required })
+}
+
+fn state(stage: &Stage) -> Option<(FenceState, usize)> {
+    let alias = Alias::new("use1").ok()?;
+    let scene = stage.scene();
+    let fence = scene.ledger.as_ref()?.fences.get(&alias)?;
+    Some((fence.state, fence.added.len()))
+}
+
+#[test]
+fn what_is_added_is_remembered_before_and_proved_after() -> Outcome {
+    let stage = stage();
+    let order = order(&stage);
+    let fenced = fence(&stage, &order, true)?;
+    assert!(fenced.set && fenced.proven, "{fenced:?}");
+    assert_eq!(state(&stage), Some((FenceState::Proven, 1)));
+    let log = stage.scene().log.clone();
+    let added = log.iter().position(|it| it.starts_with("use1 add deny"));
+    let remembered = log.iter().position(|it| it == "ledger 3");
+    assert!(remembered < added && remembered.is_some(), "{log:?}");
+    // Again: nothing is added twice.
+    fence(&stage, &order, true)?;
+    let adds = stage
+        .scene()
+        .log
+        .iter()
+        .filter(|it| it.contains(" add "))
+        .count();
+    assert_eq!(adds, 1);
+    assert_eq!(state(&stage).map(|it| it.1), Some(1));
+    Ok(())
+}
+
+#[test]
+fn where_everyone_is_admitted_present_use_is_allowed_first() -> Outcome {
+    let stage = stage();
+    let order = order(&stage);
+    stage.scene().cluster("use1").admits_everyone = Some(true);
+    fence(&stage, &order, true)?;
+    let log = stage.scene().log.clone();
+    let acls: Vec<_> = log.iter().filter(|it| it.contains(" add ")).collect();
+    assert!(
+        matches!(acls.as_slice(), [allow, deny] if allow.contains("allow User:*") && deny.contains("deny User:shop")),
+        "{acls:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_required_fence_that_is_not_proved_is_an_error() -> Outcome {
+    for case in ["taken", "no login", "grows", "open"] {
+        let stage = stage();
+        let order = order(&stage);
+        {
+            let mut scene = stage.scene();
+            let source = scene.cluster("use1");
+            let orders = TopicPartition::new("orders", 0);
+            match case {
+                "taken" => source.write = Some(WriteProof::Taken),
+                "no login" => source.write = None,
+                "grows" => {
+                    source.growing.insert(orders);
+                }
+                _ => {
+                    let open = Ends {
+                        last_stable: 5,
+                        high_watermark: 10,
+                    };
+                    source.ends.insert(orders, open);
+                }
+            }
+        }
+        let error = fence(&stage, &order, true).err().ok_or(case)?;
+        assert_eq!(error.name, ErrorName::FenceUnproven, "{case}: {error}");
+        assert_eq!(state(&stage), Some((FenceState::Set, 1)), "{case}");
+        // Where it is not required it is an answer.
+        let fenced = fence(&stage, &order, false)?;
+        assert!(
+            fenced.set && !fenced.proven && fenced.reason.is_some(),
+            "{case}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_silent_source_stays_to_be_fenced() -> Outcome {
+    let stage = stage();
+    let order = order(&stage);
+    let kind = PortErrorKind::Unreachable;
+    stage.scene().failing.insert("use1.acls".to_owned(), kind);
+    let fenced = fence(&stage, &order, false)?;
+    assert!(!fenced.set && !fenced.proven);
+    assert_eq!(state(&stage), Some((FenceState::Wanted, 0)));
+    let error = fence(&stage, &order, true).err();
+    assert_eq!(error.map(|it| it.name), Some(ErrorName::SourceUnreachable));
+    Ok(())
+}
+
+#[test]
+fn without_acls_idleness_counts_only_if_the_pair_says_so() -> Outcome {
+    let mut stage = stage();
+    let order = order(&stage);
+    stage.scene().cluster("use1").acls = None;
+    let error = fence(&stage, &order, true).err();
+    assert_eq!(error.map(|it| it.name), Some(ErrorName::FenceUnproven));
+    stage.pair.fencing.without_acls = WithoutAcls::AcceptIdle;
+    let fenced = fence(&stage, &order, true)?;
+    assert!(!fenced.set && !fenced.proven);
+    Ok(())
+}
+
+#[test]
+fn a_drill_adds_nothing_and_remembers_nothing() -> Outcome {
+    let stage = stage();
+    let fenced = fence(&stage, &stage.order(Mode::Switchover, Leash::Leashed), true)?;
+    assert!(fenced.set && fenced.proven);
+    assert!(stage.scene().log.is_empty());
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Moves a wave of applications. One that cannot be moved holds up no other: it is named, for a person.
+//!
+//! With the order turned round it brings them back to where they were.
+
+use understudy_recovery::client::Application;
+use understudy_recovery::client::Pointer;
+use understudy_recovery::contract::{ClientTrouble, Order, Reconfigured, WaveRequest};
+use understudy_recovery::plan::Plan;
+use understudy_recovery::{ErrorName, Step, StepError};
+use understudy_shell::step::{carry_out, folder, load, must_load, save};
+use understudy_shell::{Done, World, reach};
+
+/// Moves each application of the wave, or of all waves.
+///
+/// # Errors
+/// The order is stale, there is no such plan or wave, nobody knows where clients bootstrap from, or the store does not
+/// answer. An application that could not be moved is an answer.
+pub fn handle(world: &World, request: WaveRequest) -> Result<Reconfigured, StepError> {
+    let order = &request.order;
+    carry_out(world, Step::ReconfigureClients, request.wave, order, || {
+        let names = wave(world, &request)?;
+        move_all(world, order, request.wave, names)
+    })
+}
+
+fn wave(world: &World, request: &WaveRequest) -> Result<Vec<String>, StepError> {
+    let plan: Plan = must_load(world, &request.plan)?;
+    let waves: Vec<_> = plan
+        .waves
+        .into_iter()
+        .filter(|wave| request.wave.is_none_or(|number| wave.number == number))
+        .collect();
+    if let (true, Some(number)) = (waves.is_empty(), request.wave) {
+        return Err(StepError::new(
+            ErrorName::BadRequest,
+            format!("plan {} has no wave {number}", request.plan),
+        ));
+    }
+    Ok(waves.into_iter().flat_map(|it| it.applications).collect())
+}
+
+fn move_all(
+    world: &World,
+    order: &Order,
+    wave: Option<u32>,
+    names: Vec<String>,
+) -> Result<Done<Reconfigured>, StepError> {
+    let pointer = reach::pointer(world, order)?;
+    let part = wave.map_or_else(|| "all".to_owned(), |wave| wave.to_string());
+    // An application that was restarted is not restarted again because this step is.
+    let key = format!(
+        "{}/clients/moved-{}.{part}.json",
+        folder(order),
+        order.target
+    );
+    let mut moved: Vec<String> = load(world, &key)?.unwrap_or_default();
+    let (mut failed, mut did) = (Vec::new(), Vec::new());
+    for name in names {
+        if moved.contains(&name) {
+            did.push(format!("{name} was moved before"));
+            continue;
+        }
+        let application = world.pair.applications.iter().find(|it| it.name == name);
+        let Some(application) = application else {
+            let reason = "the pair has no such application any more".to_owned();
+            failed.push(ClientTrouble {
+                application: name,
+                reason,
+            });
+            continue;
+        };
+        if order.leash.is_leashed() {
+            let plan = |adapter| world.clients.plan(adapter, &pointer);
+            let adapters = application.adapters.iter();
+            did.extend(adapters.map(|adapter| format!("would {}: {name}", plan(adapter))));
+            moved.push(name);
+            continue;
+        }
+        match move_one(world, application, &pointer, &mut did) {
+            Ok(()) => {
+                moved.push(name);
+                save(world, &key, &moved)?;
+            }
+            Err(reason) => {
+                did.push(format!("{name} could not be moved: {reason}"));
+                failed.push(ClientTrouble {
+                    application: name,
+                    reason,
+                });
+            }
+        }
+    }
+    Ok(Done::new(Reconfigured { moved, failed }, did))
+}
+
+/// Its adapters, in order; what comes behind one that failed is left alone.
+fn move_one(
+    world: &World,
+    application: &Application,
+    pointer: &Pointer,
+    did: &mut Vec<String>,
+) -> Result<(), String> {
+    for adapter in &application.adapters {
+        let what = world.clients.apply(adapter, pointer);
+        let what = what.map_err(|error| error.to_string())?;
+        did.push(format!("{}: {what}", application.name));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! What somebody should do next, most urgent first.
+
+use understudy_recovery::evidence::Evidence;
+use understudy_recovery::fence::FenceState;
+use understudy_recovery::places::PlaceIs;
+use understudy_recovery::{Mode, Step};
+
+use crate::gather::Seen;
+
+/// What to do next.
+pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
+    let mut next = Vec::new();
+    if evidence.leash.is_leashed() {
+        drill(evidence, &mut next);
+        return next;
+    }
+    match evidence.ended.as_str() {
+        "TargetActive" => {
+            applications(evidence, seen, &mut next);
+            groups(evidence, &mut next);
+            fence(evidence, seen, &mut next);
+            home(evidence, &mut next);
+        }
+        "SourceStillActive" => stayed(evidence, seen, &mut next),
+        "Superseded" => next.push(superseded(seen)),
+        _ => {
+            person(evidence, &mut next);
+            applications(evidence, seen, &mut next);
+            groups(evidence, &mut next);
+            if evidence.opened_after_ms.is_some() {
+                fence(evidence, seen, &mut next);
+            }
+        }
+    }
+    next
+}
+
+fn drill(evidence: &Evidence, next: &mut Vec<String>) {
+    next.push("Nothing has to be undone: nothing was changed.".to_owned());
+    if let Some(error) = &evidence.error {
+        next.push(format!("In earnest this would have stopped it: {error}"));
+    }
+    if let Some(assessment) = &evidence.assessment {
+        next.extend(
+            assessment
+                .reasons
+                .iter()
+                .map(|reason| format!("Before it is meant: {reason}.")),
+        );
+    }
+}
+
+/// Applications that are not where they should be.
+fn applications(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
+    let opened = evidence.opened_after_ms.is_some();
+    let waves = evidence.plan.iter().flat_map(|plan| &plan.waves);
+    let left: Vec<&String> = waves
+        .flat_map(|wave| &wave.applications)
+        .filter(|name| opened && !seen.moved.contains(*name))
+        .collect();
+    next.extend(left.iter().map(|name| {
+        format!(
+            "Move {name} to {} by hand: it was not moved; see `reconfigure-clients` below.",
+            evidence.target
+        )
+    }));
+    for trouble in seen.clients.iter().flat_map(|wave| &wave.waiting) {
+        if !left.contains(&&trouble.application) {
+            next.push(format!(
+                "Look at {}: it is not back; {}.",
+                trouble.application, trouble.reason
+            ));
+        }
+    }
+}
+
+fn groups(evidence: &Evidence, next: &mut Vec<String>) {
+    let Some(places) = &evidence.places else {
+        return;
+    };
+    let named = |state: PlaceIs| {
+        let of = places.places.iter().filter(|place| place.state == state);
+        let mut names: Vec<&str> = of.map(|place| place.group.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let more = names.len().saturating_sub(10);
+        names.truncate(10);
+        let mut text = names.join(", ");
+        if more > 0 {
+            text.push_str(&format!(" and {more} more"));
+        }
+        text
+    };
+    let summary = places.summary();
+    if summary.beyond > 0 {
+        next.push(format!(
+            "Stop {}: they stand beyond the record to be read next and would skip some. Reset them with \
+             `kafka-consumer-groups --reset-offsets` before they run.",
+            named(PlaceIs::Beyond)
+        ));
+    }
+    if summary.live > 0 {
+        next.push(format!(
+            "Check {}: somebody was in them on {} already, so their places were left alone.",
+            named(PlaceIs::Live),
+            evidence.target
+        ));
+    }
+    if summary.unknown > 0 {
+        next.push(format!(
+            "Decide where {} begin: no place is known for them.",
+            named(PlaceIs::Unknown)
+        ));
+    }
+}
+
+fn fence(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
+    let source = &evidence.source;
+    let fence = seen
+        .ledger
+        .as_ref()
+        .and_then(|ledger| ledger.fences.get(source));
+    next.push(match fence.map(|fence| fence.state) {
+        Some(FenceState::Proven) => return,
+        Some(FenceState::Set) => format!(
+            "Writers are shut out of {source} by ACLs, which no refused write has proved: make sure that nobody writes \
+             there."
+        ),
+        Some(FenceState::Wanted) => format!(
+            "{source} is not fenced: it did not answer. Keep writers away from it; when it is back, deny them WRITE there \
+             with `kafka-acls` before anything else talks to it."
+        ),
+        Some(FenceState::Lifting) | None => format!(
+            "{source} is not fenced: keep writers away from it."
+        ),
+    });
+}
+
+fn home(evidence: &Evidence, next: &mut Vec<String>) {
+    let (source, target, pair) = (
+        &evidence.source,
+        &evidence.target,
+        evidence.execution.pair(),
+    );
+    let runs = evidence
+        .steps
+        .iter()
+        .any(|it| it.step == Step::StartFlow && it.error.is_none());
+    match evidence.mode {
+        Mode::Failover => next.push(format!(
+            "When {source} is back: what it holds from the cut's source offsets on is nowhere else. Read it out from there \
+             before anything is copied back to {source}; nothing deletes it. Until a flow back runs, {target} has no standby."
+        )),
+        Mode::Switchover if runs => next.push(format!(
+            "The flow from {target} to {source} runs. To go home: `understudy switchover {pair}`."
+        )),
+        Mode::Failback if runs => next.push(format!(
+            "The flow from {target} to {source} runs: {source} stands by again."
+        )),
+        Mode::Switchover | Mode::Failback => next.push(format!(
+            "The flow from {target} to {source} does not run, so {source} falls behind: start its workers."
+        )),
+    }
+}
+
+fn stayed(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
+    let source = &evidence.source;
+    let fenced = seen
+        .ledger
+        .as_ref()
+        .is_some_and(|ledger| ledger.fences.contains_key(source));
+    if fenced {
+        next.push(format!(
+            "Writers are still shut out of {source}, which is active: lift the fence by carrying `unfence-source` out again."
+        ));
+    }
+    applications(evidence, seen, next);
+    match &evidence.error {
+        Some(_) => next.push(
+            "Nothing was moved. See to the reason above; whoever or whatever asked may ask again."
+                .to_owned(),
+        ),
+        None => next.push("Nothing was moved.".to_owned()),
+    }
+}
+
+fn superseded(seen: &Seen) -> String {
+    let running = seen.ledger.as_ref().and_then(|ledger| ledger.running());
+    match running {
+        Some(running) => format!("See {}, which holds the pair now.", running.execution),
+        None => "See the evidence of the recovery that took over.".to_owned(),
+    }
+}
+
+fn person(evidence: &Evidence, next: &mut Vec<String>) {
+    let (source, target, pair, mode) = (
+        &evidence.source,
+        &evidence.target,
+        evidence.execution.pair(),
+        evidence.mode,
+    );
+    let approval_said_no = evidence.approval.as_ref().is_some_and(|it| !it.approved);
+    let text = if evidence.opened_after_ms.is_some() {
+        format!(
+            "{target} is active and takes writes. What is left, see below, is done by hand; the pair is free for another \
+             recovery."
+        )
+    } else if evidence.cut.is_some() && approval_said_no {
+        format!(
+            "The flow is sealed and the loss was not accepted: neither does {target} take writes nor is anything copied. \
+             Bring {source} back, or accept it: `understudy {mode} {pair}` takes over from here and asks again."
+        )
+    } else if evidence.cut.is_some() {
+        format!(
+            "The flow is sealed and {target} takes no writes yet. Mend the reason above, then `understudy {mode} {pair}`: it \
+             takes over from here."
+        )
+    } else {
+        format!(
+            "Mend the reason above, then `understudy {mode} {pair}`: it takes over from here. {source} was not left."
+        )
+    };
+    next.push(text);
+}

@@ -1,0 +1,97 @@
+//! What a recovery leaves behind: one JSON, and a page made from it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::assessment::Assessment;
+use crate::cut::Cut;
+use crate::places::Places;
+use crate::plan::{Plan, Wish};
+use crate::{Alias, Epoch, ExecutionName, Leash, LossBound, Mode, Step};
+
+/// The version of the evidence's format.
+pub const SCHEMA: u32 = 1;
+
+/// Everything that is known of a recovery. `statemachines/contracts/evidence.schema.json` describes it for machines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The version of this format.
+    pub schema: u32,
+    /// The execution.
+    pub execution: ExecutionName,
+    /// What kind of recovery it was.
+    pub mode: Mode,
+    /// Whether it acted.
+    pub leash: Leash,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The cluster that was left.
+    pub source: Alias,
+    /// The cluster that was to become active.
+    pub target: Alias,
+    /// Who wanted it.
+    pub wish: Wish,
+    /// Where it ended: the name of the state machine's end.
+    pub ended: String,
+    /// Why, if it did not end well.
+    pub error: Option<String>,
+    /// When it was wanted, in milliseconds since 1970.
+    pub started_at_ms: i64,
+    /// When the evidence was written.
+    pub ended_at_ms: i64,
+    /// Each step, in order.
+    pub steps: Vec<StepRecord>,
+    /// What was found before.
+    pub assessment: Option<Assessment>,
+    /// What was planned.
+    pub plan: Option<Plan>,
+    /// Who approved, or did not.
+    pub approval: Option<ApprovalRecord>,
+    /// Where the flow ended.
+    pub cut: Option<Cut>,
+    /// What was lost, as far as it can be known.
+    pub loss: Option<LossBound>,
+    /// Where groups went on.
+    pub places: Option<Places>,
+    /// From the wish until writers were let in, in milliseconds: the achieved RTO.
+    pub opened_after_ms: Option<i64>,
+    /// From the wish until every application was seen at work.
+    pub clients_back_after_ms: Option<i64>,
+    /// What could not be known.
+    pub unknown: Vec<String>,
+    /// What somebody should do next.
+    pub next: Vec<String>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Which.
+    pub step: Step,
+    /// Set apart where a step is done more than once: the wave.
+    pub part: Option<u32>,
+    /// When it began, in milliseconds since 1970; the first time, if it was repeated.
+    pub began_at_ms: i64,
+    /// When it ended, the last time.
+    pub ended_at_ms: i64,
+    /// How often it was tried.
+    pub tries: u32,
+    /// What it did, or would have done, in words.
+    pub did: Vec<String>,
+    /// Its error, if it failed the last time: name and text.
+    pub error: Option<(String, String)>,
+}
+
+/// Who approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalRecord {
+    /// Whether it was approved.
+    pub approved: bool,
+    /// Who; `nobody` where the deadline decided.
+    pub by: String,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The digest of the plan that was approved.
+    pub digest: String,
+    /// What was said.
+    pub note: Option<String>,
+}

@@ -1,0 +1,40 @@
+//! What a recovery decides, and the words in which its steps, state machines and evidence speak.
+//!
+//! Pure: no I/O, no clock, no randomness, no async. Observations, time and objectives come in as arguments; values go
+//! out. Whoever acts, a Lambda or `understudy failover --local`, carries out what is decided here.
+//!
+//! - Who and when: [`PairName`], [`Alias`], [`Epoch`], [`ExecutionName`], [`Mode`], [`Leash`].
+//! - One recovery at a time: [`Ledger`].
+//! - Whether to act: [`health`], [`assessment`], [`plan`], [`Consent`].
+//! - What was reached: [`cut`], [`places`], [`fence`].
+//! - Applications: [`client`].
+//! - What is kept: [`evidence`].
+//! - What each step is asked and answers: [`contract`]; its errors: [`StepError`].
+
+pub mod assessment;
+pub mod client;
+mod consent;
+pub mod contract;
+pub mod cut;
+mod epoch;
+pub mod evidence;
+mod execution;
+pub mod fence;
+pub mod health;
+mod ledger;
+mod mode;
+mod name;
+pub mod pair;
+pub mod places;
+pub mod plan;
+mod step;
+mod step_error;
+
+pub use consent::{Consent, LossBound};
+pub use epoch::Epoch;
+pub use execution::{ExecutionName, ExecutionNameError};
+pub use ledger::{Ledger, Phase, Refusal, Running};
+pub use mode::{Leash, Mode};
+pub use name::{Alias, NameError, PairName};
+pub use step::Step;
+pub use step_error::{ErrorName, StepError};

@@ -1,0 +1,222 @@
+//! Starts a flow: the one back, once applications have moved, or the one that a recovery had stopped.
+//!
+//! Invariants:
+//! a. a flow never copies back what the other one copied: it begins where that one ended, at the cut;
+//! b. a flow back is started only if nothing lies beyond the cut: what does is surveyed first, by a failback;
+//! c. the target is open by now, so trouble here is an answer, not an error.
+
+use understudy_domain::{SourceOffset, TargetOffset, TopicPartition};
+use understudy_recovery::contract::{Direction, FlowRequest, FlowStarted, Order};
+use understudy_recovery::cut::Cut;
+use understudy_recovery::pair::FlowOfPair;
+use understudy_recovery::{LossBound, Step, StepError};
+use understudy_shell::step::{at_target, carry_out, load};
+use understudy_shell::world::Begin;
+use understudy_shell::{Done, PortError, PortErrorKind, World, keys, reach};
+
+/// Starts it.
+///
+/// # Errors
+/// The order is stale, the pair has no such flow, or the store does not answer.
+pub fn handle(world: &World, request: FlowRequest) -> Result<FlowStarted, StepError> {
+    let order = &request.order;
+    carry_out(world, Step::StartFlow, None, order, || {
+        start(world, order, request.direction)
+    })
+}
+
+fn start(
+    world: &World,
+    order: &Order,
+    direction: Direction,
+) -> Result<Done<FlowStarted>, StepError> {
+    let flow = match direction {
+        Direction::Forward => reach::forward(world, order)?,
+        Direction::Reverse => reach::reverse(world, order)?,
+    };
+    let name = world.flows.name(flow).map_err(|error| at_target(&error))?;
+    let begins = match direction {
+        Direction::Forward => Vec::new(),
+        Direction::Reverse => match begins(world, order)? {
+            Ok(begins) => begins,
+            Err(reason) => return Ok(not_started(name, reason)),
+        },
+    };
+    if order.leash.is_leashed() {
+        let did = format!(
+            "would start flow {name} with {} workers, at the cut of {} partitions",
+            flow.workers,
+            begins.len()
+        );
+        return Ok(Done::new(
+            FlowStarted {
+                flow: name,
+                started: true,
+                reason: None,
+            },
+            [did],
+        ));
+    }
+    match run(world, order, flow, &begins) {
+        Ok(mut did) => {
+            did.push(format!(
+                "flow {name} was told to run with {} workers",
+                flow.workers
+            ));
+            let started = FlowStarted {
+                flow: name,
+                started: true,
+                reason: None,
+            };
+            Ok(Done::new(started, did))
+        }
+        Err(error) => Ok(not_started(name, error.to_string())),
+    }
+}
+
+fn not_started(flow: String, reason: String) -> Done<FlowStarted> {
+    let did = format!("flow {flow} was not started: {reason}");
+    Done::new(
+        FlowStarted {
+            flow,
+            started: false,
+            reason: Some(reason),
+        },
+        [did],
+    )
+}
+
+fn run(
+    world: &World,
+    order: &Order,
+    flow: &FlowOfPair,
+    begins: &[Begin],
+) -> Result<Vec<String>, PortError> {
+    let mut did = Vec::new();
+    // Places first: a worker that comes before they are written still finds a sealed flow, or none of its partitions.
+    if !begins.is_empty() {
+        let count = world.flows.begin_at(flow, order.epoch, begins)?;
+        did.push(format!("{count} partitions begin at the cut"));
+    }
+    match world.flows.reopen(flow, order.epoch) {
+        // It never ran: it is made when it first does.
+        Err(error) if error.kind == PortErrorKind::Missing => {}
+        reopened => reopened?,
+    }
+    world.flows.want_workers(flow, flow.workers)?;
+    Ok(did)
+}
+
+/// Where the flow back begins: where the flow there ended. In words why it may not.
+///
+/// Copies under a prefixed name are none of the flow back's topics; there is nothing to begin behind.
+fn begins(world: &World, order: &Order) -> Result<Result<Vec<Begin>, String>, StepError> {
+    let execution = order.execution.to_string();
+    let Some(cut) = load::<Cut>(world, &keys::cut(&execution))? else {
+        return Ok(Err("no cut was taken".to_owned()));
+    };
+    let loss: Option<LossBound> = load(world, &keys::loss(&execution))?;
+    if loss.is_none_or(|loss| loss.records_at_most != Some(0)) {
+        return Ok(Err(format!(
+            "{} may hold records beyond the cut; a failback surveys them before anything is copied there",
+            order.source
+        )));
+    }
+    let begins = cut
+        .partitions
+        .iter()
+        .filter(|it| it.topic == it.target_topic)
+        .map(|it| Begin {
+            source: TopicPartition::new(it.target_topic.as_str(), it.partition),
+            source_offset: SourceOffset::new(it.target_offset),
+            target: TopicPartition::new(it.topic.as_str(), it.partition),
+            target_offset: TargetOffset::new(it.source_offset),
+        });
+    Ok(Ok(begins.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use understudy_fakes::Stage;
+    use understudy_recovery::cut::PartitionCut;
+    use understudy_recovery::{Epoch, Leash, Mode};
+    use understudy_shell::step::save;
+
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    fn sealed(leash: Leash, lost: u64) -> Result<(Stage, FlowRequest), StepError> {
+        let stage = Stage::new();
+        let order = stage.order(Mode::Switchover, leash);
+        let world = stage.world();
+        let partition = |target_topic: &str, partition| PartitionCut {
+            topic: "orders".to_owned(),
+            partition,
+            target_topic: target_topic.to_owned(),
+            source_offset: 100,
+            target_offset: 110,
+            incarnation: 0,
+            source_end_offset: None,
+            source_end_seen_at_ms: None,
+        };
+        let cut = Cut {
+            flow: "use1-usw2".to_owned(),
+            epoch: Epoch::new(1),
+            at_ms: 0,
+            partitions: vec![partition("orders", 0), partition("use1.orders", 1)],
+        };
+        let loss = LossBound {
+            records_at_least: lost,
+            records_at_most: Some(lost),
+            seconds_at_most: Some(0.0),
+        };
+        let execution = order.execution.to_string();
+        save(&world, &keys::cut(&execution), &cut)?;
+        save(&world, &keys::loss(&execution), &loss)?;
+        let direction = Direction::Reverse;
+        Ok((stage, FlowRequest { order, direction }))
+    }
+
+    #[test]
+    fn the_flow_back_begins_where_the_flow_there_ended() -> Outcome {
+        let (stage, request) = sealed(Leash::Acting, 0)?;
+        assert!(handle(&stage.world(), request)?.started);
+        let mut scene = stage.scene();
+        let flow = scene.flow("reverse.toml");
+        let begins: Vec<_> = flow
+            .begins
+            .iter()
+            .map(|it| (it.source_offset.get(), it.target_offset.get()))
+            .collect();
+        // Copies under another name are not copied back.
+        assert_eq!((begins, flow.workers), (vec![(110, 100)], Some(2)));
+        let log = &scene.log;
+        assert!(
+            log.first().is_some_and(|it| it.starts_with("begin_at")),
+            "{log:?}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn with_records_beyond_the_cut_it_waits_for_a_failback() -> Outcome {
+        let (stage, request) = sealed(Leash::Acting, 3)?;
+        let answer = handle(&stage.world(), request)?;
+        assert!(!answer.started && answer.reason.is_some());
+        assert!(stage.scene().log.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn trouble_is_an_answer_and_a_drill_starts_nothing() -> Outcome {
+        let (stage, request) = sealed(Leash::Acting, 0)?;
+        let kind = PortErrorKind::Unreachable;
+        stage.scene().failing.insert("begin_at".to_owned(), kind);
+        assert!(!handle(&stage.world(), request)?.started);
+        let (stage, request) = sealed(Leash::Leashed, 0)?;
+        assert!(handle(&stage.world(), request)?.started);
+        assert!(stage.scene().log.is_empty());
+        Ok(())
+    }
+}

@@ -1,0 +1,8 @@
+//! The steps by their names, over a world in memory.
+
+mod decide;
+mod evidence;
+mod invoke;
+mod killed;
+mod support;
+mod trigger;

@@ -1,0 +1,309 @@
+//! A pair's flows, by their state on their targets. Their workers are somebody else's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use understudy_domain::{
+    Acl, FlowRecord, FlowState, Slot, SourceOffset, TargetOffset, TopicPartition, Translation,
+};
+use understudy_flow::config::Flow;
+use understudy_flow::flow_record::{self, FlowError};
+use understudy_flow::map_state::{Known, Question, answer_all};
+use understudy_flow::rotation;
+use understudy_flow::stop::Stop;
+use understudy_flow::stored_state::{StateError, read_gaps, read_positions};
+use understudy_kafka::{Cluster as Connection, Fault};
+use understudy_recovery::Epoch;
+use understudy_recovery::pair::FlowOfPair;
+use understudy_shell::world::{Begin, Flows, Mirrored, Store};
+use understudy_shell::{PortError, PortErrorKind};
+
+use crate::pair_file::PairFile;
+use crate::trouble::{of_fault, of_flow, of_state};
+use crate::{begin, withheld};
+
+/// How long taking over one id may take; eight are taken over at once.
+const FENCE_WITHIN: Duration = Duration::from_secs(20);
+/// How many slots are read at once; each takes a client of its own.
+const AT_ONCE: usize = 8;
+/// How often the record is changed again because somebody else was at it.
+const CHANGES: usize = 5;
+
+/// The flows of a pair.
+#[derive(Clone)]
+pub struct KafkaFlows {
+    known: BTreeMap<String, Arc<Flow>>,
+    store: Arc<dyn Store>,
+    _logins: Arc<Logins>,
+}
+
+/// Lets the threads go that keep logins fresh.
+struct Logins(Arc<Stop>);
+
+impl Drop for Logins {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
+impl KafkaFlows {
+    /// Those of a pair; what their clients log in with is kept fresh for as long as this lives. What only the source
+    /// tells is remembered in `store`.
+    ///
+    /// # Errors
+    /// The machine refuses a thread.
+    pub fn new(file: &PairFile, store: Arc<dyn Store>) -> Result<Self, PortError> {
+        let stop = Arc::<Stop>::default();
+        for flow in file.flows.values().chain(file.proofs.values()) {
+            rotation::log_in(flow, stop.clone()).map_err(|error| {
+                let text = format!(
+                    "nothing keeps the logins of flow {} fresh: {error}",
+                    flow.name
+                );
+                PortError::new(PortErrorKind::Refused, text)
+            })?;
+        }
+        Ok(Self {
+            known: file.flows.clone(),
+            store,
+            _logins: Arc::new(Logins(stop)),
+        })
+    }
+
+    fn flow(&self, of_pair: &FlowOfPair) -> Result<&Arc<Flow>, PortError> {
+        self.known.get(&of_pair.file).ok_or_else(|| {
+            let text = format!("the pair has no flow file {}", of_pair.file);
+            PortError::new(PortErrorKind::Missing, text)
+        })
+    }
+
+    /// Changes the record; how, is said again if somebody else changed it meanwhile.
+    fn change(&self, flow: &Flow, how: impl Fn(&mut FlowRecord)) -> Result<FlowRecord, PortError> {
+        let target = open(flow)?;
+        for _ in 0..CHANGES {
+            match flow_record::change(&target, flow, &how) {
+                Err(FlowError::Fault(Fault::Fenced { .. })) => {}
+                changed => return changed.map_err(|error| of_flow(&flow.target, &error)),
+            }
+        }
+        // Not a conflict: that would mean a newer epoch.
+        let text = format!(
+            "somebody else keeps changing the record of flow {}",
+            flow.name
+        );
+        Err(PortError::new(PortErrorKind::TimedOut, text))
+    }
+}
+
+fn open(flow: &Flow) -> Result<Connection, PortError> {
+    Connection::open(&flow.target).map_err(|fault| of_fault(&flow.target, &fault))
+}
+
+/// A newer epoch holds the flow.
+fn newer(flow: &Flow, record: &FlowRecord, epoch: Epoch) -> PortError {
+    let text = format!(
+        "flow {} is {} since epoch e{}, which is newer than {epoch}",
+        flow.name,
+        record.state.name(),
+        record.epoch
+    );
+    PortError::new(PortErrorKind::Conflict, text)
+}
+
+/// Reads every home of a flow's state, side by side.
+fn read_homes<T: Send>(
+    flow: &Flow,
+    record: &FlowRecord,
+    read: impl Fn(&Connection, Slot) -> Result<T, StateError> + Sync,
+) -> Result<Vec<T>, PortError> {
+    let homes: Vec<Slot> = record.homes().collect();
+    // Each thread takes its share with one client.
+    let share = homes.len().div_ceil(AT_ONCE).max(1);
+    let read_share = |slots: &[Slot]| -> Result<Vec<T>, StateError> {
+        let cluster = Connection::open(&flow.target)?;
+        slots.iter().map(|slot| read(&cluster, *slot)).collect()
+    };
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = homes
+            .chunks(share)
+            .map(|slots| scope.spawn(|| read_share(slots)))
+            .collect();
+        running.into_iter().map(|thread| thread.join()).collect()
+    });
+    let mut all = Vec::new();
+    for answer in answers {
+        let answer = answer.map_err(|_panic| {
+            let text = format!("reading the state of flow {} failed", flow.name);
+            PortError::new(PortErrorKind::Refused, text)
+        })?;
+        all.extend(answer.map_err(|error| of_state(&flow.target, &error))?);
+    }
+    Ok(all)
+}
+
+impl Flows for KafkaFlows {
+    fn name(&self, flow: &FlowOfPair) -> Result<String, PortError> {
+        Ok(self.flow(flow)?.name.to_string())
+    }
+
+    fn record(&self, flow: &FlowOfPair) -> Result<Option<FlowRecord>, PortError> {
+        let flow = self.flow(flow)?;
+        let target = open(flow)?;
+        match flow_record::read(&target, flow) {
+            Ok(record) => Ok(record),
+            Err(error) => match of_flow(&flow.target, &error) {
+                // Its topics are made when it first runs.
+                error if error.kind == PortErrorKind::Missing => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
+    fn write_seal(&self, flow: &FlowOfPair, epoch: Epoch) -> Result<FlowRecord, PortError> {
+        let flow = self.flow(flow)?;
+        let record = self.change(flow, |record| {
+            if record.epoch <= epoch.get() {
+                record.epoch = epoch.get();
+                record.state = FlowState::Sealed;
+            }
+        })?;
+        if record.epoch > epoch.get() {
+            return Err(newer(flow, &record, epoch));
+        }
+        Ok(record)
+    }
+
+    fn fence_workers(&self, flow: &FlowOfPair, record: &FlowRecord) -> Result<(), PortError> {
+        let flow = self.flow(flow)?;
+        flow_record::fence_slots(flow, record, FENCE_WITHIN)
+            .map_err(|error| of_flow(&flow.target, &error))
+    }
+
+    fn positions(
+        &self,
+        flow: &FlowOfPair,
+        record: &FlowRecord,
+    ) -> Result<Vec<Mirrored>, PortError> {
+        let flow = self.flow(flow)?;
+        let homes = read_homes(flow, record, |cluster, slot| {
+            read_positions(cluster, &flow.state, slot)
+        })?;
+        let mut positions = BTreeMap::new();
+        for (source, position) in homes.into_iter().flatten() {
+            // On its way from slot to slot a partition stands in both for a moment, and only one of them moves on.
+            let further = positions.get(&source).is_none_or(|other| {
+                let at = |it: &understudy_domain::Position| (it.incarnation, it.source_offset);
+                at(other) < at(&position)
+            });
+            if further {
+                positions.insert(source, position);
+            }
+        }
+        let mirrored = positions.into_iter().map(|(source, position)| Mirrored {
+            target: flow.copies_of(&source, &position),
+            source,
+            position,
+        });
+        Ok(mirrored.collect())
+    }
+
+    fn halted(&self, flow: &FlowOfPair, record: &FlowRecord) -> Result<u32, PortError> {
+        let flow = self.flow(flow)?;
+        let homes = read_homes(flow, record, |cluster, slot| {
+            read_gaps(cluster, &flow.state, slot)
+        })?;
+        let open = homes.into_iter().flatten().filter(|(_, gap)| gap.is_open());
+        let halted: BTreeSet<TopicPartition> = open.map(|(key, _)| key.partition).collect();
+        Ok(u32::try_from(halted.len()).unwrap_or(u32::MAX))
+    }
+
+    fn translate(
+        &self,
+        flow: &FlowOfPair,
+        record: &FlowRecord,
+        places: &BTreeSet<(TopicPartition, SourceOffset)>,
+    ) -> Result<BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>, PortError>
+    {
+        let flow = self.flow(flow)?;
+        let forward =
+            |place: &(TopicPartition, SourceOffset)| Question::Forward(place.0.clone(), place.1);
+        let questions: Vec<Question> = places.iter().map(forward).collect();
+        let ask = |slots, questions: &[Question]| {
+            answer_all(flow, slots, questions).map_err(|error| of_state(&flow.target, &error))
+        };
+        let mut known = ask(record.slots, &questions)?;
+        // While the number of slots is being changed, a partition's state lies in its slot by either number.
+        if let Some(slots) = record.changing_to {
+            let moved: Vec<Question> = known
+                .iter()
+                .filter(|(_, known)| matches!(known, Known::Nothing))
+                .map(|(question, _)| question.clone())
+                .collect();
+            known.extend(ask(slots, &moved)?);
+        }
+        let found = known.into_iter().filter_map(|(question, known)| {
+            let Question::Forward(place, offset) = question else {
+                return None;
+            };
+            let translation = match known {
+                Known::Target(_, translation) => translation,
+                Known::Source(..) | Known::Nothing => Translation::NoSync,
+                Known::Unreadable(reason) => {
+                    tracing::warn!(flow = %flow.name, %place, reason, "place not translated");
+                    Translation::NotReady
+                }
+            };
+            Some(((place, offset), translation))
+        });
+        Ok(found.collect())
+    }
+
+    fn selects_group(&self, flow: &FlowOfPair, group: &str) -> Result<bool, PortError> {
+        Ok(self.flow(flow)?.groups.selects(group))
+    }
+
+    fn withheld_acls(&self, flow: &FlowOfPair) -> Result<Vec<Acl>, PortError> {
+        withheld::acls(self.flow(flow)?, self.store.as_ref())
+    }
+
+    fn want_workers(&self, _flow: &FlowOfPair, _workers: u32) -> Result<(), PortError> {
+        // Whoever started them stops them; those of a sealed flow write nothing, and go on once it runs again.
+        Ok(())
+    }
+
+    fn reopen(&self, flow: &FlowOfPair, epoch: Epoch) -> Result<(), PortError> {
+        let flow = self.flow(flow)?;
+        let target = open(flow)?;
+        let read = flow_record::read(&target, flow);
+        let read = read.map_err(|error| of_flow(&flow.target, &error))?;
+        let record = read.ok_or_else(|| {
+            let text = format!("there is no flow {} yet", flow.name);
+            PortError::new(PortErrorKind::Missing, text)
+        })?;
+        if record.epoch == epoch.get() && record.state != FlowState::Sealed {
+            return Ok(());
+        }
+        let record = self.change(flow, |record| {
+            if record.epoch <= epoch.get() {
+                record.epoch = epoch.get();
+                if record.state == FlowState::Sealed {
+                    record.state = FlowState::Running;
+                }
+            }
+        })?;
+        if record.epoch > epoch.get() {
+            return Err(newer(flow, &record, epoch));
+        }
+        Ok(())
+    }
+
+    fn begin_at(
+        &self,
+        flow: &FlowOfPair,
+        epoch: Epoch,
+        begins: &[Begin],
+    ) -> Result<u32, PortError> {
+        begin::begin_at(self.flow(flow)?, epoch, begins)
+    }
+}

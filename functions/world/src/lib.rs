@@ -1,0 +1,36 @@
+//! What recoveries reach without AWS: Kafka itself, and files.
+//!
+//! - [`PairFile`]: a pair and its flow files, read from a folder or from texts, checked against each other.
+//! - [`KafkaClusters`] and [`KafkaFlows`]: the pair's clusters and flows on real brokers; AWS's functions use them too.
+//! - [`FileLedger`], [`FileStore`], [`FileSignals`], [`LocalClients`], [`SystemClock`]: the rest, on one machine.
+//! - [`Local`]: all of it together, as one [`understudy_shell::World`].
+//!
+//! Every call is bounded. What a cluster answers becomes a [`understudy_shell::PortError`] in [`trouble`] alone.
+
+mod begin;
+mod canary;
+mod clients;
+mod clock;
+mod clusters;
+mod command;
+mod files;
+mod flows;
+mod ledger;
+mod local;
+mod look;
+mod pair_file;
+mod proof;
+mod signals;
+mod store;
+pub mod trouble;
+mod withheld;
+
+pub use clients::LocalClients;
+pub use clock::SystemClock;
+pub use clusters::KafkaClusters;
+pub use flows::KafkaFlows;
+pub use ledger::FileLedger;
+pub use local::Local;
+pub use pair_file::{PairFile, PairFileError};
+pub use signals::FileSignals;
+pub use store::FileStore;

@@ -1,0 +1,230 @@
+//! What can be asked of `understudy failover`, `switchover`, `drill`, `evidence`, `watch` and `approve`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use understudy_recovery::{Consent, Leash, Mode};
+
+use super::carry_out::{self, Asked};
+use super::home::{Home, LocalError};
+use super::world::Reach;
+use super::{approve as answering, reading, watch as following};
+use crate::{DOES_NOT_HOLD, UNUSABLE};
+
+/// What can be asked about a pair.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Move the applications to the standby cluster, without the active one.
+    Failover(Recover),
+    /// Move the applications to the standby cluster with nothing lost; needs both clusters.
+    Switchover(Recover),
+    /// Rehearse a recovery: every look is real, every act is only planned.
+    Drill(Drill),
+    /// Follow a recovery step by step.
+    Watch(Watch),
+    /// Answer what a recovery asks.
+    Approve(Approve),
+    /// Show what a recovery did, what was lost, and what is next.
+    Evidence(Evidence),
+}
+
+/// Whose recovery, and where it is kept.
+#[derive(Args)]
+pub struct Of {
+    /// The pair: two clusters and the flows between them.
+    pair: PathBuf,
+    /// Carry it out in this process, without AWS.
+    #[arg(long)]
+    local: bool,
+    /// Where ledger, plans and evidence lie; `.understudy` beside the pair file unless told otherwise.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// A recovery.
+#[derive(Args)]
+pub struct Recover {
+    #[command(flatten)]
+    of: Of,
+    /// Approve whatever is asked, with the numbers as they are.
+    #[arg(long, conflicts_with = "wait")]
+    yes: bool,
+    /// Without a terminal, wait for `understudy approve` instead of giving up.
+    #[arg(long)]
+    wait: bool,
+    /// Why, for the evidence.
+    #[arg(long, default_value = "no reason was given")]
+    reason: String,
+    /// Lose up to so many records without asking, beyond what the pair consents to.
+    #[arg(long, value_name = "N", requires = "max_age")]
+    max_lost_records: Option<u64>,
+    /// Lose records up to so old without asking, such as 10m.
+    #[arg(long, value_name = "AGE", requires = "max_lost_records", value_parser = humantime::parse_duration)]
+    max_age: Option<Duration>,
+    /// Take over from a recovery that is under way.
+    #[arg(long)]
+    supersede: bool,
+    /// For machines; states are told on standard error.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A recovery of which every look is real and every act is only planned.
+#[derive(Args)]
+pub struct Drill {
+    /// What is rehearsed.
+    #[arg(long, value_enum, default_value_t = Rehearsed::Failover)]
+    mode: Rehearsed,
+    #[command(flatten)]
+    recover: Recover,
+}
+
+/// What is rehearsed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Rehearsed {
+    Failover,
+    Switchover,
+}
+
+/// What a recovery left.
+#[derive(Args)]
+pub struct Evidence {
+    /// The pair.
+    pair: PathBuf,
+    /// Which execution; the newest one unless told.
+    execution: Option<String>,
+    /// Where the evidence lies; `.understudy` beside the pair file unless told otherwise.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The evidence itself, for machines.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Follows a recovery that another process carries out.
+#[derive(Args)]
+pub struct Watch {
+    #[command(flatten)]
+    of: Of,
+    /// Which execution; the one under way unless told, or else the newest.
+    execution: Option<String>,
+}
+
+/// Answers a recovery's question.
+#[derive(Args)]
+pub struct Approve {
+    #[command(flatten)]
+    of: Of,
+    /// Which execution.
+    execution: String,
+    /// Yes.
+    #[arg(long, conflicts_with = "no")]
+    yes: bool,
+    /// No.
+    #[arg(long, alias = "reject")]
+    no: bool,
+    /// The digest of the plan that you saw; the one that is asked about now unless told.
+    #[arg(long)]
+    digest: Option<String>,
+    /// What else is said, for the evidence.
+    #[arg(long)]
+    note: Option<String>,
+    /// For machines.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Of {
+    fn home(&self, reach: Reach) -> Result<Home, LocalError> {
+        if self.local {
+            Home::open(&self.pair, self.state.as_deref(), reach)
+        } else {
+            Err(LocalError::NotLocal)
+        }
+    }
+}
+
+impl Recover {
+    fn asked(&self, mode: Mode, leash: Leash) -> Asked {
+        let consent = self.max_lost_records.zip(self.max_age);
+        Asked {
+            mode,
+            leash,
+            yes: self.yes,
+            wait: self.wait,
+            reason: self.reason.clone(),
+            consent: consent.map(|(records, age)| Consent {
+                max_lost_records: records,
+                max_age_seconds: age.as_secs(),
+            }),
+            supersede: self.supersede,
+            json: self.json,
+        }
+    }
+
+    fn run(&self, mode: Mode, leash: Leash) -> ExitCode {
+        let home = self.of.home(Reach::Kafka);
+        let asked = self.asked(mode, leash);
+        status(home.and_then(|home| carry_out::run(&home, &asked)))
+    }
+}
+
+/// Does what is asked: 0 if it holds, 1 if it does not, 2 for usage or configuration.
+pub fn run(command: &Command) -> ExitCode {
+    match command {
+        Command::Failover(recover) => recover.run(Mode::Failover, Leash::Acting),
+        Command::Switchover(recover) => recover.run(Mode::Switchover, Leash::Acting),
+        Command::Drill(drill) => {
+            let mode = match drill.mode {
+                Rehearsed::Failover => Mode::Failover,
+                Rehearsed::Switchover => Mode::Switchover,
+            };
+            drill.recover.run(mode, Leash::Leashed)
+        }
+        Command::Watch(watch) => {
+            let home = watch.of.home(Reach::Folder);
+            status(home.and_then(|home| following::run(&home, watch.execution.as_deref())))
+        }
+        Command::Approve(approve) => approve.run(),
+        Command::Evidence(evidence) => {
+            let home = Home::open(&evidence.pair, evidence.state.as_deref(), Reach::Folder);
+            let execution = evidence.execution.as_deref();
+            status(home.and_then(|home| reading::evidence(&home, execution, evidence.json)))
+        }
+    }
+}
+
+impl Approve {
+    fn run(&self) -> ExitCode {
+        let home = self.of.home(Reach::Folder);
+        let answer = answering::Answer {
+            execution: self.execution.clone(),
+            approve: match (self.yes, self.no) {
+                (true, _) => Some(true),
+                (false, true) => Some(false),
+                (false, false) => None,
+            },
+            digest: self.digest.clone(),
+            note: self.note.clone(),
+            json: self.json,
+        };
+        status(home.and_then(|home| answering::run(&home, answer)))
+    }
+}
+
+fn status(result: Result<bool, LocalError>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(DOES_NOT_HOLD),
+        Err(error) => {
+            eprintln!("understudy: {}", crate::chain::chain(&error));
+            ExitCode::from(if error.is_unusable() {
+                UNUSABLE
+            } else {
+                DOES_NOT_HOLD
+            })
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The folder in which a pair's ledger, plans, questions and evidence lie, and which recovery runs in it.
+//!
+//! Whoever carries a recovery out holds a lock on a file of its name for as long as it lives. So a second process knows
+//! whether the recovery that holds the pair still runs, or died and is to be taken over from; and two processes that
+//! start at once never share a name.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use understudy_recovery::{ExecutionName, Leash, Ledger, Mode, StepError};
+use understudy_shell::step::{load, read_ledger};
+use understudy_shell::{World, keys};
+
+use super::world::{self, Reach};
+
+/// Where ledger, plans and evidence lie unless somebody says otherwise: beside the pair file.
+const FOLDER: &str = ".understudy";
+/// How many names are passed by that earlier runs have used up.
+const NAMES: u32 = 10_000;
+
+/// Why a recovery cannot be carried out here, or what is asked cannot be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// Where it is to be carried out was not said.
+    #[error(
+        "say --local to carry it out in this process; where the pair is deployed to AWS, start its state machine instead: \
+         aws lambda invoke the function trigger-recovery, or the Step Functions console"
+    )]
+    NotLocal,
+    /// The pair file cannot be used.
+    #[error("{0}")]
+    Pair(String),
+    /// The folder cannot be used.
+    #[error("folder {}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A step's error.
+    #[error("{0}")]
+    Step(#[from] StepError),
+    /// It is not so.
+    #[error("{0}")]
+    No(String),
+    /// A defect of ours.
+    #[error("{0}; this is a defect of Understudy: please report it")]
+    Defect(String),
+}
+
+impl LocalError {
+    /// Whether usage or configuration is wrong, rather than the answer no.
+    pub const fn is_unusable(&self) -> bool {
+        match self {
+            Self::NotLocal | Self::Pair(_) | Self::Folder { .. } | Self::Defect(_) => true,
+            Self::Step(_) | Self::No(_) => false,
+        }
+    }
+}
+
+/// A pair's folder, and everything that its recoveries reach.
+pub struct Home {
+    /// The pair file, as it was given; what people are told to type names it.
+    pub pair_file: PathBuf,
+    /// The folder.
+    pub state: PathBuf,
+    /// What steps reach.
+    pub world: World,
+}
+
+/// A recovery that runs in this process; another one cannot have its name while this lives.
+pub struct Held {
+    /// Its name.
+    pub execution: ExecutionName,
+    /// Locked until it is dropped, or the process ends.
+    _lock: File,
+}
+
+impl Home {
+    /// Reads the pair; connects to nothing.
+    ///
+    /// # Errors
+    /// The pair file, one of its flow files, or the folder cannot be used.
+    pub fn open(pair_file: &Path, state: Option<&Path>, reach: Reach) -> Result<Self, LocalError> {
+        let beside = pair_file.parent().unwrap_or_else(|| Path::new(""));
+        let state = state.map_or_else(|| beside.join(FOLDER), Path::to_path_buf);
+        let world = world::local(pair_file, &state, reach)?;
+        Ok(Self {
+            pair_file: pair_file.to_path_buf(),
+            state,
+            world,
+        })
+    }
+
+    /// The ledger.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn ledger(&self) -> Result<Ledger, LocalError> {
+        Ok(read_ledger(&self.world)?)
+    }
+
+    /// Where something that the store keeps lies.
+    pub fn path(&self, key: &str) -> PathBuf {
+        self.state.join(key)
+    }
+
+    /// Takes the name of a new execution.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn hold(&self, ledger: &Ledger, mode: Mode, leash: Leash) -> Result<Held, LocalError> {
+        let folder = running(&self.state);
+        let trouble = |path: &Path, source| LocalError::Folder {
+            path: path.to_path_buf(),
+            source,
+        };
+        std::fs::create_dir_all(&folder).map_err(|error| trouble(&folder, error))?;
+        let first = ledger.next_execution(mode, leash);
+        for attempt in (first.attempt()..).take(NAMES as usize) {
+            let execution =
+                ExecutionName::new(first.pair().clone(), first.epoch(), mode, leash, attempt);
+            let path = lock_file(&self.state, &execution);
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    file.lock().map_err(|error| trouble(&path, error))?;
+                    return Ok(Held {
+                        execution,
+                        _lock: file,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(trouble(&path, error)),
+            }
+        }
+        Err(LocalError::No(format!(
+            "{NAMES} runs have taken every name at epoch {}; remove old files from {}",
+            first.epoch(),
+            folder.display()
+        )))
+    }
+
+    /// Whether an execution runs in a process of this machine; nothing where that cannot be told.
+    pub fn is_running(&self, execution: &ExecutionName) -> Option<bool> {
+        is_running(&self.state, execution)
+    }
+
+    /// The question that an execution waits with, if it asks one.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn question(&self, execution: &str) -> Result<Option<keys::Waiting>, StepError> {
+        let waiting: Option<keys::Waiting> = load(&self.world, &keys::waiting(execution))?;
+        let Some(waiting) = waiting else {
+            return Ok(None);
+        };
+        let answer = keys::answer(execution, &waiting.digest);
+        let answered = load::<serde_json::Value>(&self.world, &answer)?;
+        Ok(answered.is_none().then_some(waiting))
+    }
+}
+
+fn running(state: &Path) -> PathBuf {
+    state.join("running")
+}
+
+fn lock_file(state: &Path, execution: &ExecutionName) -> PathBuf {
+    running(state).join(format!("{execution}.lock"))
+}
+
+/// Whether an execution runs in a process of this machine; nothing where that cannot be told.
+pub fn is_running(state: &Path, execution: &ExecutionName) -> Option<bool> {
+    let file = File::open(lock_file(state, execution)).ok()?;
+    match file.try_lock_shared() {
+        Ok(()) => Some(false),
+        Err(TryLockError::WouldBlock) => Some(true),
+        Err(TryLockError::Error(_)) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use understudy_recovery::{Alias, PairName};
+
+    fn home() -> Result<Home, Box<dyn std::error::Error>> {
+        let stage = understudy_fakes::Stage::new();
+        let name = format!(
+            "understudy-home-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        );
+        let state = std::env::temp_dir().join(name);
+        let _before = std::fs::remove_dir_all(&state);
+        Ok(Home {
+            pair_file: PathBuf::from("pair.toml"),
+            state,
+            world: stage.world(),
+        })
+    }
+
+    #[test]
+    fn two_that_start_at_once_have_two_names_and_each_is_known_to_run()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let home = home()?;
+        let ledger = Ledger::new(PairName::new("orders")?, Alias::new("use1")?);
+        let one = home.hold(&ledger, Mode::Failover, Leash::Acting)?;
+        let two = home.hold(&ledger, Mode::Failover, Leash::Acting)?;
+        assert_ne!(one.execution, two.execution);
+        assert_eq!(home.is_running(&one.execution), Some(true));
+        let name = one.execution.clone();
+        drop(one);
+        assert_eq!(home.is_running(&name), Some(false));
+        let never = ledger.next_execution(Mode::Switchover, Leash::Acting);
+        assert_eq!(home.is_running(&never), None);
+        std::fs::remove_dir_all(&home.state)?;
+        Ok(())
+    }
+}

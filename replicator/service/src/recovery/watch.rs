@@ -1,0 +1,131 @@
+//! `understudy watch`: follows a recovery that another process carries out, by what its steps leave in the pair's folder.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use understudy_recovery::ExecutionName;
+use understudy_recovery::evidence::{Evidence, StepRecord};
+use understudy_shell::keys;
+use understudy_shell::step::{at_store, folder_of, load};
+
+use super::home::{Home, LocalError};
+use super::{reading, summary};
+
+/// How often is looked.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Follows an execution to its end: the one that was named, or the one that holds the pair, or the newest. True if its
+/// target is active, or the drill is done.
+///
+/// # Errors
+/// There is none, or the folder cannot be read.
+pub fn run(home: &Home, execution: Option<&str>) -> Result<bool, LocalError> {
+    let execution = match execution {
+        Some(name) => name.to_owned(),
+        None => under_way(home)?,
+    };
+    let name: ExecutionName = execution
+        .parse()
+        .map_err(|error| LocalError::Pair(format!("{error}")))?;
+    let mut told: BTreeMap<String, u32> = BTreeMap::new();
+    let mut asked = String::new();
+    say(&format!("{execution}\n"));
+    loop {
+        let runs = home.is_running(&name) == Some(true);
+        for (key, record) in records(home, &execution)? {
+            if told.insert(key, record.tries) != Some(record.tries) {
+                say(&line(&record));
+            }
+        }
+        if let Some(waiting) = home.question(&execution)?.filter(|it| it.digest != asked) {
+            say(&format!(
+                "  ? {}\n    answer: understudy approve {} {execution} --local --yes   (or --no)\n",
+                waiting.question,
+                home.pair_file.display()
+            ));
+            asked = waiting.digest;
+        }
+        if !runs {
+            return end(home, &execution);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn under_way(home: &Home) -> Result<String, LocalError> {
+    let ledger = home.ledger()?;
+    if let Some(running) = ledger.running() {
+        return Ok(running.execution.to_string());
+    }
+    // A drill is in no ledger.
+    let executions = reading::executions(home)?;
+    let live = |name: &&String| {
+        let name: Option<ExecutionName> = name.parse().ok();
+        name.and_then(|name| home.is_running(&name)) == Some(true)
+    };
+    let found = executions.iter().find(live).or(executions.last());
+    found.cloned().ok_or_else(|| {
+        LocalError::No(format!(
+            "no recovery of pair {} is under way, and there was none",
+            ledger.pair
+        ))
+    })
+}
+
+fn records(home: &Home, execution: &str) -> Result<Vec<(String, StepRecord)>, LocalError> {
+    let folder = format!("{}/steps/", folder_of(execution));
+    let listed = home
+        .world
+        .store
+        .list(&folder)
+        .map_err(|error| at_store(&error))?;
+    let mut records = Vec::new();
+    for key in listed {
+        let record: Option<StepRecord> = load(&home.world, &key)?;
+        records.extend(record.map(|record| (key, record)));
+    }
+    records.sort_by_key(|(_, record)| (record.began_at_ms, record.ended_at_ms));
+    Ok(records)
+}
+
+fn line(record: &StepRecord) -> String {
+    let part = record
+        .part
+        .map(|part| format!(" {part}"))
+        .unwrap_or_default();
+    let millis = record.ended_at_ms.saturating_sub(record.began_at_ms).max(0);
+    let mark = if record.error.is_some() { '✗' } else { '✓' };
+    let mut text = format!(
+        "  {mark} {}{part} {}.{} s\n",
+        record.step,
+        millis / 1_000,
+        millis % 1_000 / 100
+    );
+    let did = record.did.iter().map(|did| format!("      {did}\n"));
+    text.extend(did);
+    if let Some((name, cause)) = &record.error {
+        text.push_str(&format!("      {name}: {cause}\n"));
+    }
+    text
+}
+
+fn end(home: &Home, execution: &str) -> Result<bool, LocalError> {
+    let evidence: Option<Evidence> = load(&home.world, &keys::evidence(execution))?;
+    let Some(evidence) = evidence else {
+        return Err(LocalError::No(format!(
+            "{execution} does not run, and has left no evidence: it was interrupted; start it again, which takes over"
+        )));
+    };
+    say(&summary::of(&evidence));
+    Ok(matches!(
+        evidence.ended.as_str(),
+        "TargetActive" | "DrillDone"
+    ))
+}
+
+/// Whoever looks may be gone; then the next line is not missed either.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

@@ -1,0 +1,188 @@
+//! A pair's control plane, deployed by the real CDK CLI.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::aws::ministack::Ministack;
+use crate::aws::region::{ACCOUNT, AwsRegion};
+use crate::aws::tools;
+use crate::error::{Doing, LabError, Result};
+use crate::tool::run;
+
+const SYNTH_LIMIT: Duration = Duration::from_secs(300);
+const DEPLOY_LIMIT: Duration = Duration::from_secs(300);
+const ASSETS: &str = "cdk-assets";
+const NODE: &str = "https://nodejs.org (20 or newer)";
+
+/// Templates of a pair, ready to be deployed.
+#[derive(Debug)]
+pub struct Deployment {
+    package: PathBuf,
+    templates: PathBuf,
+    pair: String,
+}
+
+/// What a deployment led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deployed {
+    /// Something was made or changed.
+    Changed,
+    /// Everything was so already.
+    Unchanged,
+}
+
+/// The functions' binary: `$UNDERSTUDY_FUNCTIONS_BIN`, or the one built beside this program.
+fn functions_binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("UNDERSTUDY_FUNCTIONS_BIN") {
+        return Ok(PathBuf::from(path));
+    }
+    let here = std::env::current_exe().doing("find this program")?;
+    let beside = here
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join("understudy-functions"))
+        .find(|path| path.is_file());
+    beside.ok_or_else(|| {
+        LabError::Usage(
+            "no understudy-functions binary; build the workspace first, or set UNDERSTUDY_FUNCTIONS_BIN".to_owned(),
+        )
+    })
+}
+
+impl Deployment {
+    /// Makes the templates of a pair from its configuration and the texts of its flow files. `folder` takes what is made.
+    pub fn synthesize(
+        folder: &Path,
+        pair: &Value,
+        flows: &BTreeMap<String, String>,
+        regions: [&AwsRegion; 2],
+        ledger: &Ministack,
+    ) -> Result<Self> {
+        let package = tools::cdk()?;
+        let functions = folder.join("functions");
+        std::fs::create_dir_all(&functions).doing(format!("create {}", functions.display()))?;
+        // Without what only a debugger reads: it is sent to each Region.
+        run(
+            "strip",
+            "apt-get install binutils",
+            Command::new("strip")
+                .arg("-o")
+                .arg(functions.join("bootstrap"))
+                .arg(functions_binary()?),
+            SYNTH_LIMIT,
+        )?;
+        for (file, text) in flows {
+            write(&folder.join(file), text)?;
+        }
+        write(&folder.join("pair.json"), &pair.to_string())?;
+        let config = folder.join("deployment.json");
+        write(&config, &configuration(regions, ledger).to_string())?;
+        let templates = folder.join("cdk.out");
+        let mut synth = cli(&package);
+        synth
+            .args(["synth", "--quiet", "--no-notices", "--output"])
+            .arg(&templates)
+            .arg("-c")
+            .arg(format!("config={}", config.display()))
+            .arg("-c")
+            .arg(format!("functions={}", functions.display()));
+        run("cdk synth", NODE, &mut synth, SYNTH_LIMIT)?;
+        let name = pair.get("name").and_then(Value::as_str).unwrap_or_default();
+        Ok(Self {
+            package,
+            templates,
+            pair: name.to_owned(),
+        })
+    }
+
+    /// Deploys the ledger.
+    pub fn deploy_ledger(&self, ledger: &Ministack) -> Result<Deployed> {
+        self.deploy(ledger, &format!("Understudy-{}-Ledger", self.pair))
+    }
+
+    /// Deploys a Region's control plane.
+    pub fn deploy_region(&self, region: &AwsRegion) -> Result<Deployed> {
+        let stack = format!("Understudy-{}-{}", self.pair, region.name());
+        self.deploy(region.ministack(), &stack)
+    }
+
+    fn deploy(&self, at: &Ministack, stack: &str) -> Result<Deployed> {
+        // In place of `cdk bootstrap`: assets are uploaded with the CLI's own credentials.
+        crate::aws::api::Api::new(at.address(), at.region()).make_bucket(ASSETS)?;
+        let mut deploy = cli(&self.package);
+        deploy
+            .env("AWS_ENDPOINT_URL", at.url())
+            .env("AWS_REGION", at.region())
+            .args([
+                "deploy",
+                // What it says goes where it can be read.
+                "--ci",
+                "--no-notices",
+                "--method=direct",
+                "--require-approval=never",
+            ])
+            .arg("--app")
+            .arg(&self.templates)
+            .arg(stack);
+        let printed = run("cdk deploy", NODE, &mut deploy, DEPLOY_LIMIT)?;
+        Ok(if printed.contains("(no changes)") {
+            Deployed::Unchanged
+        } else {
+            Deployed::Changed
+        })
+    }
+}
+
+/// The CDK's CLI, which asks nobody anything.
+fn cli(package: &Path) -> Command {
+    let mut cli = Command::new(package.join("node_modules/.bin/cdk"));
+    cli.current_dir(package)
+        .env("CDK_DISABLE_CLI_TELEMETRY", "true")
+        .env(
+            "NODE_OPTIONS",
+            "--disable-warning=NodeVersionSupportWarning",
+        )
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test");
+    cli
+}
+
+/// What is deployed, and where functions find what is not in their own Region.
+fn configuration(regions: [&AwsRegion; 2], ledger: &Ministack) -> Value {
+    let elsewhere = regions
+        .map(|region| format!("{}={}", region.name(), region.ministack().url()))
+        .join(",");
+    let environment: serde_json::Map<String, Value> = regions
+        .iter()
+        .map(|region| {
+            let variables = json!({
+                // What AWS_ENDPOINT_URL says is overwritten by the stand-in; one service's own is kept.
+                "AWS_ENDPOINT_URL_DYNAMODB": ledger.url(),
+                "UNDERSTUDY_ENDPOINT_URLS": elsewhere,
+            });
+            (region.name().to_owned(), variables)
+        })
+        .collect();
+    let architecture = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "x86_64"
+    };
+    json!({
+        "account": ACCOUNT,
+        "pair": "pair.json",
+        "ledger": { "region": ledger.region() },
+        "architecture": architecture,
+        "logDays": 7,
+        "local": { "assets": ASSETS, "environment": environment },
+    })
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).doing(format!("write {}", path.display()))
+}

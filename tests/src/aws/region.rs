@@ -1,0 +1,176 @@
+//! A Region: its stand-in for AWS, and what a test asks of it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::aws::api::Api;
+use crate::aws::ministack::Ministack;
+use crate::error::{LabError, Result};
+use crate::wait::wait_for;
+
+/// The account that everything belongs to.
+pub const ACCOUNT: &str = "000000000000";
+
+/// One Region of a pair.
+#[derive(Debug)]
+pub struct AwsRegion {
+    alias: String,
+    ministack: Ministack,
+    api: Api,
+}
+
+/// How an execution of a state machine ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Execution {
+    /// `SUCCEEDED`, `FAILED`, …
+    pub status: String,
+    /// What it answered; null if it failed.
+    pub output: Value,
+    /// Its error and cause, if it failed.
+    pub error: Option<(String, String)>,
+}
+
+impl AwsRegion {
+    /// The Region of the cluster `alias`.
+    pub fn new(alias: &str, ministack: Ministack) -> Result<Self> {
+        let api = Api::new(ministack.address(), ministack.region());
+        Ok(Self {
+            alias: alias.to_owned(),
+            ministack,
+            api,
+        })
+    }
+
+    /// The cluster that lives here.
+    pub fn alias(&self) -> &str {
+        &self.alias
+    }
+
+    /// The Region's name.
+    pub fn name(&self) -> &str {
+        self.ministack.region()
+    }
+
+    /// Its stand-in for AWS.
+    pub const fn ministack(&self) -> &Ministack {
+        &self.ministack
+    }
+
+    /// Loses it.
+    pub fn kill(&mut self) -> Result<()> {
+        self.ministack.kill()
+    }
+
+    /// Its APIs.
+    pub const fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Invokes a step's function.
+    pub fn step(&self, pair: &str, step: &str, event: &Value) -> Result<Value> {
+        self.api.invoke(&format!("understudy-{pair}-{step}"), event)
+    }
+
+    /// Sets an alarm's state; its actions are carried out as if the clock had done it.
+    pub fn set_alarm(&self, alarm: &str, state: &str) -> Result<()> {
+        let fields = [
+            ("Action", "SetAlarmState"),
+            ("AlarmName", alarm),
+            ("StateValue", state),
+            ("StateReason", "the lab's clock"),
+        ];
+        self.api
+            .query("monitoring", "2010-08-01", &fields)
+            .map(drop)
+    }
+
+    /// The names of a machine's executions, newest first.
+    pub fn executions(&self, machine: &str) -> Result<Vec<String>> {
+        let arn = format!(
+            "arn:aws:states:{}:{ACCOUNT}:stateMachine:{machine}",
+            self.name()
+        );
+        let input = json!({ "stateMachineArn": arn });
+        let answer = self
+            .api
+            .json("states", "AWSStepFunctions.ListExecutions", &input)?;
+        let listed = answer.get("executions").and_then(Value::as_array);
+        let names = listed
+            .into_iter()
+            .flatten()
+            .filter_map(|it| it.get("name")?.as_str());
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Waits for an execution's end.
+    pub fn wait_execution(
+        &self,
+        machine: &str,
+        execution: &str,
+        limit: Duration,
+    ) -> Result<Execution> {
+        let arn = format!(
+            "arn:aws:states:{}:{ACCOUNT}:execution:{machine}:{execution}",
+            self.name()
+        );
+        wait_for(&format!("{execution} to end"), limit, || {
+            let found = self.describe(&arn).map_err(|error| error.to_string())?;
+            match found.status.as_str() {
+                "RUNNING" => Err(self.standing(&arn)),
+                _ => Ok(found),
+            }
+        })
+    }
+
+    fn describe(&self, arn: &str) -> Result<Execution> {
+        let input = json!({ "executionArn": arn });
+        let answer = self
+            .api
+            .json("states", "AWSStepFunctions.DescribeExecution", &input)?;
+        let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
+        let output = match text("output") {
+            "" => Value::Null,
+            output => serde_json::from_str(output).map_err(|error| LabError::BadAnswer {
+                who: arn.to_owned(),
+                why: error.to_string(),
+            })?,
+        };
+        let error = Some((text("error").to_owned(), text("cause").to_owned()));
+        Ok(Execution {
+            status: text("status").to_owned(),
+            output,
+            error: error.filter(|(error, _)| !error.is_empty()),
+        })
+    }
+
+    /// The states that an execution entered, in order.
+    pub fn states(&self, machine: &str, execution: &str) -> Result<Vec<String>> {
+        let arn = format!(
+            "arn:aws:states:{}:{ACCOUNT}:execution:{machine}:{execution}",
+            self.name()
+        );
+        let input = json!({ "executionArn": arn, "maxResults": 1000 });
+        let answer = self
+            .api
+            .json("states", "AWSStepFunctions.GetExecutionHistory", &input)?;
+        let events = answer.get("events").and_then(Value::as_array);
+        let entered = events.into_iter().flatten().filter_map(|event| {
+            let name = event.get("stateEnteredEventDetails")?.get("name")?;
+            name.as_str().map(str::to_owned)
+        });
+        Ok(entered.collect())
+    }
+
+    /// In which state an execution is, for whoever waits in vain.
+    fn standing(&self, arn: &str) -> String {
+        let mut parts = arn.rsplit(':');
+        let (execution, machine) = (parts.next(), parts.next());
+        let states = machine
+            .zip(execution)
+            .and_then(|(machine, execution)| self.states(machine, execution).ok());
+        states
+            .and_then(|states| states.last().cloned())
+            .unwrap_or_else(|| "RUNNING".to_owned())
+    }
+}

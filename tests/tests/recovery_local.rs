@@ -1,0 +1,459 @@
+//! Recoveries from the command line, on real brokers: a flow that is sealed by hand, a failover whose source is dead, a
+//! drill that changes nothing.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use serde_json::Value;
+use understudy_tests::{
+    Cluster, Ends, FlowFile, Judge, Pair, Worker, Workload, understudy, wait_for,
+};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const SLOTS: u32 = 2;
+
+#[test]
+fn a_seal_ends_a_flow_whose_workers_run_wait_or_are_gone_and_always_at_the_same_cut() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    let topic = "by-hand";
+    source.create_topic(topic, 3, &[])?;
+    let flow = FlowFile::new(source, target)
+        .named(topic)
+        .topics([topic])
+        .slots(SLOTS);
+    let worker = Worker::start(&flow, "by-hand-1")?;
+    let write = |producer: &str| {
+        Workload::orders(source.client(), topic)
+            .producer(producer)
+            .value_bytes(100)
+            .records(600)
+            .run()
+    };
+    write("before")?;
+    worker.wait_copied(source, topic, LIMIT)?;
+    let copied = committed(&target.ends(topic)?);
+
+    // It runs, and has something to do; then it sleeps through the next seal.
+    let load = Workload::orders(source.client(), topic)
+        .producer("during")
+        .value_bytes(100)
+        .rate(500)
+        .records(u64::MAX)
+        .start()?;
+    let (code, first) = seal(worker.flow(), 3)?;
+    assert_eq!((code, at(&first, "outcome")), (0, "sealed"), "{first}");
+    assert!(cut(&first)?.values().map(|(_, there)| there).sum::<i64>() >= copied);
+    worker.pause()?;
+    load.stop()?;
+    write("after")?;
+    let (code, asleep) = seal(worker.flow(), 3)?;
+    assert_eq!((code, cut(&asleep)?), (0, cut(&first)?), "{asleep}");
+    worker.resume()?;
+    worker.wait_reason(&["sealed", "epoch 3"], LIMIT)?;
+    worker.kill()?;
+    let (code, gone) = seal(worker.flow(), 4)?;
+    assert_eq!((code, cut(&gone)?), (0, cut(&first)?), "{gone}");
+    holds_exactly(target, topic, &cut(&first)?)?;
+
+    let (code, older) = seal(worker.flow(), 2)?;
+    assert_eq!((code, at(&older, "outcome")), (1, "newer"), "{older}");
+    let (code, refused) = run(&["resume"], worker.flow(), &[])?;
+    assert_eq!(code, 1, "{refused}");
+    assert!(refused.contains("--epoch 4"), "{refused}");
+    worker.restart()?;
+    worker.wait_reason(&["sealed since recovery epoch 4"], LIMIT)?;
+    let (code, resumed) = run(&["resume"], worker.flow(), &["--epoch", "4"])?;
+    assert_eq!(code, 0, "{resumed}");
+    let verdict = Judge::new(source, target, topic).wait_exact(LIMIT)?;
+    assert!(verdict.is_exact(), "{verdict}\n{}", worker.log());
+    Ok(())
+}
+
+#[test]
+fn a_failover_without_its_source_loses_what_it_says_and_places_groups_exactly() -> Outcome {
+    let scene = Scene::start("orders", 4)?;
+    let Scene { pair, worker, .. } = &scene;
+    let (source, target) = (&pair.source, &pair.target);
+    let load = Load::start(source, "orders", 4)?;
+    wait_for("a thousand records", LIMIT, || match load.acknowledged() {
+        some if some > 1_000 => Ok(()),
+        few => Err(format!("{few}")),
+    })?;
+    let places: Vec<_> = (0..4).map(|partition| ("orders", partition, 40)).collect();
+    source.commit_group("billing", &places)?;
+    wait_for("the group on the target", LIMIT, || {
+        match target.group_places("billing", "orders") {
+            Ok(found) if found.len() == 4 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })?;
+    let drill = scene.recover("drill", &[])?;
+    assert_eq!(
+        (drill.code, at(&drill.json, "ended")),
+        (0, "DrillDone"),
+        "{drill:?}"
+    );
+    assert!(!scene.ledger_exists(), "a drill has written the ledger");
+    worker.wait_ready(LIMIT)?;
+
+    for broker in source.brokers() {
+        broker.kill()?;
+    }
+    let failover = scene.recover("failover", &["--yes", "--reason", "use1 is gone"])?;
+    assert_eq!(
+        (failover.code, at(&failover.json, "ended")),
+        (0, "TargetActive"),
+        "{failover:?}"
+    );
+    let ends = target.ends("orders")?;
+    worker.wait_reason(&["sealed"], LIMIT)?;
+    assert_eq!(target.ends("orders")?, ends, "a worker has written");
+
+    let evidence = scene.evidence(&failover.json)?;
+    let cut = cut(evidence.get("cut").ok_or("no cut")?)?;
+    holds_exactly(target, "orders", &cut)?;
+    // What the producer heard acknowledged and is not there, record by record.
+    let written = load.stop();
+    let beyond = |(partition, offset): &&(i32, i64)| {
+        cut.get(partition).is_none_or(|(here, _)| offset >= here)
+    };
+    let lost = written.acknowledged.iter().filter(beyond).count() as u64;
+    let loss = evidence.get("loss").ok_or("no loss")?;
+    let number = |field: &str| loss.get(field).and_then(Value::as_u64);
+    let (least, most) = (
+        number("records_at_least").ok_or("no bound")?,
+        number("records_at_most"),
+    );
+    // A record may be written and its acknowledgement lost with the broker.
+    assert!(
+        least <= lost + written.unheard,
+        "at least {least}, and {lost} + {} are lost",
+        written.unheard
+    );
+    assert!(
+        most.is_none_or(|most| lost <= most),
+        "at most {most:?}, and {lost} are lost"
+    );
+
+    // Every place is the copy of the record that stood there: offsets below the cut are one to one but for markers.
+    let places = evidence
+        .pointer("/places/places")
+        .and_then(Value::as_array)
+        .ok_or("no places")?;
+    let billing: Vec<&Value> = places
+        .iter()
+        .filter(|place| at(place, "group") == "billing")
+        .collect();
+    assert_eq!(billing.len(), 4, "{places:?}");
+    for place in billing {
+        assert_eq!(at(place, "state"), "exact", "{place}");
+    }
+    let read = target.read_as_group("billing", "orders", 1)?;
+    let number = read
+        .first()
+        .and_then(|key| load_number(key))
+        .ok_or("no number")?;
+    assert_eq!(number, 40, "the next record that the group reads");
+
+    let (code, text) = run(&["evidence"], &scene.pair_file, &[])?;
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("TargetActive") && text.contains("page.html"),
+        "{text}"
+    );
+    Ok(())
+}
+
+/// Whether what committed readers see on the target is what the cut says, no more and no less: as many copies as records
+/// lie before the cut on the source, which writes without transactions, and each before the cut on the target.
+fn holds_exactly(target: &Cluster, topic: &str, cut: &BTreeMap<i32, (i64, i64)>) -> Outcome {
+    let ends = target.ends(topic)?;
+    let mut config = target.client();
+    config
+        .set("group.id", "counts")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true");
+    for (partition, (here, there)) in cut {
+        let consumer: BaseConsumer = config.create()?;
+        let mut from = TopicPartitionList::new();
+        from.add_partition_offset(topic, *partition, Offset::Beginning)?;
+        consumer.assign(&from)?;
+        let mut copies: i64 = 0;
+        loop {
+            match consumer.poll(LIMIT) {
+                Some(Ok(copy)) => {
+                    assert!(
+                        copy.offset() < *there,
+                        "a copy at {} behind the cut at {there}",
+                        copy.offset()
+                    );
+                    copies += 1;
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
+                other => return Err(format!("{other:?}").into()),
+            }
+        }
+        assert_eq!(copies, *here, "partition {partition}");
+        let end = ends.get(partition).ok_or("no such partition")?;
+        assert!(
+            end.is_settled(),
+            "a transaction is open in {partition}: {end:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Two clusters of its own, a flow each way, a worker, and a pair file.
+struct Scene {
+    pair: Pair,
+    worker: Worker,
+    pair_file: PathBuf,
+}
+
+/// What `understudy … --json` answered.
+#[derive(Debug)]
+struct Answered {
+    code: i32,
+    json: Value,
+    #[expect(dead_code, reason = "shown when a test fails")]
+    told: String,
+}
+
+impl Scene {
+    fn start(topic: &str, partitions: i32) -> Result<Self, Box<dyn Error>> {
+        let pair = Pair::start(|source| source, |target| target)?;
+        let (source, target) = (&pair.source, &pair.target);
+        source.create_topic(topic, partitions, &[])?;
+        let forward = FlowFile::new(source, target).topics([topic]).slots(SLOTS);
+        let reverse = FlowFile::new(target, source)
+            .topics([topic])
+            .slots(SLOTS)
+            .in_folder(target.dir());
+        let worker = Worker::start(&forward, "forward")?;
+        worker.wait_ready(LIMIT)?;
+        reverse.write("reverse", ([127, 0, 0, 1], 0).into())?;
+        let pair_file = target.dir().join("pair.toml");
+        let text = format!(
+            "name = \"lab\"\nhome = \"use1\"\n\n[clusters.use1]\nregion = \"use1\"\nclient_bootstrap = \"{}\"\n\n\
+             [clusters.usw2]\nregion = \"usw2\"\nclient_bootstrap = \"{}\"\n\n\
+             [[flows]]\nsource = \"use1\"\ntarget = \"usw2\"\nfile = \"forward.toml\"\n\n\
+             [[flows]]\nsource = \"usw2\"\ntarget = \"use1\"\nfile = \"reverse.toml\"\n\n\
+             [[applications]]\nname = \"billing\"\nrole = \"consumer\"\ngroups = []\n\
+             adapters = [{{ kind = \"file\", path = \"{}\" }}]\n",
+            source.bootstrap(),
+            target.bootstrap(),
+            target.dir().join("pointer.json").display()
+        );
+        std::fs::write(&pair_file, text)?;
+        Ok(Self {
+            pair,
+            worker,
+            pair_file,
+        })
+    }
+
+    fn recover(&self, command: &str, more: &[&str]) -> Result<Answered, Box<dyn Error>> {
+        let file = self.pair_file.display().to_string();
+        let arguments = [&[command, file.as_str(), "--local", "--json"], more].concat();
+        let output = understudy(&arguments, LIMIT)?;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let json = serde_json::from_slice(&output.stdout).map_err(|error| {
+            format!(
+                "{error}: {}\n{told}",
+                String::from_utf8_lossy(&output.stdout)
+            )
+        })?;
+        Ok(Answered {
+            code: output.status.code().unwrap_or(-1),
+            json,
+            told,
+        })
+    }
+
+    /// Whether anything under the pair's folder is a ledger.
+    fn ledger_exists(&self) -> bool {
+        let folder = self.pair_file.with_file_name(".understudy");
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.any(|name| name.contains("ledger"))
+    }
+
+    fn evidence(&self, answered: &Value) -> Result<Value, Box<dyn Error>> {
+        let path = at(answered, "evidence");
+        Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+    }
+}
+
+/// Numbered records, in turn to each partition, by a producer that keeps its own log of what was acknowledged.
+struct Load {
+    stop: Arc<AtomicBool>,
+    log: Arc<Log>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Log {
+    sent: AtomicU64,
+    failed: AtomicU64,
+    acknowledged: Mutex<Vec<(i32, i64)>>,
+}
+
+/// What a producer knows at its end.
+struct Written {
+    acknowledged: Vec<(i32, i64)>,
+    /// Sent, and nothing heard of them.
+    unheard: u64,
+}
+
+struct Hears(Arc<Log>);
+
+impl ClientContext for Hears {}
+
+impl ProducerContext for Hears {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(message) => {
+                let place = (message.partition(), message.offset());
+                let mut log = self
+                    .0
+                    .acknowledged
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                log.push(place);
+            }
+            Err(_) => {
+                self.0.failed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Load {
+    fn start(cluster: &Cluster, topic: &str, partitions: i32) -> Result<Self, Box<dyn Error>> {
+        let (stop, log) = (Arc::<AtomicBool>::default(), Arc::<Log>::default());
+        let mut config = cluster.client();
+        config
+            .set("acks", "all")
+            .set("linger.ms", "2")
+            .set("message.timeout.ms", "8000");
+        let producer: BaseProducer<Hears> = config.create_with_context(Hears(log.clone()))?;
+        let (seen, sent, topic) = (stop.clone(), log.clone(), topic.to_owned());
+        let thread = std::thread::spawn(move || {
+            for number in 0_u64.. {
+                if seen.load(Ordering::Relaxed) {
+                    break;
+                }
+                for partition in 0..partitions {
+                    let value = format!("{number}");
+                    let record = BaseRecord::to(&topic)
+                        .partition(partition)
+                        .key(&value)
+                        .payload(&value);
+                    if producer.send(record).is_ok() {
+                        sent.sent.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                producer.poll(Duration::from_millis(4));
+            }
+            // What is not acknowledged by then will not be.
+            let _flushed = producer.flush(Duration::from_secs(1));
+        });
+        Ok(Self {
+            stop,
+            log,
+            thread: Some(thread),
+        })
+    }
+
+    fn acknowledged(&self) -> usize {
+        self.log
+            .acknowledged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    fn stop(mut self) -> Written {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+        let acknowledged = self
+            .log
+            .acknowledged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let sent = self.log.sent.load(Ordering::Relaxed);
+        Written {
+            unheard: sent.saturating_sub(acknowledged.len() as u64),
+            acknowledged,
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn load_number(key: &[u8]) -> Option<i64> {
+    std::str::from_utf8(key).ok()?.parse().ok()
+}
+
+fn seal(flow: &Path, epoch: u64) -> Result<(i32, Value), Box<dyn Error>> {
+    let epoch = epoch.to_string();
+    let (code, text) = run(&["seal"], flow, &["--epoch", &epoch, "--json"])?;
+    let json = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+    Ok((code, json))
+}
+
+fn run(command: &[&str], file: &Path, more: &[&str]) -> Result<(i32, String), Box<dyn Error>> {
+    let file = file.display().to_string();
+    let arguments = [command, &[file.as_str()], more].concat();
+    let output = understudy(&arguments, LIMIT)?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if text.is_empty() {
+        text = String::from_utf8_lossy(&output.stderr).into_owned();
+    }
+    Ok((output.status.code().unwrap_or(-1), text))
+}
+
+/// Each partition's source and target offset.
+fn cut(value: &Value) -> Result<BTreeMap<i32, (i64, i64)>, Box<dyn Error>> {
+    let partitions = value.get("partitions").and_then(Value::as_array);
+    let partitions = partitions.ok_or_else(|| format!("no partitions in {value}"))?;
+    let number = |it: &Value, field: &str| it.get(field).and_then(Value::as_i64).unwrap_or(-1);
+    Ok(partitions
+        .iter()
+        .map(|it| {
+            let partition = i32::try_from(number(it, "partition")).unwrap_or(-1);
+            (
+                partition,
+                (number(it, "source_offset"), number(it, "target_offset")),
+            )
+        })
+        .collect())
+}
+
+fn at<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn committed(ends: &BTreeMap<i32, Ends>) -> i64 {
+    ends.values().map(|end| end.last_stable - 1).sum()
+}
