@@ -1,0 +1,279 @@
+//! Switchovers on real brokers, there and back, writers at work until they are refused: nothing is lost or doubled, groups
+//! go on exactly, and the flow back carries what is written next and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use serde_json::Value;
+use understudy_tests::{
+    Cluster, FlowFile, Judge, Pair, Worker, Workload, client_config, understudy, wait_for,
+};
+
+type Outcome = Result<(), Box<dyn Error>>;
+/// What a thread of the test ends with.
+type Ended<T> = Result<T, String>;
+/// What `billing` read: each record by its partition and value, which holds its number.
+type Read = BTreeSet<(i32, Vec<u8>)>;
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// A whole switchover, its applications' coming back included.
+const MOVED_WITHIN: Duration = Duration::from_secs(120);
+const PARTITIONS: i32 = 4;
+/// Where `billing` stands in each partition when it is first moved.
+const STANDS: i64 = 40;
+
+#[test]
+fn there_and_back_nothing_is_lost_or_doubled_and_groups_go_on_exactly() -> Outcome {
+    let pair = Pair::start(
+        |source| source.user("shop", "hush"),
+        |target| target.user("shop", "hush"),
+    )?;
+    let Pair { source, target } = &pair;
+    source.create_topic("orders", PARTITIONS, &[])?;
+    let forward = FlowFile::new(source, target).topics(["orders"]).slots(2);
+    let reverse = FlowFile::new(target, source)
+        .topics(["orders"])
+        .slots(2)
+        .in_folder(target.dir());
+    let there = Worker::start(&forward, "forward")?;
+    there.wait_ready(LIMIT)?;
+    reverse.write("reverse", ([127, 0, 0, 1], 0).into())?;
+    let file = target.dir().join("pair.toml");
+    std::fs::write(&file, pair_text(source, target))?;
+
+    let load = load(source, "before")?;
+    let places: Vec<_> = (0..PARTITIONS).map(|it| ("orders", it, STANDS)).collect();
+    source.commit_group("billing", &places)?;
+    let over = Turn::to(target, &file).run()?;
+    // It was refused, which its thread may have told as an error.
+    let _refused = load.stop();
+    // What the source holds, the target holds: beside it only what was written there since.
+    let mut judge = Judge::new(source, target, "orders");
+    let seen = judge.compare()?;
+    assert_eq!(
+        seen.lost + seen.doubled + seen.out_of_order + seen.altered,
+        0,
+        "{seen}"
+    );
+    assert!(seen.foreign > 0, "nothing was written to the target");
+    for partition in 0..PARTITIONS {
+        let copy = judge.place_on_target(partition, STANDS);
+        let first = over.first.get(&partition).copied();
+        assert_eq!(first, copy, "billing skipped or read again in {partition}");
+    }
+    there.wait_reason(&["sealed"], LIMIT)?;
+    // The old source gets what is new, once and in order.
+    let back = Worker::start(&reverse, "back")?;
+    let verdict = Judge::new(target, source, "orders").wait_exact(LIMIT)?;
+    assert!(verdict.is_exact(), "{verdict}\n{}", back.log());
+
+    // Home again: the fence of the first time is lifted, and the first flow goes on behind what the other one copied.
+    let load = self::load(target, "away")?;
+    let home = Turn::to(source, &file).run()?;
+    let _refused = load.stop();
+    let again = over.read.intersection(&home.read).count();
+    assert_eq!(
+        again, 0,
+        "billing read records again that it had read before"
+    );
+    let verdict = Judge::new(source, target, "orders").wait_exact(LIMIT)?;
+    assert!(verdict.is_exact(), "{verdict}\n{}", there.log());
+    // Between them, billing has read everything from where it stood.
+    let whole = verdict.produced - u64::try_from(STANDS)? * u64::try_from(PARTITIONS)?;
+    assert_eq!((over.read.len() + home.read.len()) as u64, whole);
+    Ok(())
+}
+
+/// The shop writes with its own login until the brokers refuse it.
+fn load(
+    cluster: &Cluster,
+    producer: &str,
+) -> Result<understudy_tests::RunningWorkload, Box<dyn Error>> {
+    let before = cluster.ends("orders")?;
+    let shop = client_config(&cluster.client_properties_of("shop", "hush"));
+    let load = Workload::orders(shop, "orders")
+        .producer(producer)
+        .value_bytes(100)
+        .rate(500)
+        .records(u64::MAX)
+        .start()?;
+    wait_for("records of the shop", LIMIT, || {
+        let ends = cluster.ends("orders").map_err(|error| error.to_string())?;
+        let grown = ends.iter().map(|(partition, end)| {
+            let before = before.get(partition).map_or(0, |end| end.last_stable);
+            end.last_stable - before
+        });
+        match grown.min() {
+            Some(least) if least > 2 * STANDS => Ok(()),
+            few => Err(format!("{few:?}")),
+        }
+    })?;
+    Ok(load)
+}
+
+/// A switchover, with the applications that follow it.
+struct Turn<'a> {
+    to: &'a Cluster,
+    file: &'a Path,
+}
+
+/// What it led to.
+struct Turned {
+    /// The offset of what `billing` read first, by partition.
+    first: BTreeMap<i32, i64>,
+    read: Read,
+}
+
+impl<'a> Turn<'a> {
+    const fn to(to: &'a Cluster, file: &'a Path) -> Self {
+        Self { to, file }
+    }
+
+    fn run(&self) -> Result<Turned, Box<dyn Error>> {
+        let moved = AtomicBool::new(false);
+        let (answer, turned) = thread::scope(|scope| -> Result<_, Box<dyn Error>> {
+            let billing = scope.spawn(|| self.read_on(&moved));
+            let shop = scope.spawn(|| self.write_on());
+            let answer = switchover(self.file);
+            let shop = shop.join().map_err(|_panic| "the shop panicked")?;
+            moved.store(true, Ordering::Relaxed);
+            let billing = billing.join().map_err(|_panic| "billing panicked")?;
+            let answer = answer?;
+            shop?;
+            Ok((answer, billing?))
+        })?;
+        assert_eq!(at(&answer, "ended"), "TargetActive", "{answer}");
+        let evidence: Value = serde_json::from_slice(&std::fs::read(at(&answer, "evidence"))?)?;
+        let lost = evidence.pointer("/loss/records_at_most");
+        assert_eq!(lost.and_then(Value::as_u64), Some(0), "{lost:?}");
+        let fence = did(&evidence, "fence-source").ok_or("no fence")?;
+        assert!(fence.contains("was refused"), "{fence}");
+        let started = did(&evidence, "start-flow").ok_or("no flow back")?;
+        assert!(started.contains("was told to run"), "{started}");
+        let pause = time(&evidence, "open-target", "ended_at_ms").ok_or("not opened")?
+            - time(&evidence, "fence-source", "began_at_ms").ok_or("not fenced")?;
+        println!("nobody could write for {pause} ms");
+        assert!(pause < 10_000, "nobody could write for {pause} ms");
+        Ok(turned)
+    }
+
+    /// An application follows its pointer: until it points here, it does nothing.
+    fn follow(&self, pointer: &str) -> Ended<()> {
+        let pointer: PathBuf = self.file.with_file_name(pointer);
+        let deadline = Instant::now() + MOVED_WITHIN;
+        loop {
+            let text = std::fs::read(&pointer).unwrap_or_default();
+            let points: Value = serde_json::from_slice(&text).unwrap_or_default();
+            if at(&points, "active") == self.to.alias() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{} never pointed here", pointer.display()));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Reads as `billing` until everybody is moved and nothing more comes.
+    fn read_on(&self, moved: &AtomicBool) -> Ended<Turned> {
+        self.follow("billing.json")?;
+        let mut config = self.to.client();
+        config
+            .set("group.id", "billing")
+            .set("auto.commit.interval.ms", "200")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "error");
+        let text = |error: rdkafka::error::KafkaError| error.to_string();
+        let consumer: BaseConsumer = config.create().map_err(text)?;
+        consumer.subscribe(&["orders"]).map_err(text)?;
+        let (mut first, mut read) = (BTreeMap::new(), Read::new());
+        let mut heard = Instant::now();
+        let quiet = Duration::from_secs(2);
+        while !moved.load(Ordering::Relaxed) || heard.elapsed() < quiet {
+            if let Some(record) = consumer.poll(Duration::from_millis(100)) {
+                let record = record.map_err(text)?;
+                first.entry(record.partition()).or_insert(record.offset());
+                let value = record.payload().unwrap_or_default().to_vec();
+                if !read.insert((record.partition(), value)) {
+                    return Err(format!("read twice: {:?}", record.offset()));
+                }
+                heard = Instant::now();
+            }
+        }
+        Ok(Turned { first, read })
+    }
+
+    /// Writes as the shop, once it is told to.
+    fn write_on(&self) -> Ended<()> {
+        self.follow("shop.json")?;
+        let shop = client_config(&self.to.client_properties_of("shop", "hush"));
+        let written = Workload::orders(shop, "orders")
+            .producer(format!("on-{}", self.to.alias()))
+            .value_bytes(100)
+            .rate(200)
+            .records(800)
+            .run();
+        written.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+fn pair_text(source: &Cluster, target: &Cluster) -> String {
+    let login = |cluster: &Cluster| -> String {
+        let properties = cluster.client_properties_of("shop", "hush");
+        let lines = properties.iter();
+        lines
+            .map(|(key, value)| format!("\"{key}\" = \"{value}\"\n"))
+            .collect()
+    };
+    format!(
+        "name = \"lab\"\nhome = \"use1\"\n\n\
+         [clusters.use1]\nregion = \"use1\"\nclient_bootstrap = \"{}\"\n\n\
+         [clusters.usw2]\nregion = \"usw2\"\nclient_bootstrap = \"{}\"\n\n\
+         [[flows]]\nsource = \"use1\"\ntarget = \"usw2\"\nfile = \"forward.toml\"\n\n\
+         [[flows]]\nsource = \"usw2\"\ntarget = \"use1\"\nfile = \"reverse.toml\"\n\n\
+         [[applications]]\nname = \"billing\"\nrole = \"consumer\"\ngroups = [\"billing\"]\n\
+         adapters = [{{ kind = \"file\", path = \"billing.json\" }}]\n\n\
+         [[applications]]\nname = \"shop\"\nrole = \"producer\"\ntopics = [\"orders\"]\n\
+         adapters = [{{ kind = \"file\", path = \"shop.json\" }}]\n\n\
+         [fencing]\nwriters = [\"User:shop\"]\n[fencing.proof.use1]\n{}\n[fencing.proof.usw2]\n{}",
+        source.bootstrap(),
+        target.bootstrap(),
+        login(source),
+        login(target),
+    )
+}
+
+fn switchover(pair: &Path) -> Result<Value, Box<dyn Error>> {
+    let file = pair.display().to_string();
+    let arguments = ["switchover", &file, "--local", "--json", "--yes"];
+    let output = understudy(arguments, MOVED_WITHIN)?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(serde_json::from_str(&said).map_err(|error| format!("{error}: {said}\n{told}"))?)
+}
+
+/// What a step did, in words.
+fn did(evidence: &Value, name: &str) -> Option<String> {
+    let steps = evidence.get("steps")?.as_array()?;
+    let step = steps.iter().find(|it| at(it, "step") == name)?;
+    let did = step.get("did")?.as_array()?;
+    let lines: Vec<&str> = did.iter().filter_map(Value::as_str).collect();
+    Some(lines.join("; "))
+}
+
+/// When a step began or ended, in milliseconds since 1970.
+fn time(evidence: &Value, name: &str, field: &str) -> Option<i64> {
+    let steps = evidence.get("steps")?.as_array()?;
+    let step = steps.iter().find(|it| at(it, "step") == name)?;
+    step.get(field)?.as_i64()
+}
+
+fn at<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
