@@ -9,11 +9,11 @@ use understudy_domain::{
 };
 use understudy_flow::config::Flow;
 use understudy_flow::flow_record::{self, FlowError};
-use understudy_flow::map_state::{Known, Question, answer_all};
+use understudy_flow::map_state::{Known, Question, answer_all_from};
 use understudy_flow::rotation;
 use understudy_flow::stop::Stop;
 use understudy_flow::stored_state::{StateError, read_gaps, read_positions};
-use understudy_kafka::{Cluster as Connection, Fault};
+use understudy_kafka::{Cluster as Connection, Endpoint, Fault};
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::FlowOfPair;
 use understudy_shell::world::{Begin, Flows, Mirrored, Store};
@@ -100,6 +100,16 @@ fn open(flow: &Flow) -> Result<Connection, PortError> {
     Connection::open(&flow.target).map_err(|fault| of_fault(&flow.target, &fault))
 }
 
+/// A client that reads state for good once the flow is sealed and its writers are fenced. Before that it is looked at
+/// only: as committed by now, because a worker that died holds a transaction open for a while.
+fn open_state(record: &FlowRecord, target: &Endpoint) -> Result<Connection, Fault> {
+    let connection = Connection::open(target)?;
+    Ok(match record.state {
+        FlowState::Sealed => connection,
+        _ => connection.committed_by_now(),
+    })
+}
+
 /// A newer epoch holds the flow.
 fn newer(flow: &Flow, record: &FlowRecord, epoch: Epoch) -> PortError {
     let text = format!(
@@ -121,7 +131,7 @@ fn read_homes<T: Send>(
     // Each thread takes its share with one client.
     let share = homes.len().div_ceil(AT_ONCE).max(1);
     let read_share = |slots: &[Slot]| -> Result<Vec<T>, StateError> {
-        let cluster = Connection::open(&flow.target)?;
+        let cluster = open_state(record, &flow.target)?;
         slots.iter().map(|slot| read(&cluster, *slot)).collect()
     };
     let answers: Vec<_> = std::thread::scope(|scope| {
@@ -230,7 +240,8 @@ impl Flows for KafkaFlows {
             |place: &(TopicPartition, SourceOffset)| Question::Forward(place.0.clone(), place.1);
         let questions: Vec<Question> = places.iter().map(forward).collect();
         let ask = |slots, questions: &[Question]| {
-            answer_all(flow, slots, questions).map_err(|error| of_state(&flow.target, &error))
+            answer_all_from(flow, slots, questions, |target| open_state(record, target))
+                .map_err(|error| of_state(&flow.target, &error))
         };
         let mut known = ask(record.slots, &questions)?;
         // While the number of slots is being changed, a partition's state lies in its slot by either number.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use understudy_flow::bounded;
 use understudy_flow::chain::chain;
 use understudy_flow::config::Flow;
+use understudy_flow::secrets::FirstRead;
 use understudy_kafka::Endpoint;
 use understudy_recovery::Alias;
 use understudy_recovery::pair::{FlowOfPair, Pair, PairError};
@@ -89,7 +90,7 @@ impl PairFile {
                 })?;
                 texts.insert(flow.file.clone(), text);
             } else {
-                let read = Flow::read(&beside, None, environment)
+                let read = Flow::read(&beside, None, environment, FirstRead::WhenLoggingIn)
                     .map_err(|error| wrong(&pair, flow, chain(&error)))?;
                 imported.insert(flow.file.clone(), read);
             }
@@ -143,7 +144,7 @@ impl PairFile {
                 .ok_or_else(|| wrong(&pair, of_pair, "its text is not there".to_owned()))?;
             let path = folder.join(&of_pair.file);
             let parse = |text: &str| {
-                Flow::parse(text, &path, environment)
+                Flow::parse(text, &path, environment, FirstRead::WhenLoggingIn)
                     .map_err(|error| wrong(&pair, of_pair, chain(&error)))
             };
             let flow = parse(text)?;

@@ -118,6 +118,8 @@ mod tests {
 
     use understudy_domain::AclPattern;
 
+    use understudy_flow::secrets::FirstRead;
+
     use super::*;
 
     #[test]
@@ -126,7 +128,12 @@ mod tests {
         let text = "[source]\nalias = \"a\"\n\"bootstrap.servers\" = \"a:1\"\n\
                     [target]\nalias = \"b\"\n\"bootstrap.servers\" = \"b:1\"\n\
                     [mirror]\ntopics = [\"orders\"]\npolicy = \"prefixed\"\nsync_acls = true\n";
-        let flow = Flow::parse(text, Path::new("flow.toml"), &|_| None)?;
+        let flow = Flow::parse(
+            text,
+            Path::new("flow.toml"),
+            &|_| None,
+            FirstRead::WithTheFile,
+        )?;
         let acl = |name: &str, principal: &str, operation, permission| Acl {
             resource: AclResource::Topic,
             name: name.to_owned(),

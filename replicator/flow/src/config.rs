@@ -24,12 +24,15 @@ use crate::end_access::{Access, OWN_KEYS, Recipe, Tokens};
 use crate::http_config::HttpConfig;
 use crate::import_mm2;
 use crate::mm2::{self, Mm2};
-use crate::secrets::{Secrets, settle};
+use crate::secrets::{FirstRead, Secrets, settle};
 use crate::selection::{GroupSelection, Selection};
 use crate::settings::{self, Settings};
 
 /// How often secrets and the files of properties are read again, unless the flow file says otherwise.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long a client waits for secrets that are being read: a little longer than reading may take.
+const FIRST_READ_WITHIN: Duration = Duration::from_secs(15);
 
 /// A flow: from where, to where, what, how.
 #[derive(Clone)]
@@ -89,8 +92,6 @@ pub struct Renewal {
     pub target: Renewable,
     /// How often.
     pub interval: Duration,
-    /// The way to AWS, if it is ever needed.
-    pub aws: Aws,
 }
 
 /// One end's part: how it is read, and what was read last.
@@ -246,6 +247,7 @@ impl Flow {
         path: &Path,
         mm2_flow: Option<&str>,
         environment: &dyn Fn(&str) -> Option<String>,
+        first_read: FirstRead,
     ) -> Result<Self, ConfigError> {
         let kind = path.extension().and_then(|kind| kind.to_str());
         if matches!(kind, Some("properties" | "json")) {
@@ -254,7 +256,7 @@ impl Flow {
                 let own = imported.secrets.get(name).cloned();
                 own.or_else(|| environment(name))
             };
-            return Self::parse(&imported.toml, path, &secrets);
+            return Self::parse(&imported.toml, path, &secrets, first_read);
         }
         if let Some(flow) = mm2_flow {
             return Err(ConfigError::NotMm2 {
@@ -266,7 +268,7 @@ impl Flow {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&text, path, environment)
+        Self::parse(&text, path, environment, first_read)
     }
 
     /// Understands a flow file's text; `path` is named where it cannot be. A relative path in it is one of the process.
@@ -277,6 +279,7 @@ impl Flow {
         text: &str,
         path: &Path,
         environment: &dyn Fn(&str) -> Option<String>,
+        first_read: FirstRead,
     ) -> Result<Self, ConfigError> {
         let table: toml::Table =
             text.parse()
@@ -309,9 +312,12 @@ impl Flow {
         let interval = refresh_interval(&table)?;
         let aws = Aws::default();
         let mut secrets = Secrets::look(&aws);
-        let (source, at_source) = endpoint(&table, "source", environment, &mut secrets)?;
-        let (target, at_target) = endpoint(&table, "target", environment, &mut secrets)?;
-        drop(secrets);
+        let mut follow = |recipe: &Recipe| match first_read {
+            FirstRead::WithTheFile => recipe.follow(&mut secrets),
+            FirstRead::WhenLoggingIn => recipe.follow_at_hand(),
+        };
+        let (source, at_source) = endpoint(&table, "source", environment, &mut follow)?;
+        let (target, at_target) = endpoint(&table, "target", environment, &mut follow)?;
         if source.alias == target.alias {
             return Err(ConfigError::SameAlias(source.alias));
         }
@@ -355,12 +361,11 @@ impl Flow {
             codec_of: codec_of(&mirror.compression)?,
             max_bytes_per_second: mirror.max_bytes_per_second,
             settings: Settings::new(&mirror.settings)?,
-            http: HttpConfig::parse(&table, environment)?,
+            http: HttpConfig::parse(&table, environment, first_read)?,
             renewal: Renewal {
                 source: at_source,
                 target: at_target,
                 interval,
-                aws,
             },
         })
     }
@@ -507,7 +512,7 @@ fn endpoint(
     table: &toml::Table,
     section: &'static str,
     environment: &dyn Fn(&str) -> Option<String>,
-    secrets: &mut Secrets<'_>,
+    follow: &mut dyn FnMut(&Recipe) -> Result<Access, ConfigError>,
 ) -> Result<(Endpoint, Renewable), ConfigError> {
     let Some(toml::Value::Table(entries)) = table.get(section) else {
         return Err(ConfigError::MissingSection(section));
@@ -529,11 +534,12 @@ fn endpoint(
         written.insert(key, value);
     }
     let recipe = Recipe::new(section, written);
-    let access = recipe.follow(secrets)?;
+    let access = follow(&recipe)?;
     if access
         .properties
         .get("bootstrap.servers")
         .is_none_or(String::is_empty)
+        && !access.lacking.contains("bootstrap.servers")
     {
         return Err(ConfigError::MissingKey(format!(
             "{section}.\"bootstrap.servers\""
@@ -541,6 +547,11 @@ fn endpoint(
     }
     let endpoint = Endpoint::new(&alias, access.properties.clone())
         .with_msk_iam(matches!(access.tokens, Tokens::MskIam(_)));
+    if !access.lacking.is_empty() {
+        // The rest is checked when it is there.
+        let endpoint = endpoint.awaiting(FIRST_READ_WITHIN);
+        return Ok((endpoint, Renewable { recipe, access }));
+    }
     if let Err(refused) = endpoint.check() {
         if refused.key.is_empty() {
             return Err(bad(section, &refused.reason));
@@ -654,7 +665,13 @@ mod tests {
 
     fn parse(text: &str) -> Result<Flow, String> {
         let environment = |name: &str| (name == "PASSWORD").then(|| "hush".to_owned());
-        Flow::parse(text, Path::new("flow.toml"), &environment).map_err(|error| error.to_string())
+        Flow::parse(
+            text,
+            Path::new("flow.toml"),
+            &environment,
+            FirstRead::WithTheFile,
+        )
+        .map_err(|error| error.to_string())
     }
 
     fn with(lines: &str) -> String {
@@ -673,6 +690,60 @@ mod tests {
         assert_eq!(flow.topic_discovery_interval, Duration::from_secs(2));
         assert_eq!(flow.start, Start::Earliest);
         assert_eq!(flow.target.bootstrap(), "b:1");
+        Ok(())
+    }
+
+    #[test]
+    fn a_secret_that_aws_holds_is_asked_for_when_logging_in_if_so_wanted()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let text = "[source]\nalias = \"use1\"\n\"bootstrap.servers\" = \"a:1\"\n\
+             \"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"SCRAM-SHA-512\"\n\
+             \"sasl.username\" = \"${secretsmanager:arn:aws:secretsmanager:us-east-1:111122223333:secret:AmazonMSK_a-AbCdEf:username}\"\n\
+             \"sasl.password\" = \"${secretsmanager:arn:aws:secretsmanager:us-east-1:111122223333:secret:AmazonMSK_a-AbCdEf:password}\"\n\
+             [target]\nalias = \"usw2\"\n\"bootstrap.servers\" = \"b:1\"\n\
+             [http]\ntoken = \"${secretsmanager:arn:aws:secretsmanager:us-east-1:111122223333:secret:page-AbCdEf}\"\n";
+        let flow = Flow::parse(
+            text,
+            Path::new("flow.toml"),
+            &|_| None,
+            FirstRead::WhenLoggingIn,
+        )?;
+        let lacking: Vec<&str> = flow
+            .renewal
+            .source
+            .access
+            .lacking
+            .iter()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(lacking, ["sasl.password", "sasl.username"]);
+        assert!(flow.renewal.target.access.lacking.is_empty());
+        // The target's clients wait for nobody; the source's for the secret, and then have it.
+        assert_eq!(flow.target.admin().get("bootstrap.servers"), Some("b:1"));
+        let source = flow.source.clone();
+        let opened =
+            std::thread::spawn(move || source.admin().get("sasl.username").map(str::to_owned));
+        let mut whole = flow.renewal.source.access.properties.clone();
+        whole.insert("sasl.username".to_owned(), "mirror".to_owned());
+        flow.source.renew(whole, false);
+        assert_eq!(
+            opened.join().map_err(|_| "panicked")?,
+            Some("mirror".to_owned())
+        );
+        // What cannot be had is waited for no more, and told.
+        let flow = Flow::parse(
+            text,
+            Path::new("flow.toml"),
+            &|_| None,
+            FirstRead::WhenLoggingIn,
+        )?;
+        flow.source
+            .lack("Secrets Manager was not reached".to_owned());
+        assert_eq!(flow.source.admin().get("sasl.username"), None);
+        assert_eq!(
+            flow.source.lacks().as_deref(),
+            Some("Secrets Manager was not reached")
+        );
         Ok(())
     }
 

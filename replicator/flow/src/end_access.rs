@@ -1,14 +1,15 @@
 //! How the properties of one end come about: what the flow file says, with secrets read and mechanisms translated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use understudy_domain::{AccessToken, CertificateEnd, Mechanism, msk_region};
 
+use crate::aws::Aws;
 use crate::config_error::ConfigError;
-use crate::secrets::{Secrets, Written};
+use crate::secrets::{SecretError, Secrets, Written};
 
 /// The key that holds an OAUTHBEARER token; ours, not librdkafka's.
 const TOKEN: &str = "sasl.oauthbearer.token";
@@ -19,6 +20,9 @@ const REGION: &str = "aws.region";
 const CERTIFICATE: &str = "ssl.certificate.location";
 /// The key that holds it.
 const CERTIFICATE_PEM: &str = "ssl.certificate.pem";
+
+/// Stands for what has not been read yet while the rest is looked at. Nothing is called so: it holds a line break.
+const NOT_READ: &str = "not\nread";
 
 /// Keys of an end that are not librdkafka's.
 pub const OWN_KEYS: &[&str] = &["alias", REGION, TOKEN];
@@ -101,6 +105,8 @@ pub struct Access {
     pub certificate_end: Option<CertificateEnd>,
     /// Where OAUTHBEARER tokens come from.
     pub tokens: Tokens,
+    /// Properties that are not among these because they have not been read yet.
+    pub lacking: BTreeSet<String>,
 }
 
 impl fmt::Debug for Access {
@@ -133,6 +139,35 @@ impl Recipe {
     /// # Errors
     /// The first key whose value cannot be had or used.
     pub fn follow(&self, secrets: &mut Secrets<'_>) -> Result<Access, ConfigError> {
+        self.follow_with(&mut |value| secrets.resolve(value))
+    }
+
+    /// Reads what is at hand, and asks nobody: what Secrets Manager holds is lacking.
+    ///
+    /// # Errors
+    /// As [`Recipe::follow`].
+    pub fn follow_at_hand(&self) -> Result<Access, ConfigError> {
+        let aws = Aws::default();
+        let mut secrets = Secrets::look(&aws);
+        let lacking = self
+            .written
+            .iter()
+            .filter(|(_, value)| value.is_managed())
+            .map(|(key, _)| key.clone());
+        let lacking: BTreeSet<String> = lacking.collect();
+        let mut access = self.follow_with(&mut |value| match value {
+            Written::Managed(_) => Ok(NOT_READ.to_owned()),
+            Written::Text(_) | Written::File(_) => secrets.resolve(value),
+        })?;
+        access.properties.retain(|key, _| !lacking.contains(key));
+        access.lacking = lacking;
+        Ok(access)
+    }
+
+    fn follow_with(
+        &self,
+        read: &mut dyn FnMut(&Written) -> Result<String, SecretError>,
+    ) -> Result<Access, ConfigError> {
         let full = |key: &str| format!("{}.{key}", self.section);
         let mut properties = BTreeMap::new();
         for (key, value) in &self.written {
@@ -148,12 +183,10 @@ impl Recipe {
             {
                 return Err(ConfigError::JavaClass(full(key)));
             }
-            let value = secrets
-                .resolve(value)
-                .map_err(|source| ConfigError::Secret {
-                    key: full(key),
-                    source,
-                })?;
+            let value = read(value).map_err(|source| ConfigError::Secret {
+                key: full(key),
+                source,
+            })?;
             properties.insert(key.clone(), value);
         }
         let tokens = self.log_in(&mut properties)?;
@@ -163,6 +196,7 @@ impl Recipe {
             files,
             certificate_end,
             tokens,
+            lacking: BTreeSet::new(),
         })
     }
 
@@ -252,6 +286,7 @@ impl Recipe {
                     )
                 })
             }
+            (Mechanism::OauthBearer, Some(token)) if token == NOT_READ => Ok(Tokens::None),
             (Mechanism::OauthBearer, Some(token)) => AccessToken::read(&token)
                 .map(Tokens::Given)
                 .map_err(|error| bad(TOKEN, &error.to_string())),
@@ -275,7 +310,7 @@ impl Recipe {
             .get(CERTIFICATE_PEM)
             .and_then(|pem| CertificateEnd::of_pem(pem));
         for key in FILES {
-            let Some(path) = properties.get(*key) else {
+            let Some(path) = properties.get(*key).filter(|path| *path != NOT_READ) else {
                 continue;
             };
             let unreadable = |error: std::io::Error| ConfigError::BadValue {

@@ -4,6 +4,12 @@ use understudy_kafka::{Endpoint, Fault};
 
 /// A fault together with what the cluster's clients complain about, and what to do.
 pub fn explain(endpoint: &Endpoint, fault: &Fault) -> String {
+    if let Some(reason) = endpoint.lacks() {
+        return format!(
+            "cluster {}: nothing to log in with: {reason}",
+            endpoint.alias
+        );
+    }
     let mut text = format!("cluster {}: {fault}", endpoint.alias);
     match fault {
         Fault::Denied { .. } => {

@@ -389,13 +389,19 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::secrets::FirstRead;
 
     #[test]
     fn whoever_may_write_is_fenced_also_when_the_slots_are_changed_meanwhile()
     -> Result<(), Box<dyn std::error::Error>> {
         let text = "[source]\nalias = \"a\"\n\"bootstrap.servers\" = \"a:1\"\n\
                     [target]\nalias = \"b\"\n\"bootstrap.servers\" = \"b:1\"\n";
-        let flow = Flow::parse(text, Path::new("flow.toml"), &|_| None)?;
+        let flow = Flow::parse(
+            text,
+            Path::new("flow.toml"),
+            &|_| None,
+            FirstRead::WithTheFile,
+        )?;
         let mut record = FlowRecord {
             generation: 3,
             slots: NonZeroU32::MIN.saturating_add(1),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::aws::Aws;
 use crate::config_error::ConfigError;
-use crate::secrets::{Secrets, settle};
+use crate::secrets::{FirstRead, Secrets, settle};
 
 /// Fewer characters than this are guessed too soon.
 const TOKEN_MIN: usize = 16;
@@ -63,13 +63,15 @@ impl fmt::Debug for Token {
 }
 
 impl HttpConfig {
-    /// Reads both sections; `environment` answers `${env:NAME}`.
+    /// Reads both sections; `environment` answers `${env:NAME}`. Only a worker serves its page: whoever reads secrets when
+    /// logging in has no use for the token, and nobody is asked for it.
     ///
     /// # Errors
     /// The first thing that is wrong, by key; also an address beyond loopback that nothing guards.
     pub fn parse(
         table: &toml::Table,
         environment: &dyn Fn(&str) -> Option<String>,
+        first_read: FirstRead,
     ) -> Result<Self, ConfigError> {
         let http = Section::of(table, "http", KEYS)?;
         let metrics = Section::of(table, "metrics", &["emf"])?;
@@ -84,7 +86,7 @@ impl HttpConfig {
         };
         let token = match http.text("token")? {
             None => None,
-            Some(text) => Some(token(text, environment)?),
+            Some(text) => token(text, environment, first_read)?,
         };
         let file = |key| http.text(key).map(|path| path.map(PathBuf::from));
         let tls = match (file("tls_certificate")?, file("tls_key")?) {
@@ -103,7 +105,8 @@ impl HttpConfig {
             (None, None) => None,
         };
         let mutual = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        if !listen.ip().is_loopback() && token.is_none() && !mutual {
+        let guarded = mutual || http.text("token")?.is_some();
+        if !listen.ip().is_loopback() && !guarded {
             return Err(ConfigError::Exposed(listen));
         }
         Ok(Self {
@@ -116,14 +119,22 @@ impl HttpConfig {
     }
 }
 
-fn token(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Token, ConfigError> {
+fn token(
+    text: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+    first_read: FirstRead,
+) -> Result<Option<Token>, ConfigError> {
     let key = "http.token";
-    let secret = settle(text, environment)
-        .and_then(|written| Secrets::look(&Aws::default()).resolve(&written))
-        .map_err(|source| ConfigError::Secret {
-            key: key.to_owned(),
-            source,
-        })?;
+    let unreadable = |source| ConfigError::Secret {
+        key: key.to_owned(),
+        source,
+    };
+    let written = settle(text, environment).map_err(unreadable)?;
+    if written.is_managed() && first_read == FirstRead::WhenLoggingIn {
+        return Ok(None);
+    }
+    let aws = Aws::default();
+    let secret = Secrets::look(&aws).resolve(&written).map_err(unreadable)?;
     if secret.len() < TOKEN_MIN {
         return Err(bad(
             key,
@@ -137,7 +148,7 @@ fn token(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Tok
             "must be made of visible ASCII characters without spaces",
         ));
     }
-    Ok(Token(secret))
+    Ok(Some(Token(secret)))
 }
 
 /// One section, its keys known.
@@ -200,7 +211,8 @@ mod tests {
         let table: toml::Table = text.parse().map_err(|_error| "not TOML".to_owned())?;
         let environment =
             |name: &str| (name == "TOKEN").then(|| "0123456789abcdef-hush".to_owned());
-        HttpConfig::parse(&table, &environment).map_err(|error| error.to_string())
+        HttpConfig::parse(&table, &environment, FirstRead::WithTheFile)
+            .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -11,8 +11,8 @@ use understudy_domain::{
     MapKey, MapReader, MapRecord, MapSearch, Position, Slot, SourceOffset, Step, TargetOffset,
     TopicPartition, Translation, slot_of,
 };
-use understudy_kafka::Cluster;
 use understudy_kafka::picking::{Wanted, pick};
+use understudy_kafka::{Cluster, Endpoint, Fault};
 
 use crate::config::Flow;
 use crate::stored_state::{StateError, place_of, read_former, read_map, read_positions};
@@ -107,6 +107,21 @@ pub fn answer_all(
     slots: NonZeroU32,
     questions: &[Question],
 ) -> Result<BTreeMap<Question, Known>, StateError> {
+    answer_all_from(flow, slots, questions, Cluster::open)
+}
+
+/// As [`answer_all`], from the state as `open` reads it. [`Cluster::committed_by_now`] waits for nobody's transaction;
+/// what it tells may be older than what is committed in the copies.
+///
+/// # Errors
+/// As [`answer_all`].
+pub fn answer_all_from(
+    flow: &Flow,
+    slots: NonZeroU32,
+    questions: &[Question],
+    open: impl Fn(&Endpoint) -> Result<Cluster, Fault> + Sync,
+) -> Result<BTreeMap<Question, Known>, StateError> {
+    let open = &open;
     let mut by_slot: BTreeMap<Slot, Vec<&Question>> = BTreeMap::new();
     for question in questions {
         let slot = slot_of(question.partition(), slots);
@@ -118,7 +133,7 @@ pub fn answer_all(
         let answers: Vec<_> = std::thread::scope(|scope| {
             let running: Vec<_> = some
                 .iter()
-                .map(|(slot, questions)| scope.spawn(|| answer(flow, *slot, questions)))
+                .map(|(slot, questions)| scope.spawn(move || answer(flow, *slot, questions, open)))
                 .collect();
             running.into_iter().map(|thread| thread.join()).collect()
         });
@@ -150,9 +165,10 @@ fn answer(
     flow: &Flow,
     slot: Slot,
     questions: &[&Question],
+    open: impl Fn(&Endpoint) -> Result<Cluster, Fault>,
 ) -> Result<BTreeMap<Question, Known>, StateError> {
     let began = Instant::now();
-    let cluster = Cluster::open(&flow.target)?;
+    let cluster = open(&flow.target)?;
     let mut positions = read_positions(&cluster, &flow.state, slot)?;
     let asked: BTreeSet<&TopicPartition> = questions
         .iter()

@@ -60,7 +60,6 @@ pub fn log_in(flow: &Flow, stop: Arc<Stop>) -> std::io::Result<()> {
 pub struct Rotation<N> {
     ends: [End; 2],
     interval: Duration,
-    aws: Aws,
     notice: N,
 }
 
@@ -68,6 +67,8 @@ pub struct Rotation<N> {
 struct End {
     endpoint: Endpoint,
     recipe: Recipe,
+    /// The way to AWS; each end's own, so that neither waits for the other's Region.
+    aws: Aws,
     /// As it is in use.
     access: Access,
     /// When the present token ends, in ms since 1970, if there is one.
@@ -98,6 +99,7 @@ impl<N: Notice> Rotation<N> {
         let end = |endpoint: &Endpoint, part: &Renewable| End {
             endpoint: endpoint.clone(),
             recipe: part.recipe.clone(),
+            aws: Aws::default(),
             access: part.access.clone(),
             token_until_ms: None,
         };
@@ -107,7 +109,6 @@ impl<N: Notice> Rotation<N> {
                 end(&flow.target, &renewal.target),
             ],
             interval: renewal.interval,
-            aws: renewal.aws.clone(),
             notice,
         }
     }
@@ -120,8 +121,9 @@ impl<N: Notice> Rotation<N> {
     pub fn start(mut self, stop: Arc<Stop>) -> std::io::Result<()> {
         let thread = std::thread::Builder::new().name("credentials".to_owned());
         thread.spawn(move || {
-            // What was read with the flow file is fresh; only tokens are not given out yet.
-            let mut well = self.tokens();
+            // What was read with the flow file is fresh; only tokens are not given out yet, and some may be lacking.
+            let lacking = self.ends.iter().any(|end| !end.access.lacking.is_empty());
+            let mut well = if lacking { self.look() } else { self.tokens() };
             let mut looked = Instant::now();
             while !stop.is_set() {
                 let pause = if well {
@@ -150,31 +152,43 @@ impl<N: Notice> Rotation<N> {
     fn tokens(&mut self) -> bool {
         let mut well = true;
         for end in &mut self.ends {
-            let fresh = unexpired(&end.access).and_then(|()| end.give_token(&self.aws));
+            let fresh = unexpired(&end.access).and_then(|()| end.give_token());
             well &= say(&self.notice, &end.endpoint, fresh);
         }
         well
     }
 
-    /// Reads everything again; whether all of it is fresh.
+    /// Reads everything again, both ends side by side; whether all of it is fresh.
     fn look(&mut self) -> bool {
-        let mut secrets = Secrets::look(&self.aws);
-        let mut well = true;
-        for end in &mut self.ends {
-            let fresh = end
-                .look(&mut secrets)
-                .and_then(|()| end.give_token(&self.aws));
-            well &= say(&self.notice, &end.endpoint, fresh);
-        }
-        well
+        let [source, target] = &mut self.ends;
+        let (of_source, of_target) = std::thread::scope(|scope| {
+            let source = scope.spawn(|| source.renew());
+            let target = target.renew();
+            let panicked = |_| Err(Stale::Unreadable("reading them failed".to_owned()));
+            (source.join().unwrap_or_else(panicked), target)
+        });
+        let [source, target] = &self.ends;
+        let well = say(&self.notice, &source.endpoint, of_source);
+        say(&self.notice, &target.endpoint, of_target) && well
     }
 }
 
 impl End {
-    fn look(&mut self, secrets: &mut Secrets<'_>) -> Result<(), Stale> {
+    fn renew(&mut self) -> Result<(), Stale> {
+        let fresh = self.look().and_then(|()| self.give_token());
+        if let Err(stale) = &fresh
+            && !self.access.lacking.is_empty()
+        {
+            self.endpoint.lack(stale.to_string());
+        }
+        fresh
+    }
+
+    fn look(&mut self) -> Result<(), Stale> {
+        let aws = self.aws.clone();
         let read = self
             .recipe
-            .follow(secrets)
+            .follow(&mut Secrets::look(&aws))
             .map_err(|error| Stale::Unreadable(chain(&error)))?;
         unexpired(&read)?;
         if read == self.access {
@@ -204,7 +218,7 @@ impl End {
     }
 
     /// Gives clients the present token, where they need one and it is not theirs yet.
-    fn give_token(&mut self, aws: &Aws) -> Result<(), Stale> {
+    fn give_token(&mut self) -> Result<(), Stale> {
         let now = now_ms();
         let login = match &self.access.tokens {
             Tokens::None => return Ok(()),
@@ -216,7 +230,8 @@ impl End {
                 if left > i64::try_from(SIGN_BEFORE.as_millis()).unwrap_or(i64::MAX) {
                     return Ok(());
                 }
-                let credentials = aws
+                let credentials = self
+                    .aws
                     .credentials()
                     .map_err(|error| Stale::NoToken(chain(&error)))?;
                 let signed =

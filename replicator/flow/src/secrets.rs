@@ -63,6 +63,16 @@ pub struct Secrets<'a> {
     read: BTreeMap<String, String>,
 }
 
+/// When what Secrets Manager holds is read for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstRead {
+    /// With the flow file, so that whoever starts a worker is told at once.
+    WithTheFile,
+    /// By [`crate::rotation`], each end for itself. The Region of one end may be lost, and its Secrets Manager with it:
+    /// the other end is reached all the same.
+    WhenLoggingIn,
+}
+
 impl<'a> Secrets<'a> {
     /// One look at secrets.
     pub fn look(aws: &'a Aws) -> Self {
@@ -107,6 +117,13 @@ impl<'a> Secrets<'a> {
             arn: arn.arn.clone(),
             source,
         })
+    }
+}
+
+impl Written {
+    /// Whether AWS has to be asked for it.
+    pub const fn is_managed(&self) -> bool {
+        matches!(self, Self::Managed(_))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A flow's state on the target, as stored: positions, offset map and gaps, each slot's in a partition of its own.
 //!
-//! Only reads, committed records to the high watermark. Who writes it is the worker that holds the slot.
+//! Only reads, committed records as far as the [`Cluster`] reads. Who writes it is the worker that holds the slot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

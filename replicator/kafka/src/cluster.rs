@@ -44,6 +44,8 @@ pub type StateRecord = (Vec<u8>, Option<Vec<u8>>, i64);
 /// A cluster's administrative side; every call has a time limit.
 pub struct Cluster {
     endpoint: Endpoint,
+    /// Where [`Cluster::read_to_end`] ends.
+    reads_to: Edge,
     /// Replaced when the endpoint was renewed.
     clients: RefCell<Clients>,
 }
@@ -82,8 +84,17 @@ impl Cluster {
     pub fn open(endpoint: &Endpoint) -> Result<Self, Fault> {
         Ok(Self {
             endpoint: endpoint.clone(),
+            reads_to: Edge::HighWatermark,
             clients: RefCell::new(Clients::open(endpoint)?),
         })
+    }
+
+    /// Reads logs to their last stable offsets: what is committed by now. To the high watermark, reading waits for every
+    /// transaction that is open there; one whose writer died stays so until the brokers' time limit for it.
+    #[must_use]
+    pub fn committed_by_now(mut self) -> Self {
+        self.reads_to = Edge::LastStable;
+        self
     }
 
     fn clients(&self) -> Result<Ref<'_, Clients>, Fault> {
@@ -678,7 +689,8 @@ impl Cluster {
         })
     }
 
-    /// Reads the committed records of `partition` from `from` to the high watermark as of now.
+    /// Reads the committed records of `partition` from `from` to the high watermark as of now, or to the last stable
+    /// offset ([`Cluster::committed_by_now`]).
     ///
     /// # Errors
     /// A time limit, or what the broker answered.
@@ -706,9 +718,9 @@ impl Cluster {
                 }),
             }
         };
-        let high_watermark = edge(Edge::HighWatermark)?;
+        let end = edge(self.reads_to)?;
         let start = from.max(edge(Edge::Earliest)?);
-        if start >= high_watermark {
+        if start >= end {
             return Ok(());
         }
         let mut reader = Reader::new(&self.endpoint.reader_to_end(), self.endpoint.watch.clone())?;
@@ -731,7 +743,7 @@ impl Cluster {
                         record.payload().map(<[u8]>::to_vec),
                         record.offset(),
                     )),
-                    Fetched::End(_, at) if at.get() >= high_watermark => return Ok(()),
+                    Fetched::End(_, at) if at.get() >= end => return Ok(()),
                     Fetched::End(..) => {}
                     Fetched::Fault(_, code, reason) => {
                         return Err(Fault::code(

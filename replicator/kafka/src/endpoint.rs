@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
@@ -52,15 +53,30 @@ type Properties = BTreeMap<String, String>;
 pub struct Endpoint {
     /// The cluster's alias.
     pub alias: String,
-    /// What new clients are made of. Clones share it: written by [`Endpoint::renew`], read by whoever opens a client; a
-    /// mutex, because it is held for a clone of the pointer only.
-    properties: Arc<Mutex<Arc<Properties>>>,
+    /// What new clients are made of. Clones share it: written by [`Endpoint::renew`], read by whoever opens a client.
+    held: Arc<Held>,
     /// Written by [`Endpoint::renew`] after the properties, read by whoever holds clients.
     generation: Arc<AtomicU64>,
     /// Whether its tokens are those of MSK's IAM.
     msk_iam: bool,
     /// What the clients of this cluster say of it.
     pub watch: Watch,
+}
+
+/// What new clients are made of, and whether all of it is there.
+struct Held {
+    /// A mutex, because it is held for a clone of a pointer only.
+    now: Mutex<Now>,
+    /// Told when nothing is awaited any more.
+    settled: Condvar,
+}
+
+struct Now {
+    properties: Arc<Properties>,
+    /// Until when a new client waits for properties that are still being read.
+    awaited_until: Option<Instant>,
+    /// Why some are missing, if they are.
+    lacks: Option<String>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -78,7 +94,14 @@ impl Endpoint {
     pub fn new(alias: &str, properties: BTreeMap<String, String>) -> Self {
         Self {
             alias: alias.to_owned(),
-            properties: Arc::new(Mutex::new(Arc::new(properties))),
+            held: Arc::new(Held {
+                now: Mutex::new(Now {
+                    properties: Arc::new(properties),
+                    awaited_until: None,
+                    lacks: None,
+                }),
+                settled: Condvar::new(),
+            }),
             generation: Arc::default(),
             msk_iam: false,
             watch: Watch::new(alias),
@@ -138,10 +161,14 @@ impl Endpoint {
             }),
             _ => None,
         };
-        *self
-            .properties
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(properties);
+        let mut now = self.now();
+        *now = Now {
+            properties: Arc::new(properties),
+            awaited_until: None,
+            lacks: None,
+        };
+        drop(now);
+        self.held.settled.notify_all();
         if let Some(login) = login
             && let Err(reason) = self.watch.logins().set(login)
         {
@@ -152,11 +179,48 @@ impl Endpoint {
         }
     }
 
+    /// Properties are missing that are being read: clients that are opened meanwhile wait for [`Endpoint::renew`], or
+    /// for [`Endpoint::lack`], but no longer than `within` from now.
+    #[must_use]
+    pub fn awaiting(self, within: Duration) -> Self {
+        self.now().awaited_until = Some(Instant::now() + within);
+        self
+    }
+
+    /// What is missing cannot be had for now, and why: nobody waits for it any more.
+    pub fn lack(&self, reason: String) {
+        let mut now = self.now();
+        now.awaited_until = None;
+        now.lacks = Some(reason);
+        drop(now);
+        self.held.settled.notify_all();
+    }
+
+    /// Why properties are missing, if they are.
+    pub fn lacks(&self) -> Option<String> {
+        self.now().lacks.clone()
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.held.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn properties(&self) -> Arc<Properties> {
-        self.properties
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.now().properties.clone()
+    }
+
+    /// The properties, once nothing is awaited any more.
+    fn whole_properties(&self) -> Arc<Properties> {
+        let mut now = self.now();
+        while let Some(until) = now.awaited_until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.held.settled.wait_timeout(now, left);
+            now = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        now.properties.clone()
     }
 
     /// Where to connect first.
@@ -298,7 +362,7 @@ impl Endpoint {
 
     fn common(&self, role: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
-        for (name, value) in self.properties().iter() {
+        for (name, value) in self.whole_properties().iter() {
             config.set(name, value);
         }
         or(&mut config, "client.id", &format!("understudy-{role}"));

@@ -63,6 +63,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use understudy_domain::Resolution;
 use understudy_flow::report::Report;
+use understudy_flow::secrets::FirstRead;
 use understudy_flow::{
     chain, clock, config, explain, flow_record, http_config, import_mm2, map_state, replication,
     rotation, state_topics, stop, stored_state,
@@ -298,7 +299,12 @@ fn main() -> ExitCode {
         }
         Command::Recovery(command) => return recovery::run(command),
     };
-    let flow = match Flow::read(path, mm2_flow.as_deref(), &environment) {
+    // Who starts a worker is told at once what cannot be read. Tools are for the day on which one Region is gone.
+    let first_read = match command {
+        Command::Replicate { .. } | Command::Check { .. } => FirstRead::WithTheFile,
+        _ => FirstRead::WhenLoggingIn,
+    };
+    let flow = match Flow::read(path, mm2_flow.as_deref(), &environment, first_read) {
         Ok(flow) => flow,
         Err(error) => return failed(&error),
     };

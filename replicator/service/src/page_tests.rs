@@ -19,6 +19,7 @@ pub(crate) fn flow() -> Result<Flow, understudy_flow::config_error::ConfigError>
          [target]\nalias = \"usw2\"\n\"bootstrap.servers\" = \"b:1\"\n",
         std::path::Path::new("flow.toml"),
         &|_| None,
+        understudy_flow::secrets::FirstRead::WithTheFile,
     )
 }
 

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::keys::{CLIENT_KEYS, FLOW_KEYS, Fate};
 use super::*;
 use crate::config::{Flow, Start};
+use crate::secrets::FirstRead;
 
 const TYPICAL: &str = r#"
 # two clusters, one way
@@ -97,7 +98,12 @@ fn a_typical_file_becomes_a_flow_and_every_key_is_told() -> Result<(), Box<dyn s
     assert_eq!(keys.len(), Properties::parse(TYPICAL).values.len());
     // It is a flow file that this version takes, and in memory the secret is the real one.
     let secrets = |name: &str| imported.secrets.get(name).cloned();
-    let flow = Flow::parse(&imported.toml, Path::new("imported"), &secrets)?;
+    let flow = Flow::parse(
+        &imported.toml,
+        Path::new("imported"),
+        &secrets,
+        FirstRead::WithTheFile,
+    )?;
     assert_eq!(
         (flow.name.as_str(), flow.slots.get(), flow.start),
         ("use1-usw2", 24, Start::Latest)
@@ -315,7 +321,12 @@ fn configs_acls_and_groups_are_mirrored_as_before() -> Result<(), Box<dyn std::e
             .first()
             .map(|flow| flow.toml.clone())
             .ok_or("no flow")?;
-        let flow = Flow::parse(&toml, Path::new("imported"), &|_| None)?;
+        let flow = Flow::parse(
+            &toml,
+            Path::new("imported"),
+            &|_| None,
+            FirstRead::WithTheFile,
+        )?;
         Ok((toml, flow, keys))
     };
     let (toml, flow, keys) = of(
@@ -501,7 +512,7 @@ proptest! {
             let table: Result<toml::Table, _> = flow.toml.parse();
             prop_assert!(table.is_ok(), "{}\n{:?}", flow.toml, table.err());
             // Whatever is wrong with it has a name.
-            let _ = Flow::parse(&flow.toml, Path::new("imported"), &|name| flow.secrets.get(name).cloned());
+            let _ = Flow::parse(&flow.toml, Path::new("imported"), &|name| flow.secrets.get(name).cloned(), FirstRead::WithTheFile);
         }
         let properties = Properties::parse(&text);
         let told: BTreeMap<&str, usize> = keys.iter().map(|entry| (entry.key.as_str(), 1)).collect();
