@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -17,7 +16,7 @@ use understudy_recovery::{Alias, Epoch};
 use understudy_shell::world::{Begin, Clusters, Flows, Presence, WriteProof};
 use understudy_shell::{PortError, PortErrorKind};
 use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, wait_for};
-use understudy_world::{FileStore, KafkaClusters, KafkaFlows, PairFile};
+use understudy_world::{KafkaClusters, KafkaFlows, PairFile};
 
 type Outcome = Result<(), Box<dyn Error>>;
 /// By partition: source and target offset.
@@ -359,9 +358,8 @@ impl Scene {
             &format!("{back}.toml"),
             more,
         )?;
-        let store = Arc::new(FileStore::new(&folder.join(format!("{topic}-state"))));
         let scene = Self {
-            flows: KafkaFlows::new(&pair, store)?,
+            flows: KafkaFlows::new(&pair)?,
             clusters: KafkaClusters::new(&pair),
             back: reverse,
             pair,

@@ -26,6 +26,8 @@ pub struct State {
     pub mirrored: Vec<Mirrored>,
     /// Partitions that are halted by gaps, where that could be told.
     halted: Result<u32, PortError>,
+    /// How fast copies were written, in records a second, where that could be told.
+    copied: Result<Option<f64>, PortError>,
 }
 
 /// Reads the flow's state.
@@ -44,12 +46,16 @@ pub fn read(world: &World, order: &Order) -> Result<State, StepError> {
         .positions(&flow, &record)
         .map_err(|error| at_target(&error))?;
     let halted = flows.halted(&flow, &record);
+    let copied = reach::target(world, order)
+        .map_err(|error| PortError::new(PortErrorKind::Refused, error.text))
+        .and_then(|target| rate::of_copies(&*target, &mirrored, BOUND));
     Ok(State {
         flow,
         name,
         record,
         mirrored,
         halted,
+        copied,
     })
 }
 
@@ -110,6 +116,16 @@ fn loss(
         ));
         None
     });
+    let copied = state.copied.clone().unwrap_or_else(|error| {
+        reasons.push(format!(
+            "how fast copies were written is not known: {error}"
+        ));
+        None
+    });
+    let fastest = match (fastest, copied) {
+        (Some(seen), Some(copied)) => Some(seen.max(copied)),
+        (seen, copied) => seen.or(copied),
+    };
     // Ends that were seen just now leave no time in which something came unseen.
     let all_seen = ends.is_some_and(|ends| {
         let mut mirrored = state.mirrored.iter();

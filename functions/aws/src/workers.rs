@@ -90,8 +90,13 @@ impl Flows for EcsWorkers {
         self.flows.selects_group(flow, group)
     }
 
-    fn withheld_acls(&self, flow: &FlowOfPair) -> Result<Vec<Acl>, PortError> {
-        self.flows.withheld_acls(flow)
+    fn withheld_acls(
+        &self,
+        flow: &FlowOfPair,
+        ask_source: bool,
+        fence: &[Acl],
+    ) -> Result<Vec<Acl>, PortError> {
+        self.flows.withheld_acls(flow, ask_source, fence)
     }
 
     fn reopen(&self, flow: &FlowOfPair, epoch: Epoch) -> Result<(), PortError> {

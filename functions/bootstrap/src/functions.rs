@@ -71,7 +71,7 @@ impl Functions {
             .find(|(_, cluster)| regions.is_here(&cluster.region))
             .map(|(alias, _)| alias.clone());
         let region = settings.ledger_region.as_deref();
-        let kafka = kafka::reach(&pair, &document.flows, store.clone())?;
+        let kafka = kafka::reach(&pair, &document.flows)?;
         Ok(World {
             here,
             ledger: Arc::new(DynamoLedger::new(

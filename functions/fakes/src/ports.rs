@@ -176,6 +176,22 @@ impl Cluster for One {
         Ok(ends)
     }
 
+    fn first_since(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+        at_ms: i64,
+        _within: Duration,
+    ) -> Answer<BTreeMap<TopicPartition, i64>> {
+        let mut scene = self.scene("first_since")?;
+        let written = &scene.cluster(&self.alias).written;
+        let first = |place: &TopicPartition| {
+            let times = written.get(place)?;
+            let (_, offset) = times.range(at_ms..).next()?;
+            Some((place.clone(), *offset))
+        };
+        Ok(partitions.iter().filter_map(first).collect())
+    }
+
     fn groups(&self, _within: Duration) -> Answer<BTreeMap<String, Presence>> {
         let mut scene = self.scene("groups")?;
         Ok(scene.cluster(&self.alias).groups.clone())
@@ -299,8 +315,16 @@ impl Flows for Ports {
         self.flow(flow, "halted", |_flow| Ok(0))
     }
 
-    fn withheld_acls(&self, flow: &FlowOfPair) -> Answer<Vec<Acl>> {
-        self.flow(flow, "withheld_acls", |flow| Ok(flow.withheld.clone()))
+    fn withheld_acls(
+        &self,
+        flow: &FlowOfPair,
+        _ask_source: bool,
+        fence: &[Acl],
+    ) -> Answer<Vec<Acl>> {
+        self.flow(flow, "withheld_acls", |flow| {
+            let withheld = flow.withheld.iter().filter(|acl| !fence.contains(acl));
+            Ok(withheld.cloned().collect())
+        })
     }
 
     fn want_workers(&self, flow: &FlowOfPair, workers: u32) -> Answer<()> {

@@ -43,6 +43,8 @@ pub struct FakeCluster {
     pub write: Option<WriteProof>,
     /// Partitions that grow by one record with each look.
     pub growing: BTreeSet<TopicPartition>,
+    /// The offsets of records by their timestamps, where that is asked.
+    pub written: BTreeMap<TopicPartition, BTreeMap<i64, i64>>,
 }
 
 /// A flow's state on its target.

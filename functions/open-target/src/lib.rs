@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use understudy_domain::{Acl, AclOperation, AclPermission};
+use understudy_domain::{Acl, AclPermission};
 use understudy_recovery::contract::{JustOrder, Opened, Order};
 use understudy_recovery::fence::{FenceRecord, FenceState, to_remove};
-use understudy_recovery::{ErrorName, Ledger, Step, StepError};
+use understudy_recovery::{ErrorName, Ledger, Mode, Step, StepError};
 use understudy_shell::step::{at_target, carry_out, change_ledger, must_hold};
 use understudy_shell::world::Cluster;
 use understudy_shell::{Done, PortError, PortErrorKind, World, bounded, reach};
@@ -114,7 +114,7 @@ fn grant(
     target: &dyn Cluster,
     did: &mut Vec<String>,
 ) -> Result<u32, StepError> {
-    let withheld = match withheld(world, order) {
+    let withheld = match withheld(world, order, ledger) {
         Ok(withheld) => withheld,
         Err(error) => {
             // Which writers there were cannot stop a recovery: it is named, and a person grants the rest.
@@ -122,17 +122,9 @@ fn grant(
             Vec::new()
         }
     };
-    let fenced = ledger.fences.contains_key(&order.source);
-    let writers = &world.pair.fencing.writers;
-    let is_fences = |acl: &Acl| {
-        fenced
-            && acl.permission == AclPermission::Deny
-            && acl.operation == AclOperation::Write
-            && writers.contains(&acl.principal)
-    };
-    let wanted = withheld.into_iter().filter(|acl| !is_fences(acl));
-    let (denials, grants): (Vec<Acl>, Vec<Acl>) =
-        wanted.partition(|acl| acl.permission == AclPermission::Deny);
+    let (denials, grants): (Vec<Acl>, Vec<Acl>) = withheld
+        .into_iter()
+        .partition(|acl| acl.permission == AclPermission::Deny);
     let count = u32::try_from(grants.len()).unwrap_or(u32::MAX);
     if order.leash.is_leashed() {
         did.extend(grants.iter().map(|acl| format!("would grant: {acl}")));
@@ -152,11 +144,20 @@ fn grant(
     Ok(count)
 }
 
-fn withheld(world: &World, order: &Order) -> Result<Vec<Acl>, PortError> {
+fn withheld(world: &World, order: &Order, ledger: &Ledger) -> Result<Vec<Acl>, PortError> {
     let (flows, pair) = (world.flows.clone(), world.pair.clone());
     let alias = order.source.clone();
+    let fence = ledger.fences.get(&alias).map(|fence| &fence.added);
+    // What a newer version may have added is none of ours to know.
+    let fence: Vec<Acl> = fence
+        .into_iter()
+        .flatten()
+        .filter_map(|acl| acl.acl().ok())
+        .collect();
+    // In a failover it may be gone, and nobody waits for it.
+    let ask_source = order.mode == Mode::Switchover;
     let look = move || match pair.flow_from(&alias) {
-        Some(flow) => flows.withheld_acls(flow),
+        Some(flow) => flows.withheld_acls(flow, ask_source, &fence),
         None => Ok(Vec::new()),
     };
     let answer = bounded::within(WITHHELD_WITHIN, look);

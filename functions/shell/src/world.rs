@@ -116,6 +116,18 @@ pub trait Cluster: Send + Sync {
         within: Duration,
     ) -> Result<BTreeMap<TopicPartition, Ends>, PortError>;
 
+    /// The first record of each partition that has this timestamp or a later one, in milliseconds since 1970. Partitions
+    /// without one, and those that it does not have, are missing.
+    ///
+    /// # Errors
+    /// It did not answer.
+    fn first_since(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+        at_ms: i64,
+        within: Duration,
+    ) -> Result<BTreeMap<TopicPartition, i64>, PortError>;
+
     /// Its groups, and whether anybody is in them.
     ///
     /// # Errors
@@ -270,11 +282,17 @@ pub trait Flows: Send + Sync {
     /// Its file cannot be used.
     fn selects_group(&self, flow: &FlowOfPair, group: &str) -> Result<bool, PortError>;
 
-    /// ACLs that mirroring withheld: writing, as the source has it.
+    /// ACLs that mirroring withheld, about writing and as they would be on the target; without those of `fence`, which
+    /// stands on the source. The source itself is asked if `ask_source`, and what it told before counts otherwise.
     ///
     /// # Errors
     /// The target did not answer, or holds state that cannot be read.
-    fn withheld_acls(&self, flow: &FlowOfPair) -> Result<Vec<Acl>, PortError>;
+    fn withheld_acls(
+        &self,
+        flow: &FlowOfPair,
+        ask_source: bool,
+        fence: &[Acl],
+    ) -> Result<Vec<Acl>, PortError>;
 
     /// How many workers are wanted; 0 stops them.
     ///

@@ -203,6 +203,19 @@ impl Cluster for KafkaCluster {
         Ok(ends)
     }
 
+    fn first_since(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+        at_ms: i64,
+        within: Duration,
+    ) -> Result<BTreeMap<TopicPartition, i64>, PortError> {
+        let found = self.ask(|cluster| cluster.edges(partitions, Edge::Since(at_ms), within))?;
+        let told = found
+            .into_iter()
+            .filter_map(|(place, offset)| Some((place, offset.ok()?)));
+        Ok(told.filter(|(_, offset)| *offset >= 0).collect())
+    }
+
     fn groups(&self, within: Duration) -> Result<BTreeMap<String, Presence>, PortError> {
         let until = Until::within(within);
         let (consumers, others) = self.ask(|cluster| {

@@ -16,7 +16,7 @@ use understudy_flow::stored_state::{StateError, read_gaps, read_positions};
 use understudy_kafka::{Cluster as Connection, Endpoint, Fault};
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::FlowOfPair;
-use understudy_shell::world::{Begin, Flows, Mirrored, Store};
+use understudy_shell::world::{Begin, Flows, Mirrored};
 use understudy_shell::{PortError, PortErrorKind};
 
 use crate::pair_file::PairFile;
@@ -34,7 +34,6 @@ const CHANGES: usize = 5;
 #[derive(Clone)]
 pub struct KafkaFlows {
     known: BTreeMap<String, Arc<Flow>>,
-    store: Arc<dyn Store>,
     _logins: Arc<Logins>,
 }
 
@@ -48,12 +47,11 @@ impl Drop for Logins {
 }
 
 impl KafkaFlows {
-    /// Those of a pair; what their clients log in with is kept fresh for as long as this lives. What only the source
-    /// tells is remembered in `store`.
+    /// Those of a pair; what their clients log in with is kept fresh for as long as this lives.
     ///
     /// # Errors
     /// The machine refuses a thread.
-    pub fn new(file: &PairFile, store: Arc<dyn Store>) -> Result<Self, PortError> {
+    pub fn new(file: &PairFile) -> Result<Self, PortError> {
         let stop = Arc::<Stop>::default();
         for flow in file.flows.values().chain(file.proofs.values()) {
             rotation::log_in(flow, stop.clone()).map_err(|error| {
@@ -66,7 +64,6 @@ impl KafkaFlows {
         }
         Ok(Self {
             known: file.flows.clone(),
-            store,
             _logins: Arc::new(Logins(stop)),
         })
     }
@@ -274,8 +271,13 @@ impl Flows for KafkaFlows {
         Ok(self.flow(flow)?.groups.selects(group))
     }
 
-    fn withheld_acls(&self, flow: &FlowOfPair) -> Result<Vec<Acl>, PortError> {
-        withheld::acls(self.flow(flow)?, self.store.as_ref())
+    fn withheld_acls(
+        &self,
+        flow: &FlowOfPair,
+        ask_source: bool,
+        fence: &[Acl],
+    ) -> Result<Vec<Acl>, PortError> {
+        withheld::acls(self.flow(flow)?, ask_source, fence)
     }
 
     fn want_workers(&self, _flow: &FlowOfPair, _workers: u32) -> Result<(), PortError> {

@@ -26,14 +26,13 @@ impl Local {
     /// # Errors
     /// The machine refuses a thread.
     pub fn world(self, file: &PairFile, state: &Path) -> Result<World, PortError> {
-        let store = Arc::new(FileStore::new(state));
         Ok(World {
             pair: Arc::clone(&file.pair),
             here: None,
             ledger: Arc::new(FileLedger::new(state)),
-            store: store.clone(),
+            store: Arc::new(FileStore::new(state)),
             clusters: Arc::new(KafkaClusters::new(file)),
-            flows: Arc::new(KafkaFlows::new(file, store)?),
+            flows: Arc::new(KafkaFlows::new(file)?),
             clients: Arc::new(LocalClients::new(&file.folder, Arc::clone(&self.people))),
             people: self.people,
             signals: Arc::new(FileSignals::new(state)),

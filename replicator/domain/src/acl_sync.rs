@@ -62,7 +62,7 @@ pub struct AclPlan {
     pub remove: BTreeSet<Acl>,
     /// Remembered as ours, but neither wanted nor there any more.
     pub forget: BTreeSet<Acl>,
-    /// The source's bindings about writing that stay away, as they would be on the target.
+    /// The source's bindings about writing that stay away, whole or in part, as they would be on the target.
     pub withheld: BTreeSet<Acl>,
     /// Not added, because they would be the first on their resource.
     pub refused: BTreeSet<Acl>,
@@ -89,10 +89,11 @@ pub fn plan_acls(
         }
         let renamed = renamed(acl, rules);
         protected.insert(renamed.clone());
-        let Some(mapped) = admitted(&renamed, rules.write) else {
+        let mapped = admitted(&renamed, rules.write);
+        if mapped.as_ref() != Some(&renamed) {
             plan.withheld.insert(renamed);
-            continue;
-        };
+        }
+        let Some(mapped) = mapped else { continue };
         // What the source still has is not taken away because its topics are out of sight for a moment.
         stays.insert(mapped.clone());
         match reach {

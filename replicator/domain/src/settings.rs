@@ -20,6 +20,8 @@ pub enum SettingKey {
     },
     /// One ACL of the target.
     Acl(Acl),
+    /// One ACL of the source that stays away until the target is opened, as it would be there.
+    Withheld(Acl),
 }
 
 /// The configs that we set on one topic.
@@ -31,7 +33,7 @@ pub struct ConfigsSet {
     pub set: BTreeMap<String, String>,
 }
 
-/// An ACL that we added.
+/// An ACL that we added, or withheld.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AclAdded {
     /// The flow's recovery epoch when this was written.
@@ -81,6 +83,8 @@ pub struct SettingsMade {
     pub configs: BTreeMap<String, BTreeMap<String, String>>,
     /// The ACLs that we added.
     pub acls: BTreeSet<Acl>,
+    /// The ACLs that we withheld: about writing, as the source had them at the last look.
+    pub withheld: BTreeSet<Acl>,
 }
 
 impl SettingsMade {
@@ -102,6 +106,13 @@ impl SettingsMade {
             }
             (SettingKey::Acl(acl), None) => {
                 self.acls.remove(&acl);
+            }
+            (SettingKey::Withheld(acl), Some(value)) => {
+                AclAdded::decode(value)?;
+                self.withheld.insert(acl);
+            }
+            (SettingKey::Withheld(acl), None) => {
+                self.withheld.remove(&acl);
             }
         }
         Ok(())
@@ -128,13 +139,17 @@ impl SettingsMade {
             });
             records.push((key.encode(), value));
         }
-        for acl in self.acls.symmetric_difference(&next.acls) {
-            let value = next
-                .acls
-                .contains(acl)
-                .then(|| AclAdded { flow_epoch }.encode());
-            records.push((SettingKey::Acl(acl.clone()).encode(), value));
-        }
+        let mut acls =
+            |before: &BTreeSet<Acl>, after: &BTreeSet<Acl>, key: fn(Acl) -> SettingKey| {
+                for acl in before.symmetric_difference(after) {
+                    let value = after
+                        .contains(acl)
+                        .then(|| AclAdded { flow_epoch }.encode());
+                    records.push((key(acl.clone()).encode(), value));
+                }
+            };
+        acls(&self.acls, &next.acls, SettingKey::Acl);
+        acls(&self.withheld, &next.withheld, SettingKey::Withheld);
         records
     }
 }

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use understudy_domain::{
     DecodeError, FoldError, GapKey, GapRecord, MapKey, MapReader, MapRecord, OffsetMap, Position,
-    Slot, StateTopics, TopicPartition,
+    SettingsMade, Slot, StateTopics, TopicPartition,
 };
 use understudy_kafka::cluster::StateRecord;
 use understudy_kafka::{Cluster, Fault};
 
 /// Time limit for reading one state partition to its end.
 const WITHIN: Duration = Duration::from_secs(60);
+
+/// Time limit for reading the settings topic to its end.
+const SETTINGS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why stored state cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -246,6 +249,30 @@ pub fn read_all(
         }
     }
     Ok(all)
+}
+
+/// What the flow set on the target beside records, and what it withheld from it.
+///
+/// # Errors
+/// The cluster's answer, or a record that this version cannot read.
+pub fn read_settings(cluster: &Cluster, topics: &StateTopics) -> Result<SettingsMade, StateError> {
+    let place = TopicPartition::new(topics.settings(), 0);
+    let mut made = SettingsMade::default();
+    let mut broken = None;
+    cluster.read_to_end(&place, 0, SETTINGS_WITHIN, |(key, value, offset)| {
+        if let Err(error) = made.fold(&key, value.as_deref()) {
+            broken.get_or_insert((offset, error));
+        }
+    })?;
+    match broken {
+        None => Ok(made),
+        Some((offset, source)) => Err(StateError::Decode {
+            topic: place.topic.to_string(),
+            slot: Slot::new(0),
+            offset,
+            source,
+        }),
+    }
 }
 
 /// Every gap ever recorded of a slot's partitions.

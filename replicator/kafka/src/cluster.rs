@@ -41,6 +41,21 @@ pub struct Topic {
 /// A record of a state topic: key, value (`None` is a tombstone) and offset.
 pub type StateRecord = (Vec<u8>, Option<Vec<u8>>, i64);
 
+/// How long it is waited for a leader that has just moved, and how often it is looked for.
+const MOVED_WITHIN: Duration = Duration::from_secs(5);
+const MOVING_LOOK: Duration = Duration::from_millis(100);
+
+/// Whether the broker that was asked leads the partition no more, or does not know yet that it does.
+const fn has_moved(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::FencedLeaderEpoch
+            | RDKafkaErrorCode::UnknownLeaderEpoch
+            | RDKafkaErrorCode::OffsetNotAvailable
+    )
+}
+
 /// A cluster's administrative side; every call has a time limit.
 pub struct Cluster {
     endpoint: Endpoint,
@@ -325,7 +340,7 @@ impl Cluster {
             .collect())
     }
 
-    /// One edge of each partition.
+    /// One edge of each partition. Where its leader has just moved, the next one is asked.
     ///
     /// # Errors
     /// As [`list_offsets`].
@@ -335,13 +350,39 @@ impl Cluster {
         edge: Edge,
         within: Duration,
     ) -> Result<Edges, Fault> {
-        let asked: Vec<&TopicPartition> = partitions.into_iter().collect();
+        let began = Instant::now();
+        let mut asked: Vec<&TopicPartition> = partitions.into_iter().collect();
+        let mut told = Edges::new();
+        loop {
+            let left = within.saturating_sub(began.elapsed());
+            told.append(&mut self.edges_now(&asked, edge, left)?);
+            asked.retain(
+                |partition| matches!(told.get(partition), Some(Err(code)) if has_moved(*code)),
+            );
+            if asked.is_empty() || began.elapsed() + MOVING_LOOK >= within.min(MOVED_WITHIN) {
+                return Ok(told);
+            }
+            std::thread::sleep(MOVING_LOOK);
+            let clients = self.clients()?;
+            let mut leaders = clients.leaders.borrow_mut();
+            for partition in &asked {
+                leaders.remove(&*partition.topic);
+            }
+        }
+    }
+
+    fn edges_now(
+        &self,
+        asked: &[&TopicPartition],
+        edge: Edge,
+        within: Duration,
+    ) -> Result<Edges, Fault> {
         let topics = asked.iter().map(|partition| &*partition.topic).collect();
         // librdkafka looks for leaders first. What it does not find in what it has cached it waits for: three seconds
         // when no broker was connected yet, and with a race between its threads for the answer.
         let leaders = self.leaders(&topics, within)?;
         let (mut led, mut refused) = (Vec::new(), Edges::new());
-        for partition in asked {
+        for partition in asked.iter().copied() {
             let number = usize::try_from(partition.partition).ok();
             let code = match leaders.get(&*partition.topic) {
                 Some(Ok(leaders)) => {

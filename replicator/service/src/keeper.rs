@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use understudy_domain::{DecodeError, SettingsMade, Slot};
+use understudy_domain::{SettingsMade, Slot};
 use understudy_kafka::{Cluster, Fault};
 
 use crate::board::{Board, SettingsCounts};
@@ -30,6 +30,7 @@ use crate::explain::explain;
 use crate::flow_record::FlowError;
 use crate::metrics::Metrics;
 use crate::stop::Stop;
+use crate::stored_state::{StateError, read_settings};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -57,7 +58,7 @@ enum KeepError {
     Flow(#[from] FlowError),
     /// What was made before cannot be read.
     #[error(transparent)]
-    Decode(#[from] DecodeError),
+    State(#[from] StateError),
     /// There is no record of the flow.
     #[error("the flow's record is gone; configs and ACLs are left alone")]
     NoFlow,
@@ -179,7 +180,7 @@ impl Keeper {
     ) -> Result<Vec<String>, KeepError> {
         let mut made = match self.made.take() {
             Some(made) => made,
-            None => claim::read(&self.target, &self.flow)?,
+            None => read_settings(&self.target, &self.flow.state)?,
         };
         let warnings = keep(self, &mut made)?;
         self.made = Some(made);
@@ -195,9 +196,9 @@ impl Keeper {
             }
             Err(error) => vec![match &error {
                 KeepError::Source(fault) => explain(&self.flow.source, fault),
-                KeepError::Target(fault) | KeepError::Flow(FlowError::Fault(fault)) => {
-                    explain(&self.flow.target, fault)
-                }
+                KeepError::Target(fault)
+                | KeepError::State(StateError::Fault(fault))
+                | KeepError::Flow(FlowError::Fault(fault)) => explain(&self.flow.target, fault),
                 other => other.to_string(),
             }],
         };

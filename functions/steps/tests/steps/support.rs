@@ -243,6 +243,14 @@ impl Cluster for Gone {
     ) -> Result<BTreeMap<TopicPartition, Ends>, PortError> {
         Self::no()
     }
+    fn first_since(
+        &self,
+        _partitions: &BTreeSet<TopicPartition>,
+        _at_ms: i64,
+        _within: Duration,
+    ) -> Result<BTreeMap<TopicPartition, i64>, PortError> {
+        Self::no()
+    }
     fn groups(&self, _within: Duration) -> Result<BTreeMap<String, Presence>, PortError> {
         Self::no()
     }

@@ -59,7 +59,7 @@ impl Keeper {
                 source.unknown
             ));
         }
-        if !plan.is_empty() {
+        if !plan.is_empty() || plan.withheld != made.withheld {
             self.carry_out_acls(made, &plan, &mut warnings)?;
         }
         Ok(some_of(warnings, "about ACLs"))
@@ -88,6 +88,8 @@ impl Keeper {
         let mut next = made.clone();
         next.acls.extend(plan.add.iter().cloned());
         next.acls.retain(|acl| !plan.forget.contains(acl));
+        // A recovery grants it when it opens the target; the source may not be there to ask then.
+        next.withheld.clone_from(&plan.withheld);
         claim.remember(made, next)?;
         let mut next = made.clone();
         // What is added comes first, so that nobody is locked out in between.

@@ -2,31 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use understudy_domain::{DecodeError, FlowState, SettingsMade, TopicPartition};
+use understudy_domain::{FlowState, SettingsMade, TopicPartition};
 use understudy_kafka::Cluster;
 use understudy_kafka::ffi::writer::Writer;
 
 use super::{KeepError, WITHIN};
 use crate::config::Flow;
 use crate::flow_record::{self, FlowError};
+use crate::stored_state::read_settings;
 
 /// For how long a look at the flow's record counts.
 const FRESH: Duration = Duration::from_secs(3);
-
-/// Reads what was made, committed and to the end of the settings topic.
-pub(super) fn read(target: &Cluster, flow: &Flow) -> Result<SettingsMade, KeepError> {
-    let place = TopicPartition::new(flow.state.settings(), 0);
-    let mut made = SettingsMade::default();
-    let mut broken: Option<DecodeError> = None;
-    target
-        .read_to_end(&place, 0, WITHIN, |(key, value, _)| {
-            if let Err(error) = made.fold(&key, value.as_deref()) {
-                broken.get_or_insert(error);
-            }
-        })
-        .map_err(KeepError::Target)?;
-    broken.map_or(Ok(made), |error| Err(error.into()))
-}
 
 /// The right to change settings, taken from whoever had it.
 pub(super) struct Claim<'a> {
@@ -64,7 +50,7 @@ impl<'a> Claim<'a> {
             looked: Instant::now(),
         };
         claim.look()?;
-        if read(target, flow)? != *made {
+        if read_settings(target, &flow.state)? != *made {
             return Err(KeepError::Stale);
         }
         Ok(claim)
