@@ -10,7 +10,7 @@ use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::{Epoch, LossBound, StepError};
 use understudy_shell::step::{at_source, at_target};
 use understudy_shell::world::{Ends, Mirrored};
-use understudy_shell::{PortError, PortErrorKind, World, rate, reach};
+use understudy_shell::{PortError, PortErrorKind, World, copies, rate, reach};
 
 use crate::BOUND;
 
@@ -48,7 +48,7 @@ pub fn read(world: &World, order: &Order) -> Result<State, StepError> {
     let halted = flows.halted(&flow, &record);
     let copied = reach::target(world, order)
         .map_err(|error| PortError::new(PortErrorKind::Refused, error.text))
-        .and_then(|target| rate::of_copies(&*target, &mirrored, BOUND));
+        .and_then(|target| copies::rate(&*target, &mirrored, BOUND));
     Ok(State {
         flow,
         name,
@@ -78,6 +78,7 @@ pub fn ends(
 /// What is to be said of the flow.
 pub fn seen(
     world: &World,
+    order: &Order,
     state: &State,
     ends: Option<&BTreeMap<TopicPartition, Ends>>,
     now_ms: i64,
@@ -93,23 +94,27 @@ pub fn seen(
             state.name
         ));
     }
+    let (loss, records_per_second) = loss(world, order, state, ends, now_ms, reasons);
     FlowSeen {
         flow: state.name.clone(),
         state: state.record.state.name().to_owned(),
         epoch: Epoch::new(state.record.epoch),
         partitions: u32::try_from(state.mirrored.len()).unwrap_or(u32::MAX),
         gaps,
-        loss: loss(world, state, ends, now_ms, reasons),
+        loss,
+        records_per_second,
     }
 }
 
+/// What a failover now would lose, and how fast the source was written to.
 fn loss(
     world: &World,
+    order: &Order,
     state: &State,
     ends: Option<&BTreeMap<TopicPartition, Ends>>,
     now_ms: i64,
     reasons: &mut Vec<String>,
-) -> LossBound {
+) -> (LossBound, Option<f64>) {
     let fastest = rate::fastest(world, &state.name, &state.mirrored).unwrap_or_else(|error| {
         reasons.push(format!(
             "how fast the source was written to is not known: {error}"
@@ -159,5 +164,18 @@ fn loss(
         at_ms: now_ms,
         partitions: partitions.collect(),
     };
-    cut.loss(now_ms, fastest)
+    let lacking = cut.partitions.iter().filter(|it| it.lost_at_least() > 0);
+    let lacking = lacking.map(PartitionCut::copy).collect();
+    let newest = reach::target(world, order)
+        .and_then(|target| {
+            copies::newest(&*target, lacking, now_ms, BOUND).map_err(|error| at_target(&error))
+        })
+        .unwrap_or_else(|error| {
+            reasons.push(format!(
+                "how old the newest copies are is not known: {error}"
+            ));
+            BTreeMap::new()
+        });
+    let loss = cut.loss(now_ms, fastest, |it| newest.get(&it.copy()).copied());
+    (loss, fastest)
 }

@@ -94,7 +94,7 @@ fn assess(world: &World, order: &Order) -> Assessment {
     let now = world.clock.now_ms();
     let flow = state
         .as_ref()
-        .map(|state| flow::seen(world, state, ends.as_ref(), now, &mut reasons));
+        .map(|state| flow::seen(world, order, state, ends.as_ref(), now, &mut reasons));
     let live_groups = groups.as_ref().map(|it| it.live()).unwrap_or_default();
     let places = places.or_else(|| {
         let (groups, state) = groups.as_ref().zip(state.as_ref())?;

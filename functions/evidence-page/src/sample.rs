@@ -222,6 +222,7 @@ pub fn failover() -> Evidence {
             ),
             target: cluster("usw2", Health::Healthy, &["from the standby Region: it serves"]),
             flow: Some(FlowSeen {
+                records_per_second: Some(210.0),
                 flow: "use1-usw2".to_owned(),
                 state: "running".to_owned(),
                 epoch: Epoch::new(6),

@@ -50,7 +50,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
     let places = verified.or_else(|| reading.one(&keys::places(&execution)));
     let loss: Option<LossBound> = reading.one(&keys::loss(&execution));
     let loss = loss
-        .or_else(|| cut.as_ref().map(|cut| cut.loss(cut.at_ms, None)))
+        .or_else(|| cut.as_ref().map(|cut| cut.loss(cut.at_ms, None, |_| None)))
         .or_else(|| {
             let flow = assessment.as_ref()?.flow.as_ref()?;
             start.leash.is_leashed().then_some(flow.loss)

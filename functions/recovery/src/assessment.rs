@@ -53,6 +53,10 @@ pub struct FlowSeen {
     pub gaps: u32,
     /// What a failover now would lose.
     pub loss: LossBound,
+    /// The fastest that the source was written to lately, in records a second, all partitions together; nothing where that
+    /// is not known.
+    #[serde(default)]
+    pub records_per_second: Option<f64>,
 }
 
 impl Assessment {

@@ -1,6 +1,7 @@
 //! The cut: where a sealed flow ended, exact for every partition, even if the source is gone.
 
 use serde::{Deserialize, Serialize};
+use understudy_domain::TopicPartition;
 
 use crate::{Epoch, LossBound};
 
@@ -39,6 +40,11 @@ pub struct PartitionCut {
 }
 
 impl PartitionCut {
+    /// The copy on the target.
+    pub fn copy(&self) -> TopicPartition {
+        TopicPartition::new(self.target_topic.as_str(), self.partition)
+    }
+
     /// Records that the source is known to have held beyond the cut.
     pub fn lost_at_least(&self) -> u64 {
         let end = self.source_end_offset.unwrap_or(self.source_offset);
@@ -51,7 +57,15 @@ impl Cut {
     /// have taken between the last look and `silent_since_ms`, the last moment at which it can have taken anything that
     /// nobody saw, at the rate before (`records_per_second`, all partitions together). Nothing bounds it above while a
     /// partition was never seen or no rate is known.
-    pub fn loss(&self, silent_since_ms: i64, records_per_second: Option<f64>) -> LossBound {
+    ///
+    /// What is known to be lost was written after the last copy, whose time `copied_ms` tells, as far as producers' clocks
+    /// go in the order of their records: nothing bounds the age of a partition whose time is not told.
+    pub fn loss(
+        &self,
+        silent_since_ms: i64,
+        records_per_second: Option<f64>,
+        copied_ms: impl Fn(&PartitionCut) -> Option<i64>,
+    ) -> LossBound {
         let at_least = self
             .partitions
             .iter()
@@ -68,14 +82,7 @@ impl Cut {
             .iter()
             .all(|it| it.source_end_seen_at_ms.is_some());
         let unseen_seconds = match oldest.filter(|_| every_seen) {
-            Some(seen) => {
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "milliseconds of one outage, far below 2^53"
-                )]
-                let seconds = silent_since_ms.saturating_sub(seen).max(0) as f64 / 1_000.0;
-                Some(seconds)
-            }
+            Some(seen) => Some(seconds_between(seen, silent_since_ms)),
             None if self.partitions.is_empty() => Some(0.0),
             None => None,
         };
@@ -90,10 +97,22 @@ impl Cut {
                 let more = (seconds * rate.max(0.0)).ceil() as u64;
                 at_least.saturating_add(more)
             });
+        let known = self.partitions.iter().filter(|it| it.lost_at_least() > 0);
+        let ages = known.map(|it| Some(seconds_between(copied_ms(it)?, silent_since_ms)));
+        let seconds_at_most = ages.fold(unseen_seconds, |most, age| Some(most?.max(age?)));
         LossBound {
             records_at_least: at_least,
             records_at_most: at_most,
-            seconds_at_most: unseen_seconds,
+            seconds_at_most,
         }
     }
+}
+
+fn seconds_between(from_ms: i64, to_ms: i64) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of one outage, far below 2^53"
+    )]
+    let milliseconds = to_ms.saturating_sub(from_ms).max(0) as f64;
+    milliseconds / 1_000.0
 }

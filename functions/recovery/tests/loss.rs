@@ -20,6 +20,16 @@ fn partition(source_offset: i64, end: Option<i64>, seen_at_ms: Option<i64>) -> P
     }
 }
 
+/// Nobody tells the times of copies.
+fn untold(_: &PartitionCut) -> Option<i64> {
+    None
+}
+
+/// The newest copies are of half a second before the last look.
+fn told(_: &PartitionCut) -> Option<i64> {
+    Some(SEEN - 500)
+}
+
 fn cut(partitions: Vec<PartitionCut>) -> Cut {
     Cut {
         flow: "use1-usw2".to_owned(),
@@ -36,17 +46,22 @@ fn what_was_seen_beyond_the_cut_is_lost_and_what_came_since_may_be() {
         partition(50, Some(50), Some(SEEN + 1_500)),
     ]);
     assert_eq!(
-        cut.loss(SEEN + 2_000, Some(10.0)),
+        cut.loss(SEEN + 2_000, Some(10.0), told),
         LossBound {
             records_at_least: 30,
             records_at_most: Some(50),
-            seconds_at_most: Some(2.0),
+            // The thirty came behind the newest copy, which is older than the last look.
+            seconds_at_most: Some(2.5),
         }
     );
-    assert_eq!(cut.loss(SEEN + 2_000, None).records_at_most, None);
+    assert_eq!(cut.loss(SEEN + 2_000, None, told).records_at_most, None);
+    assert_eq!(
+        cut.loss(SEEN + 2_000, Some(10.0), untold).seconds_at_most,
+        None
+    );
     // Whoever was seen after it fell silent had nothing more to give.
     assert_eq!(
-        cut.loss(SEEN - 5_000, Some(10.0)),
+        cut.loss(SEEN - 5_000, Some(10.0), told),
         LossBound {
             records_at_least: 30,
             records_at_most: Some(30),
@@ -62,7 +77,7 @@ fn a_partition_that_was_never_seen_bounds_nothing() {
         partition(50, None, None),
     ]);
     assert_eq!(
-        cut.loss(SEEN + 2_000, Some(10.0)),
+        cut.loss(SEEN + 2_000, Some(10.0), told),
         LossBound {
             records_at_least: 30,
             records_at_most: None,
@@ -74,10 +89,13 @@ fn a_partition_that_was_never_seen_bounds_nothing() {
 #[test]
 fn a_source_that_is_drained_and_fenced_loses_nothing() {
     let drained = cut(vec![partition(100, Some(100), Some(SEEN))]);
-    let loss = drained.loss(SEEN, Some(1_000.0));
+    let loss = drained.loss(SEEN, Some(1_000.0), untold);
     assert_eq!(loss, LossBound::NONE);
     assert!(Consent::default().covers(&loss));
-    assert_eq!(cut(Vec::new()).loss(SEEN, Some(1.0)), LossBound::NONE);
+    assert_eq!(
+        cut(Vec::new()).loss(SEEN, Some(1.0), untold),
+        LossBound::NONE
+    );
 }
 
 #[test]
@@ -117,7 +135,7 @@ proptest! {
         prop_assume!(seconds > 0.0);
         let rate = f64::from(i32::try_from(more).unwrap_or(i32::MAX)) / seconds;
         let every_seen = partitions.iter().all(|(it, _)| it.source_end_seen_at_ms.is_some());
-        let loss = cut(partitions.into_iter().map(|(it, _)| it).collect()).loss(silent, Some(rate));
+        let loss = cut(partitions.into_iter().map(|(it, _)| it).collect()).loss(silent, Some(rate), |_| Some(SEEN - 60_000));
         prop_assert!(i64::try_from(loss.records_at_least).is_ok_and(|least| least <= truth));
         match loss.records_at_most {
             Some(most) => prop_assert!(i64::try_from(most).is_ok_and(|most| most >= truth)),
@@ -131,7 +149,7 @@ proptest! {
         partitions in proptest::collection::vec(any_partition(), 0..5),
         silent in any::<i64>(), rate in proptest::option::of(any::<f64>()),
     ) {
-        let loss = cut(partitions).loss(silent, rate);
+        let loss = cut(partitions).loss(silent, rate, told);
         prop_assert!(loss.records_at_most.is_none_or(|most| most >= loss.records_at_least));
         prop_assert!(loss.seconds_at_most.is_none_or(|seconds| seconds >= 0.0));
     }

@@ -113,6 +113,7 @@ fn disaster() -> Assessment {
         source: seen("use1", Health::Unhealthy),
         target: seen("usw2", Health::Healthy),
         flow: Some(FlowSeen {
+            records_per_second: None,
             flow: "use1-usw2".to_owned(),
             state: "running".to_owned(),
             epoch: Epoch::new(6),
@@ -556,6 +557,7 @@ fn any_flow() -> impl Strategy<Value = FlowSeen> {
     let gaps = prop_oneof![4 => Just(0_u32), 1 => 1..5_u32];
     (state, 0..9_u64, 0..5_u32, gaps, any_loss()).prop_map(
         |(state, epoch, partitions, gaps, loss)| FlowSeen {
+            records_per_second: None,
             flow: "use1-usw2".to_owned(),
             state: state.to_owned(),
             epoch: Epoch::new(epoch),

@@ -10,7 +10,7 @@
 
 mod loss;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use understudy_domain::{FlowRecord, TopicPartition};
@@ -22,7 +22,7 @@ use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::{Consent, ErrorName, Ledger, Mode, Step, StepError};
 use understudy_shell::step::{at_target, carry_out, change_ledger, load, read_ledger, save};
 use understudy_shell::world::{Ends, Mirrored};
-use understudy_shell::{Done, PortErrorKind, World, bounded, keys, reach};
+use understudy_shell::{Done, PortErrorKind, World, bounded, copies, keys, reach};
 
 /// How long the cluster that is left has to say where it ends. It may be gone, and nothing waits for it longer.
 const SOURCE_WITHIN: Duration = Duration::from_secs(2);
@@ -175,7 +175,9 @@ fn source_of(cut: &PartitionCut) -> TopicPartition {
 fn judge(world: &World, order: &Order, key: String, cut: &Cut) -> Result<Sealed, StepError> {
     let execution = order.execution.to_string();
     let assessment: Option<Assessment> = load(world, &keys::assessment(&execution))?;
-    let seen = assessment.and_then(|it| it.flow).map(|flow| flow.loss);
+    let rate = assessment
+        .and_then(|it| it.flow)
+        .and_then(|flow| flow.records_per_second);
     let ledger = read_ledger(world)?;
     // What nobody can write to any more, seen after the seal, holds what it was seen to hold.
     let ends_stand = match order.mode {
@@ -185,7 +187,8 @@ fn judge(world: &World, order: &Order, key: String, cut: &Cut) -> Result<Sealed,
     let loss = if ends_stand && loss::seen_after(cut) {
         loss::exact(cut)
     } else {
-        cut.loss(cut.at_ms, seen.as_ref().and_then(loss::rate))
+        let newest = newest(world, order, cut);
+        cut.loss(cut.at_ms, rate, |it| newest.get(&it.copy()).copied())
     };
     save(world, &keys::loss(&execution), &loss)?;
     let said: Option<Consent> = load(world, &keys::consent(&execution))?;
@@ -200,6 +203,18 @@ fn judge(world: &World, order: &Order, key: String, cut: &Cut) -> Result<Sealed,
         question: (!within_consent).then(|| loss::question(order, cut, &loss, &most)),
         loss,
     })
+}
+
+/// The times of the newest copies of partitions that are known to lack some; empty where the target does not tell.
+fn newest(world: &World, order: &Order, cut: &Cut) -> BTreeMap<TopicPartition, i64> {
+    let lacking = cut.partitions.iter().filter(|it| it.lost_at_least() > 0);
+    let lacking = lacking.map(PartitionCut::copy).collect();
+    let found = reach::target(world, order)
+        .map(|target| copies::newest(&*target, lacking, cut.at_ms, SOURCE_WITHIN));
+    match found {
+        Ok(Ok(newest)) => newest,
+        Ok(Err(_)) | Err(_) => BTreeMap::new(),
+    }
 }
 
 fn is_fenced(ledger: &Ledger, order: &Order) -> bool {

@@ -4,15 +4,6 @@ use understudy_recovery::contract::Order;
 use understudy_recovery::cut::Cut;
 use understudy_recovery::{Consent, LossBound};
 
-/// Records a second, all partitions together, as a bound that was computed before implies them.
-pub fn rate(before: &LossBound) -> Option<f64> {
-    let most = before.records_at_most?;
-    let seconds = before.seconds_at_most.filter(|seconds| *seconds > 0.0)?;
-    #[expect(clippy::cast_precision_loss, reason = "records of one outage")]
-    let unseen = most.saturating_sub(before.records_at_least) as f64;
-    Some(unseen / seconds)
-}
-
 /// Whether every end of the source was seen when or after the cut was read.
 pub fn seen_after(cut: &Cut) -> bool {
     cut.partitions

@@ -2,6 +2,7 @@
 //!
 //! - [`world`]: what a step may reach, as traits: the ledger, the store, clusters, flows, applications, people, time.
 //! - [`bounded`]: calls that take no longer than they may.
+//! - [`copies`]: what copies tell of a source that is silent.
 //! - [`keys`]: where the store keeps what steps hand to each other.
 //! - [`rate`]: how fast a source's ends have been moving.
 //! - [`reach`]: the two ends of an order, and the flow between them.
@@ -11,6 +12,7 @@
 //! Handlers block. Whoever runs them gives them a thread, and bounds it.
 
 pub mod bounded;
+pub mod copies;
 pub mod keys;
 pub mod port_error;
 pub mod rate;

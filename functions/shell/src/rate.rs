@@ -2,10 +2,7 @@
 //!
 //! The prober in the standby Region writes down, each time, where the flow last saw all ends of its source. The fastest
 //! stretch of the last hour is the rate: a bound is wanted, not a mean. Where nobody probes, such as on a laptop, the
-//! copies tell it by their timestamps.
-
-use std::collections::BTreeSet;
-use std::time::Duration;
+//! copies tell it ([`crate::copies`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -91,55 +88,6 @@ pub fn fastest(world: &World, flow: &str, mirrored: &[Mirrored]) -> Result<Optio
         .fold(None, |most: Option<f64>, rate| {
             Some(most.map_or(rate, |most| most.max(rate)))
         }))
-}
-
-/// The stretches before the newest look at the source in which copies are counted, in milliseconds back from it.
-const BACK_MS: [i64; 5] = [10_000, 60_000, 300_000, 900_000, FRESH_MS];
-
-/// The fastest that copies were written lately, by their timestamps, in records a second, all partitions together; nothing
-/// where none is younger than an hour. Markers of transactions count as records: a bound is wanted.
-///
-/// # Errors
-/// The target does not answer.
-pub fn of_copies(
-    target: &dyn Cluster,
-    mirrored: &[Mirrored],
-    within: Duration,
-) -> Result<Option<f64>, PortError> {
-    let newest = mirrored
-        .iter()
-        .filter_map(|it| it.position.source_end_seen_at_ms)
-        .max();
-    let Some(newest) = newest else {
-        return Ok(None);
-    };
-    let copies: BTreeSet<_> = mirrored.iter().map(|it| it.target.clone()).collect();
-    // Where all copies end, taken together, and where they stood back then.
-    let end: i64 = mirrored
-        .iter()
-        .map(|it| it.position.target_offset.get())
-        .sum();
-    let (mut fastest, mut later, mut later_ms) = (None, end, 0);
-    for back_ms in BACK_MS {
-        let first = target.first_since(&copies, newest.saturating_sub(back_ms), within)?;
-        let stood: i64 = mirrored
-            .iter()
-            .map(|it| {
-                let end = it.position.target_offset.get();
-                first.get(&it.target).map_or(end, |offset| end.min(*offset))
-            })
-            .sum();
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "an hour's records, far below 2^53"
-        )]
-        let rate = later.saturating_sub(stood) as f64 / (back_ms - later_ms) as f64 * 1_000.0;
-        if stood < end {
-            fastest = Some(fastest.map_or(rate, |most: f64| most.max(rate)));
-        }
-        (later, later_ms) = (stood, back_ms);
-    }
-    Ok(fastest)
 }
 
 fn stretch(before: &Glance, after: &Glance) -> Option<f64> {

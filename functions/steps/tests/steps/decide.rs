@@ -216,6 +216,38 @@ fn the_fastest_rate_that_probers_saw_bounds_the_loss() -> Outcome {
 }
 
 #[test]
+fn where_nobody_probes_copies_tell_how_fast_the_source_was_written_to_and_how_old_a_loss_is()
+-> Outcome {
+    let drill = Drill::of(mirrored());
+    {
+        let mut scene = drill.stage.scene();
+        let now = scene.now_ms;
+        for (mirrored, lost) in scene.flow("forward.toml").positions.iter_mut().zip([0, 3]) {
+            let position = &mut mirrored.position;
+            let end = position.source_offset.get() + lost;
+            position.source_end_offset = Some(understudy_domain::SourceOffset::new(end));
+            position.source_end_seen_at_ms = Some(now);
+        }
+        // Five copies a second and partition up to now, the newest fifth of a second ago.
+        for (partition, end) in [(0, 120), (1, 60)] {
+            let copies = (0..50).map(|n| (now - 100 - 200 * n, end - 1 - n));
+            let of = TopicPartition::new("orders", partition);
+            scene.cluster("usw2").written.insert(of, copies.collect());
+        }
+        scene.now_ms += 2_000;
+    }
+    drill.lose("use1");
+    let order = drill.claim("failover", "acting")?;
+    let assessed = drill.invoke(Step::Assess, json!({ "order": order }))?;
+    // Ten records a second, 2 s unseen, and the three that were seen to lack.
+    assert_eq!(assessed.pointer("/loss/records_at_least"), Some(&json!(3)));
+    assert_eq!(assessed.pointer("/loss/records_at_most"), Some(&json!(23)));
+    // They came behind a copy that was written within five seconds.
+    assert_eq!(assessed.pointer("/loss/seconds_at_most"), Some(&json!(5.0)));
+    Ok(())
+}
+
+#[test]
 fn a_plan_is_the_same_when_it_is_decided_again() -> Outcome {
     let drill = Drill::of(mirrored());
     drill.lose("use1");
