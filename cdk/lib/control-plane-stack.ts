@@ -123,13 +123,14 @@ export class ControlPlaneStack extends Stack {
       side,
       probe: of('probe-health'),
       trigger,
+      fences: of('keep-fences'),
       undelivered: notices.undelivered,
     });
     new OwnAlarms(this, 'Own', {
       prefix: names.prefix,
       people: notices.people,
       undelivered: notices.undelivered,
-      unattended: [of('probe-health'), trigger],
+      unattended: [of('probe-health'), of('keep-fences'), trigger],
       machines: recovery,
     });
     new CfnOutput(this, 'TriggerFunction', { value: trigger.function.functionName });

@@ -41,6 +41,7 @@ export const REACH: Readonly<Record<Step, readonly Reach[]>> = {
   'answer-approval': ['answer-machines', 'look-at-machines'],
   'fence-source': ['ledger-write', 'kafka'],
   'unfence-source': ['ledger-write', 'kafka'],
+  'keep-fences': ['ledger-write', 'kafka', 'people'],
   'await-drain': ['kafka'],
   'quiesce-clients': ['kafka', 'stop-clients', 'people'],
   'seal-flow': ['ledger-write', 'kafka', 'workers'],

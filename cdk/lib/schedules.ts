@@ -18,11 +18,16 @@ export interface SchedulesProps {
   readonly probe: RecoveryFunction;
   /** Looks again while an alarm stands. */
   readonly trigger: RecoveryFunction;
+  /** Fences clusters that were left. */
+  readonly fences: RecoveryFunction;
   /** Where events go that no function took. */
   readonly undelivered: sqs.IQueue;
 }
 
-/** What happens every minute: this Region's cluster and the other one are looked at, and so is an outage that lasts. */
+/**
+ * What happens every minute: this Region's cluster and the other one are looked at, and so is an outage that lasts; a
+ * cluster that was left and answers again is fenced.
+ */
 export class Schedules extends Construct {
   constructor(scope: Construct, id: string, props: SchedulesProps) {
     super(scope, id);
@@ -49,6 +54,7 @@ export class Schedules extends Construct {
       about: props.side.other.alias,
       vantage: 'standby',
     });
+    every('keep-fences', 'A cluster that was left is fenced as soon as it answers again', props.fences, {});
     every('look-again', 'An alarm that stands fires no more; this looks again', props.trigger, {
       schedule: 'look-again',
       pair: props.pair,

@@ -9,6 +9,7 @@ export const STEPS = [
   'answer-approval',
   'fence-source',
   'unfence-source',
+  'keep-fences',
   'await-drain',
   'quiesce-clients',
   'seal-flow',

@@ -2,14 +2,15 @@
 
 use understudy_domain::TopicPartition;
 use understudy_fakes::Stage;
-use understudy_recovery::contract::{FenceRequest, Fenced, Order};
+use understudy_recovery::contract::{FenceRequest, Fenced, FencesKept, KeepFencesRequest, Order};
 use understudy_recovery::fence::FenceState;
 use understudy_recovery::pair::WithoutAcls;
 use understudy_recovery::{Alias, ErrorName, Leash, Mode, StepError};
 use understudy_shell::PortErrorKind;
+use understudy_shell::step::change_ledger;
 use understudy_shell::world::{Ends, WriteProof};
 
-use super::handle;
+use super::{handle, keep};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -155,5 +156,73 @@ fn a_drill_adds_nothing_and_remembers_nothing() -> Outcome {
     let fenced = fence(&stage, &stage.order(Mode::Switchover, Leash::Leashed), true)?;
     assert!(fenced.set && fenced.proven);
     assert!(stage.scene().log.is_empty());
+    Ok(())
+}
+
+/// A failover that could not reach its source has ended.
+fn left_behind() -> Result<(Stage, Order), Box<dyn std::error::Error>> {
+    let stage = stage();
+    let order = stage.order(Mode::Failover, Leash::Acting);
+    let kind = PortErrorKind::Unreachable;
+    stage.scene().failing.insert("use1.acls".to_owned(), kind);
+    change_ledger(&stage.world(), |ledger| ledger.activated(&order.execution))?;
+    fence(&stage, &order, false)?;
+    change_ledger(&stage.world(), |ledger| {
+        ledger.ended(&order.execution, false)
+    })?;
+    Ok((stage, order))
+}
+
+fn kept(stage: &Stage) -> Result<FencesKept, StepError> {
+    keep(&stage.world(), KeepFencesRequest {})
+}
+
+fn of_use1(kept: &FencesKept) -> Option<(bool, bool)> {
+    let (_, fenced) = kept
+        .fences
+        .iter()
+        .find(|(alias, _)| alias.as_str() == "use1")?;
+    Some((fenced.set, fenced.proven))
+}
+
+#[test]
+fn a_cluster_that_was_left_is_fenced_once_it_answers_and_people_are_told_once() -> Outcome {
+    let (stage, _) = left_behind()?;
+    assert_eq!(of_use1(&kept(&stage)?), Some((false, false)));
+    assert_eq!(state(&stage), Some((FenceState::Wanted, 0)));
+    stage.scene().failing.clear();
+    assert_eq!(of_use1(&kept(&stage)?), Some((true, true)));
+    assert_eq!(state(&stage), Some((FenceState::Proven, 1)));
+    // What is proven is left alone.
+    let log = stage.scene().log.clone();
+    assert_eq!(kept(&stage)?, FencesKept::default());
+    assert_eq!(stage.scene().log, log);
+    let told = log.iter().filter(|it| it.contains("answers again")).count();
+    assert_eq!(told, 1, "{log:?}");
+    Ok(())
+}
+
+#[test]
+fn a_recovery_under_way_and_an_active_cluster_are_left_alone() -> Outcome {
+    let (stage, order) = left_behind()?;
+    stage.scene().failing.clear();
+    // The next recovery goes back to it.
+    let (home, away) = (order.source.clone(), order.target.clone());
+    change_ledger(&stage.world(), |ledger| {
+        let execution = ledger.next_execution(Mode::Switchover, Leash::Acting);
+        ledger.claim(&execution, &home, false, 0)
+    })?;
+    assert_eq!(kept(&stage)?, FencesKept::default());
+    change_ledger(&stage.world(), |ledger| {
+        let execution = ledger.running().map(|it| it.execution.clone());
+        ledger.activated(&execution.expect("one is under way"))
+    })?;
+    change_ledger(&stage.world(), |ledger| {
+        let execution = ledger.running().map(|it| it.execution.clone());
+        ledger.ended(&execution.expect("one is under way"), false)
+    })?;
+    assert_eq!(kept(&stage)?, FencesKept::default());
+    assert_ne!(home, away);
+    assert!(!stage.scene().log.iter().any(|it| it.contains(" add ")));
     Ok(())
 }

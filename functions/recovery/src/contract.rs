@@ -4,6 +4,8 @@
 //! response's fields are only ever added to. `statemachines/contracts/` holds an example of each, which is tested here,
 //! against the state machines, and against the deployment.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::health::{Health, Saw, Vantage};
@@ -206,6 +208,18 @@ pub struct Fenced {
     pub proven: bool,
     /// Why not.
     pub reason: Option<String>,
+}
+
+/// `keep-fences` is asked, by a schedule: about whatever the ledger wants fenced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeepFencesRequest {}
+
+/// `keep-fences` answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FencesKept {
+    /// The clusters that were left and whose fence was not proven before, and how it stands now.
+    pub fences: BTreeMap<Alias, Fenced>,
 }
 
 /// `unfence-source` answers.

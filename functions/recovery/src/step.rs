@@ -26,6 +26,8 @@ pub enum Step {
     FenceSource,
     /// Undoes that.
     UnfenceSource,
+    /// Fences clusters that were left once they answer again.
+    KeepFences,
     /// Whether everything that the source holds has been copied.
     AwaitDrain,
     /// Stops applications.
@@ -52,7 +54,7 @@ pub enum Step {
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ProbeHealth,
         Self::TriggerRecovery,
         Self::ClaimEpoch,
@@ -62,6 +64,7 @@ impl Step {
         Self::AnswerApproval,
         Self::FenceSource,
         Self::UnfenceSource,
+        Self::KeepFences,
         Self::AwaitDrain,
         Self::QuiesceClients,
         Self::SealFlow,
@@ -87,6 +90,7 @@ impl Step {
             Self::AnswerApproval => "answer-approval",
             Self::FenceSource => "fence-source",
             Self::UnfenceSource => "unfence-source",
+            Self::KeepFences => "keep-fences",
             Self::AwaitDrain => "await-drain",
             Self::QuiesceClients => "quiesce-clients",
             Self::SealFlow => "seal-flow",

@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 use understudy_recovery::Step;
 use understudy_recovery::contract::{
     AnswerRequest, ApprovalRequest, Approved, Asked, Assessed, ClaimRequest, Claimed, ClientsSeen,
-    Drained, EvidenceRequest, FenceRequest, Fenced, FlowRequest, FlowStarted, JustOrder, Notified,
-    NotifyRequest, Opened, Placed, PlacesRequest, PlanRequest, Planned, ProbeRequest, Probed,
-    Quiesced, Reconfigured, Recorded, Sealed, Triggered, Unfenced, WaveRequest,
+    Drained, EvidenceRequest, FenceRequest, Fenced, FencesKept, FlowRequest, FlowStarted,
+    JustOrder, KeepFencesRequest, Notified, NotifyRequest, Opened, Placed, PlacesRequest,
+    PlanRequest, Planned, ProbeRequest, Probed, Quiesced, Reconfigured, Recorded, Sealed,
+    Triggered, Unfenced, WaveRequest,
 };
 use understudy_recovery::evidence::{Evidence, SCHEMA};
 
@@ -102,6 +103,7 @@ fn every_step_has_its_contract() {
             Step::AnswerApproval => contract::<AnswerRequest, Approved>(step),
             Step::FenceSource => contract::<FenceRequest, Fenced>(step),
             Step::UnfenceSource => contract::<JustOrder, Unfenced>(step),
+            Step::KeepFences => contract::<KeepFencesRequest, FencesKept>(step),
             Step::AwaitDrain => contract::<JustOrder, Drained>(step),
             Step::QuiesceClients => contract::<WaveRequest, Quiesced>(step),
             Step::SealFlow => contract::<JustOrder, Sealed>(step),

@@ -38,6 +38,7 @@ fn dispatch(world: &World, step: Step, payload: Value) -> Result<Value, StepErro
         Step::AnswerApproval => call.of(answer_approval::handle),
         Step::FenceSource => call.of(fence_source::handle),
         Step::UnfenceSource => call.of(unfence_source::handle),
+        Step::KeepFences => call.of(fence_source::keep),
         Step::AwaitDrain => call.of(await_drain::handle),
         Step::QuiesceClients => call.of(quiesce_clients::handle),
         Step::SealFlow => call.of(seal_flow::handle),
