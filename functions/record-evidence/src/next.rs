@@ -127,8 +127,8 @@ fn fence(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
              there."
         ),
         Some(FenceState::Wanted) => format!(
-            "{source} is not fenced: it did not answer. Keep writers away from it; when it is back, deny them WRITE there \
-             with `kafka-acls` before anything else talks to it."
+            "{source} is not fenced: it did not answer. Keep writers away from it. Where a schedule keeps fences, it is \
+             fenced within a minute of its return; elsewhere by `understudy fence PAIR.toml --local --wait`, started now."
         ),
         Some(FenceState::Lifting) | None => format!(
             "{source} is not fenced: keep writers away from it."

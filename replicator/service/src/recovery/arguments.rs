@@ -1,4 +1,4 @@
-//! What can be asked of `understudy failover`, `switchover`, `drill`, `evidence`, `watch` and `approve`.
+//! What can be asked of `understudy failover`, `switchover`, `drill`, `evidence`, `watch`, `approve` and `fence`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use understudy_recovery::{Consent, Leash, Mode};
 use super::carry_out::{self, Asked};
 use super::home::{Home, LocalError};
 use super::world::Reach;
-use super::{approve as answering, reading, watch as following};
+use super::{approve as answering, fence as fencing, reading, watch as following};
 use crate::{DOES_NOT_HOLD, UNUSABLE};
 
 /// What can be asked about a pair.
@@ -28,6 +28,8 @@ pub enum Command {
     Approve(Approve),
     /// Show what a recovery did, what was lost, and what is next.
     Evidence(Evidence),
+    /// Shut writers out of a cluster that a recovery left, once it answers again.
+    Fence(Fence),
 }
 
 /// Whose recovery, and where it is kept.
@@ -112,6 +114,19 @@ pub struct Watch {
     execution: Option<String>,
 }
 
+/// Fences clusters that were left.
+#[derive(Args)]
+pub struct Fence {
+    #[command(flatten)]
+    of: Of,
+    /// Wait until every cluster that is to be fenced answers and is; looks every five seconds.
+    #[arg(long)]
+    wait: bool,
+    /// For machines.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Answers a recovery's question.
 #[derive(Args)]
 pub struct Approve {
@@ -188,6 +203,10 @@ pub fn run(command: &Command) -> ExitCode {
             status(home.and_then(|home| following::run(&home, watch.execution.as_deref())))
         }
         Command::Approve(approve) => approve.run(),
+        Command::Fence(fence) => {
+            let home = fence.of.home(Reach::Kafka);
+            status(home.and_then(|home| fencing::run(&home, fence.wait, fence.json)))
+        }
         Command::Evidence(evidence) => {
             let home = Home::open(&evidence.pair, evidence.state.as_deref(), Reach::Folder);
             let execution = evidence.execution.as_deref();

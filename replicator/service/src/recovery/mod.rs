@@ -7,6 +7,7 @@
 //! - [`asking`]: its questions, and who answers them.
 //! - [`home`]: the folder in which ledger, plans and evidence lie, and which recovery runs in it.
 //! - [`reading`]: what a recovery left, read back: `evidence`, `watch` and `approve`.
+//! - [`fence`]: clusters that were left, fenced when they are back.
 //! - [`seal`]: a flow ended by hand.
 //!
 //! Nothing is decided here: the order is the state machine's, and what is done is the steps'.
@@ -16,6 +17,7 @@ mod arguments;
 mod asking;
 mod carry_out;
 mod facts;
+mod fence;
 mod home;
 mod live;
 mod reading;
