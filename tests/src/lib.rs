@@ -78,5 +78,5 @@ pub use process::{Process, Stat};
 pub use records::PlainRecord;
 pub use topics::Resource;
 pub use wait::wait_for;
-pub use worker::{Worker, understudy, understudy_binary};
+pub use worker::{Worker, understudy, understudy_binary, understudy_in};
 pub use workload::{Produced, RunningWorkload, Workload};

@@ -42,8 +42,18 @@ pub fn understudy<A: AsRef<OsStr>>(
     args: impl IntoIterator<Item = A>,
     limit: Duration,
 ) -> Result<Output> {
+    understudy_in(&[], args, limit)
+}
+
+/// The same, with these variables in its environment.
+pub fn understudy_in<A: AsRef<OsStr>>(
+    environment: &[(&str, &str)],
+    args: impl IntoIterator<Item = A>,
+    limit: Duration,
+) -> Result<Output> {
     let mut child = Command::new(understudy_binary()?)
         .args(args)
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

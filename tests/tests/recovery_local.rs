@@ -15,7 +15,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::Value;
 use understudy_tests::{
-    Cluster, Ends, FlowFile, Judge, Pair, Worker, Workload, understudy, wait_for,
+    Cluster, Ends, FlowFile, Judge, Listener, Pair, Worker, Workload, understudy, understudy_in,
+    wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -107,16 +108,19 @@ fn a_failover_without_its_source_loses_what_it_says_and_places_groups_exactly() 
     assert!(!scene.ledger_exists(), "a drill has written the ledger");
     worker.wait_ready(LIMIT)?;
 
+    // The worker falls asleep at its work, with a transaction open, and its Region is gone.
+    worker.pause()?;
     for broker in source.brokers() {
         broker.kill()?;
     }
-    let failover = scene.recover("failover", &["--yes", "--reason", "use1 is gone"])?;
+    let failover = scene.recover_from_dark()?;
     assert_eq!(
         (failover.code, at(&failover.json, "ended")),
         (0, "TargetActive"),
         "{failover:?}"
     );
     let ends = target.ends("orders")?;
+    worker.resume()?;
     worker.wait_reason(&["sealed"], LIMIT)?;
     assert_eq!(target.ends("orders")?, ends, "a worker has written");
 
@@ -266,19 +270,56 @@ impl Scene {
     fn recover(&self, command: &str, more: &[&str]) -> Result<Answered, Box<dyn Error>> {
         let file = self.pair_file.display().to_string();
         let arguments = [&[command, file.as_str(), "--local", "--json"], more].concat();
-        let output = understudy(&arguments, LIMIT)?;
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        let json = serde_json::from_slice(&output.stdout).map_err(|error| {
-            format!(
-                "{error}: {}\n{told}",
-                String::from_utf8_lossy(&output.stdout)
-            )
-        })?;
-        Ok(Answered {
-            code: output.status.code().unwrap_or(-1),
-            json,
-            told,
-        })
+        answered(&understudy(&arguments, LIMIT)?)
+    }
+
+    /// A failover by a pair whose login to the source lies in a Secrets Manager that takes connections and never answers.
+    fn recover_from_dark(&self) -> Result<Answered, Box<dyn Error>> {
+        let Pair { source, target } = &self.pair;
+        let dark = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let secret = "${secretsmanager:arn:aws:secretsmanager:us-east-1:111122223333:secret:AmazonMSK_lost-AbCdEf:password}";
+        let there = (source.alias(), source.client_properties(Listener::SaslSsl));
+        let here = (
+            target.alias(),
+            target.client_properties(Listener::Plaintext),
+        );
+        let nowhere = ([127, 0, 0, 1], 0).into();
+        let flow = |from, to| {
+            FlowFile::with_clients(from, to, target.dir())
+                .topics(["orders"])
+                .slots(SLOTS)
+        };
+        flow(there.clone(), here.clone())
+            .source("sasl.password", secret)
+            .write("dark-forward", nowhere)?;
+        flow(here, there)
+            .target("sasl.password", secret)
+            .write("dark-reverse", nowhere)?;
+        let text = std::fs::read_to_string(&self.pair_file)?
+            .replace("\"forward.toml\"", "\"dark-forward.toml\"")
+            .replace("\"reverse.toml\"", "\"dark-reverse.toml\"");
+        let file = self.pair_file.with_file_name("dark.toml");
+        std::fs::write(&file, text)?;
+        let url = format!("http://{}", dark.local_addr()?);
+        let environment = [
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", url.as_str()),
+            ("AWS_ACCESS_KEY_ID", "nobody"),
+            ("AWS_SECRET_ACCESS_KEY", "nothing"),
+        ];
+        let file = file.display().to_string();
+        let arguments = [
+            "failover",
+            &file,
+            "--local",
+            "--json",
+            "--yes",
+            "--reason",
+            "use1 is gone",
+        ];
+        let answered = answered(&understudy_in(&environment, arguments, LIMIT)?)?;
+        dark.set_nonblocking(true)?;
+        dark.accept().map_err(|_| "nobody asked for the secret")?;
+        Ok(answered)
     }
 
     /// Whether anything under the pair's folder is a ledger.
@@ -293,6 +334,21 @@ impl Scene {
         let path = at(answered, "evidence");
         Ok(serde_json::from_slice(&std::fs::read(path)?)?)
     }
+}
+
+fn answered(output: &std::process::Output) -> Result<Answered, Box<dyn Error>> {
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let json = serde_json::from_slice(&output.stdout).map_err(|error| {
+        format!(
+            "{error}: {}\n{told}",
+            String::from_utf8_lossy(&output.stdout)
+        )
+    })?;
+    Ok(Answered {
+        code: output.status.code().unwrap_or(-1),
+        json,
+        told,
+    })
 }
 
 /// Numbered records, in turn to each partition, by a producer that keeps its own log of what was acknowledged.

@@ -262,7 +262,7 @@ pub fn failover() -> Evidence {
         ],
         next: vec![
             "Look at shipping: it is not back; no member in group shipping-v2 yet.".to_owned(),
-            "use1 is not fenced: it did not answer. Keep writers away from it; when it is back, deny them WRITE there with `kafka-acls` before anything else talks to it."
+            "use1 is not fenced: it did not answer. Keep writers away from it. Where a schedule keeps fences, it is fenced within a minute of its return; elsewhere by `understudy fence PAIR.toml --local --wait`, started now."
                 .to_owned(),
             "When use1 is back: what it holds from the cut's source offsets on is nowhere else. Read it out from there before anything is copied back to use1; nothing deletes it. Until a flow back runs, usw2 has no standby."
                 .to_owned(),

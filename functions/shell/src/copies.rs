@@ -15,9 +15,6 @@ use crate::world::{Cluster, Mirrored};
 const BACK_MS: [i64; 8] = [
     1_000, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000,
 ];
-/// A stretch shorter than this, in milliseconds, makes no rate.
-const STRETCH_MS: i64 = 10_000;
-
 /// The fastest that copies were written in the hour before the newest look at the source, in records a second, all
 /// partitions together; nothing where none is so young. Markers of transactions count as records: a bound is wanted.
 ///
@@ -44,7 +41,7 @@ pub fn rate(
     // Where all copies end, taken together, and where they stood back then.
     let end: i64 = ends().map(|(_, end)| end).sum();
     let (mut fastest, mut later, mut later_ms) = (None, end, 0);
-    for back_ms in BACK_MS.into_iter().filter(|back| *back >= STRETCH_MS) {
+    for back_ms in BACK_MS {
         let first = target.first_since(&copies, newest.saturating_sub(back_ms), within)?;
         let stood = ends().map(|(copy, end)| first.get(copy).map_or(end, |at| end.min(*at)));
         let stood: i64 = stood.sum();
