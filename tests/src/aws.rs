@@ -12,9 +12,11 @@ mod http;
 mod ministack;
 mod region;
 mod tools;
+mod two_regions;
 
 pub use agent::EcsAgent;
 pub use api::Api;
 pub use deployment::{Deployed, Deployment};
 pub use ministack::Ministack;
 pub use region::{AwsRegion, Execution};
+pub use two_regions::TwoRegions;

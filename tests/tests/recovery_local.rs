@@ -4,19 +4,15 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::Value;
 use understudy_tests::{
-    Cluster, Ends, FlowFile, Judge, Listener, Pair, Worker, Workload, understudy, understudy_in,
-    wait_for,
+    Cluster, Ends, FlowFile, Judge, Listener, LoggedProducer, Pair, Worker, Workload, understudy,
+    understudy_in, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -86,7 +82,7 @@ fn a_failover_without_its_source_loses_what_it_says_and_places_groups_exactly() 
     let scene = Scene::start("orders", 4)?;
     let Scene { pair, worker, .. } = &scene;
     let (source, target) = (&pair.source, &pair.target);
-    let load = Load::start(source, "orders", 4)?;
+    let load = LoggedProducer::start(source.client(), "orders", 4)?;
     wait_for("a thousand records", LIMIT, || match load.acknowledged() {
         some if some > 1_000 => Ok(()),
         few => Err(format!("{few}")),
@@ -132,7 +128,7 @@ fn a_failover_without_its_source_loses_what_it_says_and_places_groups_exactly() 
     let beyond = |(partition, offset): &&(i32, i64)| {
         cut.get(partition).is_none_or(|(here, _)| offset >= here)
     };
-    let lost = written.acknowledged.iter().filter(beyond).count() as u64;
+    let lost = written.acknowledged.keys().filter(beyond).count() as u64;
     let loss = evidence.get("loss").ok_or("no loss")?;
     let number = |field: &str| loss.get(field).and_then(Value::as_u64);
     let (least, most) = (
@@ -349,122 +345,6 @@ fn answered(output: &std::process::Output) -> Result<Answered, Box<dyn Error>> {
         json,
         told,
     })
-}
-
-/// Numbered records, in turn to each partition, by a producer that keeps its own log of what was acknowledged.
-struct Load {
-    stop: Arc<AtomicBool>,
-    log: Arc<Log>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Log {
-    sent: AtomicU64,
-    failed: AtomicU64,
-    acknowledged: Mutex<Vec<(i32, i64)>>,
-}
-
-/// What a producer knows at its end.
-struct Written {
-    acknowledged: Vec<(i32, i64)>,
-    /// Sent, and nothing heard of them.
-    unheard: u64,
-}
-
-struct Hears(Arc<Log>);
-
-impl ClientContext for Hears {}
-
-impl ProducerContext for Hears {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        match result {
-            Ok(message) => {
-                let place = (message.partition(), message.offset());
-                let mut log = self
-                    .0
-                    .acknowledged
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                log.push(place);
-            }
-            Err(_) => {
-                self.0.failed.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-}
-
-impl Load {
-    fn start(cluster: &Cluster, topic: &str, partitions: i32) -> Result<Self, Box<dyn Error>> {
-        let (stop, log) = (Arc::<AtomicBool>::default(), Arc::<Log>::default());
-        let mut config = cluster.client();
-        config
-            .set("acks", "all")
-            .set("linger.ms", "2")
-            .set("message.timeout.ms", "8000");
-        let producer: BaseProducer<Hears> = config.create_with_context(Hears(log.clone()))?;
-        let (seen, sent, topic) = (stop.clone(), log.clone(), topic.to_owned());
-        let thread = std::thread::spawn(move || {
-            for number in 0_u64.. {
-                if seen.load(Ordering::Relaxed) {
-                    break;
-                }
-                for partition in 0..partitions {
-                    let value = format!("{number}");
-                    let record = BaseRecord::to(&topic)
-                        .partition(partition)
-                        .key(&value)
-                        .payload(&value);
-                    if producer.send(record).is_ok() {
-                        sent.sent.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-                producer.poll(Duration::from_millis(4));
-            }
-            // What is not acknowledged by then will not be.
-            let _flushed = producer.flush(Duration::from_secs(1));
-        });
-        Ok(Self {
-            stop,
-            log,
-            thread: Some(thread),
-        })
-    }
-
-    fn acknowledged(&self) -> usize {
-        self.log
-            .acknowledged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
-    }
-
-    fn stop(mut self) -> Written {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ended = thread.join();
-        }
-        let acknowledged = self
-            .log
-            .acknowledged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let sent = self.log.sent.load(Ordering::Relaxed);
-        Written {
-            unheard: sent.saturating_sub(acknowledged.len() as u64),
-            acknowledged,
-        }
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
 }
 
 fn load_number(key: &[u8]) -> Option<i64> {
