@@ -11,7 +11,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
-use crate::error::Result;
+use crate::error::{Doing, Result};
 
 /// Between one number and the next, each of which goes to every partition.
 const PAUSE: Duration = Duration::from_millis(4);
@@ -69,7 +69,9 @@ impl LoggedProducer {
             .set("acks", "all")
             .set("linger.ms", "2")
             .set("message.timeout.ms", "8000");
-        let producer: BaseProducer<Hears> = client.create_with_context(Hears(log.clone()))?;
+        let producer: BaseProducer<Hears> = client
+            .create_with_context(Hears(log.clone()))
+            .doing("make a producer")?;
         let (seen, sent, topic) = (stop.clone(), log.clone(), topic.to_owned());
         let thread = std::thread::spawn(move || {
             for number in 0_u64.. {

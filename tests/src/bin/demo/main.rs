@@ -1,6 +1,8 @@
-//! `demo`: a Kafka Region is mirrored exactly once while workers and brokers are killed, and proved to be.
+//! `demo`: a Kafka Region is mirrored exactly once while workers and brokers are killed; then it is lost, and the
+//! applications are at work on the other side.
 
 mod groups;
+mod loss;
 mod mm2;
 mod report;
 mod stage;
@@ -14,7 +16,9 @@ use understudy_tests::chain;
 use understudy_tests::chaos::{ChaosError, Interrupt};
 
 /// Mirrors one real Kafka cluster to another, kills parts of it meanwhile, and proves that nothing
-/// was lost and nothing doubled. Takes about two minutes and leaves nothing behind.
+/// was lost and nothing doubled. Then the first one is lost with its AWS, an alarm fires, and the
+/// applications go on with the second one. Takes about four minutes and leaves nothing behind but
+/// the page about the recovery.
 #[derive(Debug, Parser)]
 #[command(version, name = "demo")]
 struct Arguments {
@@ -24,6 +28,9 @@ struct Arguments {
     /// Orders a second; payments and customers come on top.
     #[arg(long, default_value_t = 600)]
     rate: u64,
+    /// The first half only: mirroring, without AWS.
+    #[arg(long)]
+    mirror_only: bool,
     /// The final table as JSON on standard output; the story goes to standard error.
     #[arg(long)]
     json: bool,

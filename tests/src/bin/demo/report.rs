@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::groups::Standing;
+use crate::loss::Loss;
 use crate::voice::{grouped, seconds};
 
 /// Above this load per core, times mean little.
@@ -50,6 +51,8 @@ pub struct Report {
     pub verify_compared: u64,
     /// Where groups would go on reading on the target.
     pub groups: Vec<Standing>,
+    /// What came of the loss of the Region; nothing if that was left out.
+    pub loss: Option<Loss>,
     /// The whole run.
     pub duration_ms: u64,
     /// How many threads wanted each core during the last minute; where it is high, times are too.
@@ -72,6 +75,7 @@ impl Report {
                 .groups
                 .iter()
                 .all(|group| group.re_read + group.skipped == 0)
+            && self.loss.as_ref().is_none_or(Loss::holds)
             && self.complaints.is_empty()
     }
 
@@ -82,7 +86,7 @@ impl Report {
             true => format!("{} equal", grouped(self.verify_compared)),
             false => "DOES NOT HOLD".to_owned(),
         };
-        vec![
+        let mut lines = vec![
             line(
                 "produced on use1",
                 grouped(self.produced),
@@ -145,7 +149,33 @@ impl Report {
                 time(self.broker_take_over_ms),
                 "SIGKILL until all partitions flowed again",
             ),
-        ]
+        ];
+        if let Some(loss) = &self.loss {
+            let most = loss.at_most.map_or_else(|| "?".to_owned(), grouped);
+            lines.extend([
+                line(
+                    "Region lost",
+                    time(loss.alarm_to_clients_ms),
+                    "alarm until clients may start on usw2",
+                ),
+                line(
+                    "lost with it",
+                    grouped(loss.lost),
+                    "acknowledged sales, by the shop's own log",
+                ),
+                line(
+                    "said to be lost",
+                    format!("{} to {most}", grouped(loss.at_least)),
+                    "records, by the evidence of the recovery",
+                ),
+                line(
+                    "before the cut",
+                    grouped(loss.before_cut),
+                    "sales, each on usw2 once and in order",
+                ),
+            ]);
+        }
+        lines
     }
 }
 
@@ -199,7 +229,7 @@ impl fmt::Display for Report {
         match self.holds() {
             true => write!(
                 f,
-                "Exactly once, in {time}: every record is there, once, in order, byte for byte."
+                "Exactly once, in {time}: every record that was mirrored is there, once, in order, byte for byte."
             ),
             false => write!(
                 f,

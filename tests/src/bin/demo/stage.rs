@@ -7,6 +7,7 @@ use understudy_tests::chaos::{Fleet, Interrupt, Load, LoadPlan, Place, Result, T
 use understudy_tests::{Cluster, FlowFile, LabError};
 
 use crate::groups::{GROUPS, HISTORY, PARTITIONS};
+use crate::loss::{self, CHECKOUT, SALES};
 use crate::voice::{Voice, grouped, seconds};
 
 /// How many workers.
@@ -47,6 +48,14 @@ impl Clusters {
     }
 }
 
+/// The flow from the one to the other.
+pub fn flow(clusters: &Clusters, plan: &LoadPlan) -> FlowFile {
+    FlowFile::new(&clusters.source, &clusters.target)
+        .topics(plan.topics().into_iter().chain([HISTORY, SALES]))
+        .groups(GROUPS.into_iter().chain([CHECKOUT]))
+        .slots(SLOTS)
+}
+
 /// Workers and applications.
 pub struct Stage<'a> {
     /// The workers; dropped before the clusters.
@@ -64,14 +73,13 @@ impl<'a> Stage<'a> {
     /// Starts workers; returns when every slot is held and every topic is on the target.
     pub fn set(clusters: &'a Clusters, plan: &LoadPlan, interrupt: Interrupt) -> Result<Self> {
         plan.create_topics(&clusters.source)?;
-        let flow = FlowFile::new(&clusters.source, &clusters.target)
-            .topics(plan.topics().into_iter().chain([HISTORY]))
-            .groups(GROUPS);
-        let fleet = Fleet::start(&flow, WORKERS, SLOTS)?;
+        clusters.source.create_topic(SALES, loss::PARTITIONS, &[])?;
+        let fleet = Fleet::start(&flow(clusters, plan), WORKERS, SLOTS)?;
         interrupt.wait_for("every slot to be held", READY_LIMIT, || {
             fleet.expect_well().map_err(|error| error.to_string())?;
             fleet.settled()?;
-            match fleet.partitions() == (plan.partitions() + PARTITIONS) as usize {
+            match fleet.partitions() == (plan.partitions() + PARTITIONS + loss::PARTITIONS) as usize
+            {
                 true => Ok(()),
                 false => Err(format!("{} partitions are mirrored", fleet.partitions())),
             }

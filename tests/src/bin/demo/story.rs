@@ -7,9 +7,10 @@ use understudy_tests::{Cluster, Judge};
 
 use crate::Arguments;
 use crate::groups::{self, GROUPS, HISTORY, RECORDS, standing};
+use crate::loss;
 use crate::mm2::MirrorMaker;
 use crate::report::Report;
-use crate::stage::{Clusters, RECOVERY_LIMIT, Stage};
+use crate::stage::{Clusters, RECOVERY_LIMIT, Stage, flow};
 use crate::voice::{Voice, grouped, seconds};
 
 const CALM: Duration = Duration::from_secs(10);
@@ -47,7 +48,7 @@ pub fn tell(arguments: &Arguments, interrupt: Interrupt) -> Result<Report> {
     ));
     voice.say("Starting three workers beside usw2; they only ever read from use1.");
     let plan = LoadPlan::new("", arguments.rate, VALUE_BYTES);
-    let mut stage = Stage::set(&clusters, &plan, interrupt)?;
+    let mut stage = Stage::set(&clusters, &plan, interrupt.clone())?;
     voice.relief(&format!("All slots are held: {}.", shares(&stage)?));
 
     run_calm(&mut stage, &mut voice, &plan, &clusters.source, &mut report)?;
@@ -61,6 +62,14 @@ pub fn tell(arguments: &Arguments, interrupt: Interrupt) -> Result<Report> {
     judge(&clusters, &plan, &mut voice, &mut report)?;
     place_groups(&clusters, &mut stage, &mut voice, &mut report)?;
     drop(other);
+    // Its workers end; the second half's are ECS's.
+    drop(stage);
+    if !arguments.mirror_only {
+        let flow = flow(&clusters, &plan);
+        let keep = understudy_tests::cache_dir()?;
+        let loss = loss::lose_region(&clusters, flow, &interrupt, &mut voice, &keep)?;
+        report.loss = Some(loss);
+    }
     report.load_per_core = load_per_core();
     report.duration_ms = voice.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     Ok(report)

@@ -1,0 +1,428 @@
+//! The Region is lost: its brokers and its AWS. An alarm fires, and the applications are at work on the other side.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use understudy_tests::aws::{EcsAgent, TwoRegions};
+use understudy_tests::chaos::{ChaosError, Interrupt, Result};
+use understudy_tests::{Cluster, FlowFile, Heard, LabError, LoggedProducer};
+
+use crate::stage::Clusters;
+use crate::voice::{Voice, grouped, seconds};
+
+/// What the shop writes and the checkout reads.
+pub const SALES: &str = "sales";
+/// How many partitions it has.
+pub const PARTITIONS: i32 = 4;
+/// Who reads it.
+pub const CHECKOUT: &str = "checkout";
+/// Where the checkout stands when the Region is lost: at this offset of each partition.
+const STANDS: i64 = 100;
+const PAIR: &str = "orders";
+const ALARM: &str = "understudy-orders-use1-unhealthy";
+const FAILOVER: &str = "understudy-orders-failover";
+const EXECUTION: &str = "orders-e1-failover-1";
+const POINTER: &str = "/apps/shop/kafka";
+const SERVICE: &str = "understudy/use1-usw2";
+const WORKERS: u32 = 2;
+const LIMIT: Duration = Duration::from_secs(120);
+const LOOK: Duration = Duration::from_millis(200);
+/// Between two looks of a prober; its schedule's minute is not waited for.
+const PROBE: Duration = Duration::from_millis(1_100);
+/// Looks before the loss and after it.
+const LOOKS: usize = 3;
+
+/// What was lost, and what the recovery said of it.
+#[derive(Debug, Default, Serialize)]
+pub struct Loss {
+    /// From the alarm's action until clients may start on the other side.
+    pub alarm_to_clients_ms: u64,
+    /// Acknowledged to the shop and not on the other side, counted from its own log.
+    pub lost: u64,
+    /// Sent by the shop, and nothing heard of them: the loss may hold these too.
+    pub unheard: u64,
+    /// What the evidence says.
+    pub at_least: u64,
+    /// What the evidence says; nothing where nothing bounds it.
+    pub at_most: Option<u64>,
+    /// Acknowledged to the shop before the cut.
+    pub before_cut: u64,
+    /// Of these: not there exactly once, in order.
+    pub before_cut_wrong: u64,
+    /// Records that the checkout reads a second time.
+    pub re_read: u64,
+    /// Records that the checkout never reads.
+    pub skipped: u64,
+    /// The page for people.
+    pub page: PathBuf,
+}
+
+impl Loss {
+    /// Whether the truth lies within what was said, and all before the cut is there.
+    pub fn holds(&self) -> bool {
+        self.at_least <= self.lost + self.unheard
+            && self.at_most.is_none_or(|most| self.lost <= most)
+            && self.before_cut > 0
+            && self.before_cut_wrong + self.re_read + self.skipped == 0
+    }
+}
+
+/// Loses the Region, and returns what came of it. `flow` is the one that mirrors.
+pub fn lose_region(
+    clusters: &Clusters,
+    flow: FlowFile,
+    interrupt: &Interrupt,
+    voice: &mut Voice,
+    keep: &Path,
+) -> Result<Loss> {
+    voice.title("\nThe day that it is for.\n");
+    voice.say(
+        "The control plane is deployed into two stand-ins for AWS (MiniStack), one a Region, and one for the ledger: real \
+         templates by the real CDK CLI, real functions, real state machines.",
+    );
+    let mut aws = deploy(clusters, &flow, interrupt, voice)?;
+    let workers = EcsAgent::start(&aws.usw2, SERVICE, WORKERS, flow)?;
+    voice.relief(&format!(
+        "Deployed. {WORKERS} workers run beside usw2, as many as its ECS service says."
+    ));
+    let (source, target) = (&clusters.source, &clusters.target);
+    let shop = LoggedProducer::start(source.client(), SALES, PARTITIONS)?;
+    voice.say("The shop writes sales to use1 and keeps its own log of what was acknowledged to it. Group checkout reads them.");
+    calm(&aws, source, target, &shop, interrupt, voice)?;
+
+    for broker in source.brokers() {
+        broker.kill()?;
+    }
+    aws.use1.kill()?;
+    voice.alarm("LOST use1: every broker and its whole AWS (SIGKILL).");
+    for _look in 0..LOOKS {
+        aws.probe("use1", &aws.usw2)?;
+        interrupt.sleep(PROBE)?;
+    }
+    voice.say("The prober in usw2 has seen it fail three times. The alarm fires.");
+    let fired = Instant::now();
+    aws.usw2.set_alarm(ALARM, "ALARM")?;
+    let mut loss = Loss {
+        alarm_to_clients_ms: millis(follow(&aws, fired, interrupt, voice)?),
+        ..Loss::default()
+    };
+    // Both are started only now, as an application is that follows its pointer.
+    let moved = LoggedProducer::start(target.client(), SALES, PARTITIONS)?;
+    let read = target.read_as_group(CHECKOUT, SALES, 40 * PARTITIONS as usize)?;
+    let ended = aws.usw2.wait_execution(FAILOVER, EXECUTION, LIMIT)?;
+    if ended.status != "SUCCEEDED" {
+        let states = aws.usw2.states(FAILOVER, EXECUTION)?;
+        return Err(
+            LabError::Usage(format!("{EXECUTION} ended as {ended:?} after {states:?}")).into(),
+        );
+    }
+    let heard = shop.stop();
+    moved.stop();
+    drop(workers);
+    let (evidence, page) = aws.evidence(&aws.usw2, EXECUTION)?;
+    loss.page = keep.join("evidence.html");
+    std::fs::write(&loss.page, page).map_err(|source| LabError::Io {
+        action: format!("write {}", loss.page.display()),
+        source,
+    })?;
+    loss.count(target, &evidence, &heard, &read)?;
+    tell(&loss, voice);
+    Ok(loss)
+}
+
+/// Deploys, and shows that it takes its time.
+fn deploy(
+    clusters: &Clusters,
+    flow: &FlowFile,
+    interrupt: &Interrupt,
+    voice: &mut Voice,
+) -> Result<TwoRegions> {
+    let (source, target) = (&clusters.source, &clusters.target);
+    let folder = target.dir().join("aws");
+    std::fs::create_dir_all(&folder).map_err(|source| LabError::Io {
+        action: format!("create {}", folder.display()),
+        source,
+    })?;
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let reverse = FlowFile::new(target, source)
+        .topics([SALES])
+        .groups([CHECKOUT]);
+    let flows = BTreeMap::from([
+        ("use1-usw2.toml".to_owned(), flow.render(nowhere)?),
+        ("usw2-use1.toml".to_owned(), reverse.render(nowhere)?),
+    ]);
+    let pair = pair(source, target);
+    thread::scope(|scope| {
+        let deploying = scope.spawn(|| TwoRegions::deploy(&folder, &pair, &flows));
+        while !deploying.is_finished() {
+            voice.progress("deploying");
+            interrupt.sleep(LOOK)?;
+        }
+        let panicked = |_| LabError::Usage("the thread that deploys panicked".to_owned());
+        Ok(deploying.join().map_err(panicked)??)
+    })
+}
+
+fn pair(source: &Cluster, target: &Cluster) -> Value {
+    let pointer = json!([{ "kind": "ssm-parameter", "parameter": POINTER }]);
+    json!({
+        "name": PAIR,
+        "home": "use1",
+        "clusters": {
+            "use1": { "region": "us-east-1", "client_bootstrap": source.bootstrap() },
+            "usw2": { "region": "us-west-2", "client_bootstrap": target.bootstrap() },
+        },
+        "flows": [
+            { "source": "use1", "target": "usw2", "file": "use1-usw2.toml", "service": SERVICE, "workers": WORKERS },
+            { "source": "usw2", "target": "use1", "file": "usw2-use1.toml", "service": "understudy/usw2-use1", "workers": WORKERS },
+        ],
+        "automation": "automatic",
+        "consent": { "max_lost_records": 1_000_000, "max_age_seconds": 3_600 },
+        "applications": [
+            { "name": CHECKOUT, "role": "consumer", "groups": [CHECKOUT], "adapters": pointer },
+            { "name": "shop", "role": "producer", "topics": [SALES], "adapters": pointer },
+        ],
+        "notify": ["arn:aws:sns:us-west-2:000000000000:understudy-orders-people"],
+    })
+}
+
+/// Until the shop's records flow, the checkout's place is on the other side, and both probers have seen use1 well.
+fn calm(
+    aws: &TwoRegions,
+    source: &Cluster,
+    target: &Cluster,
+    shop: &LoggedProducer,
+    interrupt: &Interrupt,
+    voice: &mut Voice,
+) -> Result<()> {
+    let enough = STANDS as usize * 4 * PARTITIONS as usize;
+    interrupt.wait_for("the shop to write", LIMIT, || match shop.acknowledged() {
+        some if some >= enough => Ok(()),
+        few => Err(format!("{few} were acknowledged")),
+    })?;
+    let places: Vec<_> = (0..PARTITIONS)
+        .map(|partition| (SALES, partition, STANDS))
+        .collect();
+    source.commit_group(CHECKOUT, &places)?;
+    interrupt.wait_for("the checkout's place on usw2", LIMIT, || {
+        match target.group_places(CHECKOUT, SALES) {
+            Ok(found) if found.len() == PARTITIONS as usize => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })?;
+    for _look in 0..LOOKS {
+        aws.probe("use1", &aws.use1)?;
+        aws.probe("use1", &aws.usw2)?;
+        interrupt.sleep(PROBE)?;
+    }
+    voice.relief(&format!(
+        "{} sales are written and mirrored as they come; checkout has read {STANDS} of each partition, and stands there on \
+         usw2 as well. Both Regions' probers see use1 well.",
+        grouped(shop.acknowledged() as u64)
+    ));
+    Ok(())
+}
+
+/// Tells each state as it is entered; returns how long it took until clients are pointed to the other side.
+fn follow(
+    aws: &TwoRegions,
+    fired: Instant,
+    interrupt: &Interrupt,
+    voice: &mut Voice,
+) -> Result<Duration> {
+    let mut told = 0;
+    let mut pointed = None;
+    while pointed.is_none() {
+        if fired.elapsed() >= LIMIT {
+            return Err(ChaosError::Stuck {
+                what: "clients to be pointed to usw2".to_owned(),
+                waited: fired.elapsed(),
+                seen: format!("{:?}", aws.usw2.states(FAILOVER, EXECUTION)),
+            });
+        }
+        // Looked at first, so that what led there has been entered.
+        let pointer = aws.pointer(POINTER)?;
+        if pointer.get("active").and_then(Value::as_str) == Some("usw2") {
+            pointed = Some(fired.elapsed());
+        }
+        // Nothing is listed before it starts.
+        let states = aws.usw2.states(FAILOVER, EXECUTION).unwrap_or_default();
+        for state in states.iter().skip(told) {
+            voice.say(&format!("  {:>6}  {state}", seconds(fired.elapsed())));
+        }
+        told = told.max(states.len());
+        interrupt.sleep(LOOK)?;
+    }
+    let took = pointed.unwrap_or_default();
+    voice.relief(&format!(
+        "Clients may start on usw2, {} after the alarm. Shop and checkout start there, at the pointer that they follow.",
+        seconds(took)
+    ));
+    Ok(took)
+}
+
+impl Loss {
+    fn count(
+        &mut self,
+        target: &Cluster,
+        evidence: &Value,
+        heard: &Heard,
+        read: &[Vec<u8>],
+    ) -> Result<()> {
+        let number = |pointer: &str| evidence.pointer(pointer).and_then(Value::as_u64);
+        let missing = |what: &str| LabError::Usage(format!("the evidence has no {what}"));
+        self.at_least = number("/loss/records_at_least").ok_or_else(|| missing("loss"))?;
+        self.at_most = number("/loss/records_at_most");
+        self.unheard = heard.unheard;
+        let cut = evidence
+            .pointer("/cut/partitions")
+            .and_then(Value::as_array)
+            .ok_or_else(|| missing("cut"))?;
+        let copies = target.read_all(SALES)?;
+        let mut lost = heard.acknowledged.len() as u64;
+        for part in cut {
+            let at = |field: &str| part.get(field).and_then(Value::as_i64).unwrap_or(-1);
+            if part.get("topic").and_then(Value::as_str) != Some(SALES) {
+                continue;
+            }
+            let (partition, here, there) =
+                (at("partition"), at("source_offset"), at("target_offset"));
+            let is_here = |it: i32| i64::from(it) == partition;
+            let before = heard
+                .acknowledged
+                .iter()
+                .filter(|((of, offset), _)| is_here(*of) && *offset < here);
+            let before: Vec<u64> = before.map(|(_, number)| *number).collect();
+            let copied = copies
+                .iter()
+                .filter(|it| is_here(it.partition) && it.offset < there);
+            let copied: Vec<u64> = copied
+                .filter_map(|it| LoggedProducer::number(Some(&it.key)))
+                .collect();
+            lost -= before.len() as u64;
+            self.before_cut += before.len() as u64;
+            self.before_cut_wrong += wrong(&before, &copied, heard.unheard);
+        }
+        self.lost = lost;
+        // Each number went to each partition: where the checkout stood there are as many of the same.
+        let stood = heard
+            .acknowledged
+            .get(&(0, STANDS))
+            .copied()
+            .unwrap_or_default();
+        let numbers = read
+            .iter()
+            .filter_map(|key| LoggedProducer::number(Some(key)));
+        let numbers: Vec<u64> = numbers.collect();
+        self.re_read = numbers.iter().filter(|it| **it < stood).count() as u64;
+        let first = numbers.iter().filter(|it| **it == stood).count();
+        self.skipped = (PARTITIONS as usize).saturating_sub(first) as u64;
+        Ok(())
+    }
+}
+
+/// How many of `written` are not among `copied` in their order, or how many of `copied` nobody can have written.
+fn wrong(written: &[u64], copied: &[u64], unheard: u64) -> u64 {
+    let mut rest = copied.iter();
+    let lacking = written
+        .iter()
+        .filter(|number| !rest.any(|it| it == *number));
+    let lacking = lacking.count() as u64;
+    let more = (copied.len() as u64).saturating_sub(written.len() as u64);
+    lacking + more.saturating_sub(unheard)
+}
+
+fn tell(loss: &Loss, voice: &mut Voice) {
+    let most = loss
+        .at_most
+        .map_or_else(|| "no known number of".to_owned(), grouped);
+    voice.say(&format!(
+        "The evidence says that between {} and {most} records are lost with use1. The shop's own log: {} were acknowledged \
+         and are not on usw2; of {} more it heard nothing.",
+        grouped(loss.at_least),
+        grouped(loss.lost),
+        grouped(loss.unheard)
+    ));
+    voice.say(&format!(
+        "Of {} sales before the cut {} are missing, doubled or out of order. The checkout reads {} again and skips {}.",
+        grouped(loss.before_cut),
+        loss.before_cut_wrong,
+        loss.re_read,
+        loss.skipped
+    ));
+    voice.relief(&format!("The page for people: {}", loss.page.display()));
+}
+
+fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_doubled_or_out_of_order_is_wrong() {
+        assert_eq!(wrong(&[1, 2, 3], &[1, 2, 3], 0), 0);
+        assert_eq!(wrong(&[1, 2, 3], &[1, 3], 0), 1);
+        assert_eq!(wrong(&[1, 2, 3], &[1, 2, 2, 3], 0), 1);
+        assert_eq!(wrong(&[1, 2, 3], &[2, 1, 3], 0), 2);
+        // Written, and the answer lost with the Region.
+        assert_eq!(wrong(&[1, 2], &[1, 2, 3], 1), 0);
+    }
+
+    #[test]
+    fn a_loss_holds_if_the_truth_lies_within() {
+        let loss = Loss {
+            lost: 10,
+            at_least: 4,
+            at_most: Some(10),
+            before_cut: 100,
+            ..Loss::default()
+        };
+        assert!(loss.holds());
+        assert!(
+            !Loss {
+                at_least: 11,
+                ..loss_of(&loss)
+            }
+            .holds()
+        );
+        assert!(
+            !Loss {
+                at_most: Some(9),
+                ..loss_of(&loss)
+            }
+            .holds()
+        );
+        assert!(
+            !Loss {
+                skipped: 1,
+                ..loss_of(&loss)
+            }
+            .holds()
+        );
+        assert!(
+            !Loss {
+                before_cut: 0,
+                ..loss_of(&loss)
+            }
+            .holds()
+        );
+    }
+
+    fn loss_of(loss: &Loss) -> Loss {
+        Loss {
+            lost: loss.lost,
+            at_least: loss.at_least,
+            at_most: loss.at_most,
+            before_cut: loss.before_cut,
+            ..Loss::default()
+        }
+    }
+}
