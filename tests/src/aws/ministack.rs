@@ -77,6 +77,16 @@ impl Ministack {
         self.process.kill()
     }
 
+    /// SIGSTOP: it takes connections and answers nothing.
+    pub fn pause(&mut self) -> Result<()> {
+        self.process.pause()
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) -> Result<()> {
+        self.process.resume()
+    }
+
     /// Its log.
     pub fn log(&self) -> &Path {
         self.process.log()

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::aws::api::Api;
 use crate::aws::deployment::{Deployed, Deployment};
 use crate::aws::ministack::Ministack;
 use crate::aws::region::{ACCOUNT, AwsRegion};
@@ -17,8 +18,9 @@ pub struct TwoRegions {
     pub use1: AwsRegion,
     /// The Region of the cluster `usw2`.
     pub usw2: AwsRegion,
+    /// Where the ledger is.
+    pub ledger: Ministack,
     pair: String,
-    ledger: Ministack,
     deployment: Deployment,
 }
 
@@ -34,8 +36,8 @@ impl TwoRegions {
         let deployed = Self {
             use1,
             usw2,
-            pair: name.unwrap_or_default().to_owned(),
             ledger,
+            pair: name.unwrap_or_default().to_owned(),
             deployment,
         };
         for part in deployed.deploy_again()? {
@@ -66,6 +68,43 @@ impl TwoRegions {
         };
         let event = json!({ "about": about, "vantage": vantage });
         from.step(&self.pair, "probe-health", &event)
+    }
+
+    /// The alias of the active cluster, as the ledger has it; `use1`, which is home, before the first recovery.
+    pub fn active(&self) -> Result<String> {
+        let input = json!({
+            "TableName": format!("understudy-{}-ledger", self.pair),
+            "Key": { "pk": { "S": format!("ledger#{}", self.pair) } },
+            "ConsistentRead": true,
+        });
+        let api = Api::new(self.ledger.address(), self.ledger.region());
+        let answer = api.json("dynamodb", "DynamoDB_20120810.GetItem", &input)?;
+        let text = answer.pointer("/Item/document/S").and_then(Value::as_str);
+        let document = parsed("ledger", text.unwrap_or("null"))?;
+        let active = document.get("active").and_then(Value::as_str);
+        Ok(active.unwrap_or(self.use1.alias()).to_owned())
+    }
+
+    /// The Region of the cluster `alias`.
+    pub fn of(&self, alias: &str) -> &AwsRegion {
+        if alias == self.use1.alias() {
+            &self.use1
+        } else {
+            &self.usw2
+        }
+    }
+
+    /// A person asks for a recovery where it leads to; its execution's name, or why there is none.
+    pub fn ask(&self, mode: &str, to: &str) -> Result<Result<String, String>> {
+        let wish = json!({ "name": "maria", "reason": "a test" });
+        let event = json!({ "pair": self.pair, "mode": mode, "wish": wish });
+        let answer = self.of(to).step(&self.pair, "trigger-recovery", &event)?;
+        let started = answer.get("outcome").and_then(Value::as_str) == Some("started");
+        let name = answer.get("execution").and_then(Value::as_str);
+        Ok(match name.filter(|_| started) {
+            Some(name) => Ok(name.to_owned()),
+            None => Err(answer.to_string()),
+        })
     }
 
     /// What clients follow that are moved by this parameter of the standby's Region.
