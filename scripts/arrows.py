@@ -17,7 +17,7 @@ ARROWS = {
     "understudy-flow": {"understudy-domain", "understudy-kafka"},
     "understudy": {
         "understudy-domain", "understudy-kafka", "understudy-flow", "understudy-recovery", "understudy-shell", "understudy-steps",
-        "understudy-machines", "understudy-world", "understudy-fakes",
+        "understudy-machines", "understudy-world", "understudy-fakes", "understudy-aws",
     },
     "understudy-recovery": {"understudy-domain"},
     "understudy-shell": {"understudy-domain", "understudy-recovery"},

@@ -61,6 +61,15 @@ impl Session {
         Self::load(aws_config::defaults(BehaviorVersion::latest()).http_client(https()))
     }
 
+    /// The same in a Region that somebody named.
+    ///
+    /// # Errors
+    /// No thread.
+    pub fn open_in(region: &str) -> Result<Self, SessionError> {
+        let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(https());
+        Self::load(loader.region(Region::new(region.to_owned())))
+    }
+
     /// The way to something that answers in AWS's stead, with made-up credentials.
     #[cfg(test)]
     pub(crate) fn through(http: SharedHttpClient) -> Result<Self, SessionError> {

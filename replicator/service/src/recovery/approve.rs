@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::json;
 use understudy_recovery::Step;
-use understudy_steps::invoke;
 
 use super::carry_out::person;
 use super::home::{Home, LocalError};
@@ -31,8 +30,9 @@ pub fn run(home: &Home, answer: Answer) -> Result<bool, LocalError> {
     let execution = &answer.execution;
     let Some(waiting) = home.question(execution)? else {
         return Err(LocalError::No(format!(
-            "{execution} asks nothing now; see where it stands with `understudy watch {} {execution} --local`",
-            home.pair_file.display()
+            "{execution} asks nothing now; see where it stands with `understudy watch {} {execution} {}`",
+            home.pair_file.display(),
+            home.option()
         )));
     };
     if !answer.json {
@@ -42,14 +42,8 @@ pub fn run(home: &Home, answer: Answer) -> Result<bool, LocalError> {
         Some(approve) => approve,
         None => ask()?,
     };
-    let request = json!({
-        "execution": execution,
-        "digest": answer.digest.unwrap_or(waiting.digest),
-        "approve": approve,
-        "by": person(),
-        "note": answer.note,
-    });
-    let told = invoke(&home.world, Step::AnswerApproval, request)?;
+    let digest = answer.digest.unwrap_or(waiting.digest);
+    let told = say(home, execution, &digest, approve, answer.note.as_deref())?;
     let approved = told.get("approved").and_then(serde_json::Value::as_bool);
     if answer.json {
         println!("{told:#}");
@@ -62,6 +56,37 @@ pub fn run(home: &Home, answer: Answer) -> Result<bool, LocalError> {
         );
     }
     Ok(approved == Some(true))
+}
+
+/// Answers; what was heard, which may be what somebody else said before.
+///
+/// # Errors
+/// Nobody asks any more, or another plan is asked about.
+pub fn say(
+    home: &Home,
+    execution: &str,
+    digest: &str,
+    approve: bool,
+    note: Option<&str>,
+) -> Result<serde_json::Value, LocalError> {
+    let request = json!({
+        "execution": execution,
+        "digest": digest,
+        "approve": approve,
+        "by": person(),
+        "note": note,
+    });
+    home.invoke(Step::AnswerApproval, request)
+}
+
+/// Asks at this terminal until yes or no is said; without a terminal the answer is no.
+pub fn ask_until_said() -> bool {
+    while io::stdin().is_terminal() {
+        if let Ok(said) = ask() {
+            return said;
+        }
+    }
+    false
 }
 
 fn ask() -> Result<bool, LocalError> {

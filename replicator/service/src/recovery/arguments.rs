@@ -8,9 +8,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use understudy_recovery::{Consent, Leash, Mode};
 
 use super::carry_out::{self, Asked};
-use super::home::{Home, LocalError};
+use super::home::{Home, LocalError, Place};
 use super::world::Reach;
-use super::{approve as answering, fence as fencing, reading, watch as following};
+use super::{approve as answering, deployed, fence as fencing, reading, watch as following};
 use crate::{DOES_NOT_HOLD, UNUSABLE};
 
 /// What can be asked about a pair.
@@ -40,8 +40,12 @@ pub struct Of {
     /// Carry it out in this process, without AWS.
     #[arg(long)]
     local: bool,
+    /// The Region in whose deployment it is carried out, that of the cluster that is to be active; of the environment or
+    /// the profile unless told otherwise.
+    #[arg(long, conflicts_with = "local")]
+    region: Option<String>,
     /// Where ledger, plans and evidence lie; `.understudy` beside the pair file unless told otherwise.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "local")]
     state: Option<PathBuf>,
 }
 
@@ -100,6 +104,9 @@ pub struct Evidence {
     /// Where the evidence lies; `.understudy` beside the pair file unless told otherwise.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// The Region in whose deployment it lies, where the pair is deployed to AWS.
+    #[arg(long, conflicts_with = "state")]
+    region: Option<String>,
     /// The evidence itself, for machines.
     #[arg(long)]
     json: bool,
@@ -156,7 +163,7 @@ impl Of {
         if self.local {
             Home::open(&self.pair, self.state.as_deref(), reach)
         } else {
-            Err(LocalError::NotLocal)
+            deployed::home(&self.pair, self.region.as_deref())
         }
     }
 }
@@ -182,7 +189,10 @@ impl Recover {
     fn run(&self, mode: Mode, leash: Leash) -> ExitCode {
         let home = self.of.home(Reach::Kafka);
         let asked = self.asked(mode, leash);
-        status(home.and_then(|home| carry_out::run(&home, &asked)))
+        status(home.and_then(|home| match home.place {
+            Place::Here => carry_out::run(&home, &asked),
+            Place::Deployed(_) => deployed::run(&home, &asked),
+        }))
     }
 }
 
@@ -208,7 +218,10 @@ pub fn run(command: &Command) -> ExitCode {
             status(home.and_then(|home| fencing::run(&home, fence.wait, fence.json)))
         }
         Command::Evidence(evidence) => {
-            let home = Home::open(&evidence.pair, evidence.state.as_deref(), Reach::Folder);
+            let home = match &evidence.region {
+                Some(region) => deployed::home(&evidence.pair, Some(region)),
+                None => Home::open(&evidence.pair, evidence.state.as_deref(), Reach::Folder),
+            };
             let execution = evidence.execution.as_deref();
             status(home.and_then(|home| reading::evidence(&home, execution, evidence.json)))
         }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::json;
 use understudy_recovery::contract::{Fenced, FencesKept};
 use understudy_recovery::{Phase, Step};
-use understudy_steps::invoke;
 
 use super::home::{Home, LocalError};
 
@@ -25,7 +24,7 @@ pub fn run(home: &Home, wait: bool, json: bool) -> Result<bool, LocalError> {
                 running.execution
             )));
         }
-        let answer = invoke(&home.world, Step::KeepFences, json!({}))?;
+        let answer = home.invoke(Step::KeepFences, json!({}))?;
         let kept: FencesKept = serde_json::from_value(answer.clone())
             .map_err(|error| LocalError::Defect(error.to_string()))?;
         // One without a login to try a write with is as good as it gets.

@@ -8,10 +8,12 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use understudy_recovery::{ExecutionName, Leash, Ledger, Mode, StepError};
+use serde_json::Value;
+use understudy_recovery::{ExecutionName, Leash, Ledger, Mode, Step, StepError};
 use understudy_shell::step::{load, read_ledger};
 use understudy_shell::{World, keys};
 
+use super::deployed::Deployed;
 use super::world::{self, Reach};
 
 /// Where ledger, plans and evidence lie unless somebody says otherwise: beside the pair file.
@@ -22,12 +24,6 @@ const NAMES: u32 = 10_000;
 /// Why a recovery cannot be carried out here, or what is asked cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// Where it is to be carried out was not said.
-    #[error(
-        "say --local to carry it out in this process; where the pair is deployed to AWS, start its state machine instead: \
-         aws lambda invoke the function trigger-recovery, or the Step Functions console"
-    )]
-    NotLocal,
     /// The pair file cannot be used.
     #[error("{0}")]
     Pair(String),
@@ -55,20 +51,30 @@ impl LocalError {
     /// Whether usage or configuration is wrong, rather than the answer no.
     pub const fn is_unusable(&self) -> bool {
         match self {
-            Self::NotLocal | Self::Pair(_) | Self::Folder { .. } | Self::Defect(_) => true,
+            Self::Pair(_) | Self::Folder { .. } | Self::Defect(_) => true,
             Self::Step(_) | Self::No(_) => false,
         }
     }
 }
 
-/// A pair's folder, and everything that its recoveries reach.
+/// Where recoveries are carried out.
+pub enum Place {
+    /// In processes of this machine; what they leave lies in a folder.
+    Here,
+    /// In AWS.
+    Deployed(Deployed),
+}
+
+/// Where a pair's recoveries leave what they leave, and everything that they reach.
 pub struct Home {
     /// The pair file, as it was given; what people are told to type names it.
     pub pair_file: PathBuf,
-    /// The folder.
+    /// The folder, or the bucket.
     pub state: PathBuf,
     /// What steps reach.
     pub world: World,
+    /// Where they are carried out.
+    pub place: Place,
 }
 
 /// A recovery that runs in this process; another one cannot have its name while this lives.
@@ -92,7 +98,27 @@ impl Home {
             pair_file: pair_file.to_path_buf(),
             state,
             world,
+            place: Place::Here,
         })
+    }
+
+    /// Carries a step out that belongs to no execution.
+    ///
+    /// # Errors
+    /// The step's own.
+    pub fn invoke(&self, step: Step, event: Value) -> Result<Value, LocalError> {
+        match &self.place {
+            Place::Here => Ok(understudy_steps::invoke(&self.world, step, event)?),
+            Place::Deployed(deployed) => deployed.invoke(step, &event),
+        }
+    }
+
+    /// What a command has to be given to come here too.
+    pub fn option(&self) -> String {
+        match &self.place {
+            Place::Here => "--local".to_owned(),
+            Place::Deployed(deployed) => format!("--region {}", deployed.region),
+        }
     }
 
     /// The ledger.
@@ -143,9 +169,12 @@ impl Home {
         )))
     }
 
-    /// Whether an execution runs in a process of this machine; nothing where that cannot be told.
+    /// Whether an execution runs, in a process of this machine or in AWS; nothing where that cannot be told.
     pub fn is_running(&self, execution: &ExecutionName) -> Option<bool> {
-        is_running(&self.state, execution)
+        match &self.place {
+            Place::Here => is_running(&self.state, execution),
+            Place::Deployed(_) => self.world.machines.is_running(execution).ok().flatten(),
+        }
     }
 
     /// The question that an execution waits with, if it asks one.
@@ -199,6 +228,7 @@ mod tests {
             pair_file: PathBuf::from("pair.toml"),
             state,
             world: stage.world(),
+            place: Place::Here,
         })
     }
 

@@ -3,6 +3,7 @@
 //!
 //! - [`arguments`]: what can be asked, and what is answered to the shell.
 //! - [`carry_out`]: one recovery, from its name to its evidence.
+//! - [`deployed`]: a pair in AWS: recoveries are started there, and followed from here.
 //! - [`live`]: its states in the terminal, as they are entered and left.
 //! - [`asking`]: its questions, and who answers them.
 //! - [`home`]: the folder in which ledger, plans and evidence lie, and which recovery runs in it.
@@ -16,6 +17,7 @@ mod approve;
 mod arguments;
 mod asking;
 mod carry_out;
+mod deployed;
 mod facts;
 mod fence;
 mod home;

@@ -1,4 +1,4 @@
-//! `understudy watch`: follows a recovery that another process carries out, by what its steps leave in the pair's folder.
+//! `understudy watch`: follows a recovery that another process, or AWS, carries out, by what its steps leave.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,11 +9,22 @@ use understudy_recovery::evidence::{Evidence, StepRecord};
 use understudy_shell::keys;
 use understudy_shell::step::{at_store, folder_of, load};
 
-use super::home::{Home, LocalError};
-use super::{reading, summary};
+use super::home::{Home, LocalError, Place};
+use super::{approve, reading, summary};
 
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(300);
+
+/// Who answers what is asked meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// Yes, beforehand.
+    Yes,
+    /// Somebody at this terminal.
+    Here,
+    /// Somebody else.
+    Elsewhere,
+}
 
 /// Follows an execution to its end: the one that was named, or the one that holds the pair, or the newest. True if its
 /// target is active, or the drill is done.
@@ -25,29 +36,57 @@ pub fn run(home: &Home, execution: Option<&str>) -> Result<bool, LocalError> {
         Some(name) => name.to_owned(),
         None => under_way(home)?,
     };
+    follow(home, &execution, Answers::Elsewhere, false)
+}
+
+/// Follows an execution to its end, and has its questions answered. With `json` its evidence is printed at the end, and
+/// what happens goes to standard error. True if its target is active, or the drill is done.
+///
+/// # Errors
+/// What it leaves cannot be read.
+pub fn follow(
+    home: &Home,
+    execution: &str,
+    answers: Answers,
+    json: bool,
+) -> Result<bool, LocalError> {
     let name: ExecutionName = execution
         .parse()
         .map_err(|error| LocalError::Pair(format!("{error}")))?;
+    let said = |text: &str| say(text, json);
     let mut told: BTreeMap<String, u32> = BTreeMap::new();
     let mut asked = String::new();
-    say(&format!("{execution}\n"));
+    said(&format!("{execution}\n"));
     loop {
-        let runs = home.is_running(&name) == Some(true);
-        for (key, record) in records(home, &execution)? {
+        // Where that cannot be told it may: silence ends nothing.
+        let runs = match home.place {
+            Place::Here => home.is_running(&name) == Some(true),
+            Place::Deployed(_) => home.is_running(&name) != Some(false),
+        };
+        for (key, record) in records(home, execution)? {
             if told.insert(key, record.tries) != Some(record.tries) {
-                say(&line(&record));
+                said(&line(&record));
             }
         }
-        if let Some(waiting) = home.question(&execution)?.filter(|it| it.digest != asked) {
-            say(&format!(
-                "  ? {}\n    answer: understudy approve {} {execution} --local --yes   (or --no)\n",
+        if let Some(waiting) = home.question(execution)?.filter(|it| it.digest != asked) {
+            said(&format!(
+                "  ? {}\n    answer: understudy approve {} {execution} {} --yes   (or --no)\n",
                 waiting.question,
-                home.pair_file.display()
+                home.pair_file.display(),
+                home.option()
             ));
-            asked = waiting.digest;
+            asked.clone_from(&waiting.digest);
+            let approve = match answers {
+                Answers::Yes => Some(true),
+                Answers::Here => Some(approve::ask_until_said()),
+                Answers::Elsewhere => None,
+            };
+            if let Some(approve) = approve {
+                approve::say(home, execution, &waiting.digest, approve, None)?;
+            }
         }
         if !runs {
-            return end(home, &execution);
+            return end(home, execution, json);
         }
         std::thread::sleep(LOOK);
     }
@@ -110,14 +149,21 @@ fn line(record: &StepRecord) -> String {
     text
 }
 
-fn end(home: &Home, execution: &str) -> Result<bool, LocalError> {
+fn end(home: &Home, execution: &str, json: bool) -> Result<bool, LocalError> {
     let evidence: Option<Evidence> = load(&home.world, &keys::evidence(execution))?;
     let Some(evidence) = evidence else {
         return Err(LocalError::No(format!(
             "{execution} does not run, and has left no evidence: it was interrupted; start it again, which takes over"
         )));
     };
-    say(&summary::of(&evidence));
+    say(&summary::of(&evidence), json);
+    if json {
+        let text = serde_json::to_string(&evidence);
+        println!(
+            "{}",
+            text.map_err(|error| LocalError::Defect(error.to_string()))?
+        );
+    }
     Ok(matches!(
         evidence.ended.as_str(),
         "TargetActive" | "DrillDone"
@@ -125,7 +171,11 @@ fn end(home: &Home, execution: &str) -> Result<bool, LocalError> {
 }
 
 /// Whoever looks may be gone; then the next line is not missed either.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+fn say(text: &str, json: bool) {
+    let _said = if json {
+        std::io::stderr().lock().write_all(text.as_bytes())
+    } else {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    };
 }
