@@ -133,7 +133,6 @@ impl Scene {
     }
 
     fn copy(&mut self, file: &str, source: &str, target: &str, partition: &TopicPartition) {
-        let log = self.cluster(source).log_of(partition).clone();
         let now_ms = self.now_ms;
         let begins = self.cluster(target).end_of(partition);
         let flow = self.flow(file);
@@ -148,8 +147,10 @@ impl Scene {
         };
         let mut at = known.position.source_offset.get();
         let from = usize::try_from(at).unwrap_or(0);
+        let read = self.cluster(source);
+        let end = read.end_of(partition);
         let mut copies = Vec::new();
-        for entry in log.iter().skip(from) {
+        for entry in read.log_of(partition).iter().skip(from) {
             if copies.len() >= COPIED_AT_ONCE {
                 break;
             }
@@ -178,13 +179,12 @@ impl Scene {
         if let Some(last) = last {
             position.target_offset = TargetOffset::new(last + 1);
         }
-        let end = i64::try_from(log.len()).unwrap_or(i64::MAX);
         position.source_end_offset = Some(SourceOffset::new(end));
         position.source_end_seen_at_ms = Some(now_ms);
     }
 
     fn copied(&mut self, flow: &str, cluster: &str, on: &TopicPartition, record: Option<u64>) {
-        self.history.push(Happened::Copied {
+        self.happens(Happened::Copied {
             flow: flow.to_owned(),
             cluster: cluster.to_owned(),
             partition: on.clone(),
@@ -206,7 +206,7 @@ impl Scene {
             there.groups.entry(group.clone()).or_insert(Presence::Empty);
             let key = (group.clone(), partition.clone());
             if there.places.insert(key, place.get()) != Some(place.get()) {
-                self.history.push(Happened::Placed {
+                self.happens(Happened::Placed {
                     cluster: target.to_owned(),
                     by_worker: true,
                     group,
@@ -231,7 +231,7 @@ impl Life {
         }
         self.records += 1;
         at.append(&partition, Some(self.records));
-        scene.history.push(Happened::Wrote {
+        scene.happens(Happened::Wrote {
             cluster: cluster.to_owned(),
             partition,
             record: self.records,
@@ -257,7 +257,7 @@ impl Life {
                 continue;
             };
             at.places.insert(key, offset + 1);
-            scene.history.push(Happened::Read {
+            scene.happens(Happened::Read {
                 group: self.reader.clone(),
                 cluster: cluster.clone(),
                 partition: partition.clone(),

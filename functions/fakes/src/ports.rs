@@ -95,7 +95,7 @@ impl LedgerStore for Ports {
                 return Err(PortError::new(PortErrorKind::Conflict, text));
             }
             scene.log.push(format!("ledger {}", next.version));
-            scene.history.push(Happened::Ledger(Box::new(next.clone())));
+            scene.happens(Happened::Ledger(Box::new(next.clone())));
             scene.ledger = Some(next.clone());
             Ok(())
         })
@@ -105,7 +105,7 @@ impl LedgerStore for Ports {
 impl Store for Ports {
     fn put(&self, key: &str, bytes: &[u8]) -> Answer<()> {
         self.change("store", "put", |scene| {
-            scene.history.push(Happened::Stored(key.to_owned()));
+            scene.happens(Happened::Stored(key.to_owned()));
             scene.store.insert(key.to_owned(), bytes.to_vec());
             Ok(())
         })
@@ -158,7 +158,7 @@ impl Ports {
             scene.go_on();
             scene.log.push(what.to_owned());
             scene.may(name, call)?;
-            scene.history.push(Happened::Told {
+            scene.happens(Happened::Told {
                 application: name.to_owned(),
                 stop,
                 active: pointer.active.clone(),
@@ -200,7 +200,7 @@ impl People for Ports {
     fn tell(&self, subject: &str, _text: &str) -> Answer<u32> {
         self.change("people", "tell", |scene| {
             scene.log.push(format!("tell {subject}"));
-            scene.history.push(Happened::Notice(subject.to_owned()));
+            scene.happens(Happened::Notice(subject.to_owned()));
             Ok(1)
         })
     }
@@ -231,7 +231,7 @@ impl Machines for Ports {
                 return Ok(false);
             }
             scene.log.push(format!("start {name}"));
-            scene.history.push(Happened::Started(name.clone()));
+            scene.happens(Happened::Started(name.clone()));
             scene.executions.insert(name, true);
             scene.starts.push(start.clone());
             Ok(true)
@@ -240,7 +240,7 @@ impl Machines for Ports {
 
     fn answer(&self, token: &str, answer: &serde_json::Value) -> Answer<()> {
         self.change("machines", "answer", |scene| {
-            scene.history.push(Happened::Answered(token.to_owned()));
+            scene.happens(Happened::Answered(token.to_owned()));
             let first = scene.answers.entry(token.to_owned());
             first.or_insert_with(|| answer.clone());
             Ok(())

@@ -1,6 +1,8 @@
 //! What is there, and what happened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use understudy_domain::{Acl, FlowRecord, SourceOffset, TargetOffset, TopicPartition, Translation};
 use understudy_recovery::Ledger;
@@ -28,7 +30,7 @@ pub struct Scene {
     /// Every call that changes something, in order.
     pub log: Vec<String>,
     /// The same, in a form that can be held against promises, and with what happened by itself.
-    pub history: Vec<Happened>,
+    pub history: Vec<Arc<Happened>>,
     /// Who is at work besides; nobody, if nothing is said.
     pub life: Option<Life>,
     /// Executions that were started, and whether each runs.
@@ -107,8 +109,13 @@ impl Scene {
         }
     }
 
+    /// Notes what happened.
+    pub fn happens(&mut self, happened: Happened) {
+        self.history.push(Arc::new(happened));
+    }
+
     /// Lets time pass.
-    pub fn pass(&mut self, time: std::time::Duration) {
+    pub fn pass(&mut self, time: Duration) {
         let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.now_ms = self.now_ms.saturating_add(millis);
         self.go_on();

@@ -119,7 +119,7 @@ impl Stage {
                 for offset in 0..AUDITED {
                     let index = usize::try_from(offset).unwrap_or(0);
                     let record = scene.cluster("use1").log_of(&partition).get(index).copied();
-                    scene.history.push(Happened::Read {
+                    scene.happens(Happened::Read {
                         group: "audit".to_owned(),
                         cluster: "use1".to_owned(),
                         partition: partition.clone(),

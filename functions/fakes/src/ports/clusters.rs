@@ -40,7 +40,7 @@ impl One {
             for acl in acls {
                 self.note(scene, format!("{word} {acl}"));
             }
-            scene.history.push(Happened::Acls {
+            scene.happens(Happened::Acls {
                 cluster: self.alias.clone(),
                 added,
                 acls: acls.to_vec(),
@@ -124,7 +124,7 @@ impl Cluster for One {
             let count = places.len();
             self.note(scene, format!("commit {count} as {transactional_id}"));
             for ((group, partition), offset) in places {
-                scene.history.push(Happened::Placed {
+                scene.happens(Happened::Placed {
                     cluster: self.alias.clone(),
                     by_worker: false,
                     group: group.clone(),

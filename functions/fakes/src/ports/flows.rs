@@ -43,7 +43,7 @@ impl Ports {
             scene.may(&flow.file, call)?;
             scene.may(flow.target.as_str(), call)?;
             let changed = change(scene.flow(&flow.file))?;
-            scene.history.push(happens);
+            scene.happens(happens);
             Ok(changed)
         })
     }

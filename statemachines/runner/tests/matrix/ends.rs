@@ -89,7 +89,7 @@ impl Left<'_> {
     /// What steps did in this run.
     pub fn did(&self) -> impl Iterator<Item = &Happened> {
         let since = self.scene.history.iter().skip(self.since);
-        since.filter(|it| !it.is_life())
+        since.map(|it| &**it).filter(|it| !it.is_life())
     }
 
     /// An error if the run changed anything but what it keeps of itself.
@@ -231,7 +231,7 @@ impl Left<'_> {
             "its ACLs are what they were",
         );
         let reads = self.scene.history.iter().skip(now).any(|it| {
-            matches!(it, Happened::Read { group, cluster, .. }
+            matches!(&**it, Happened::Read { group, cluster, .. }
                 if group == "billing" && cluster == "use1")
         });
         let lost = self.scene.life.as_ref().is_some_and(|it| it.lost);

@@ -182,7 +182,9 @@ pub fn all() -> Vec<Scenario> {
             "SourceStillActive",
             |stage| {
                 stall(&mut stage.scene());
-                let _moments: Vec<()> = (0..20).map(|_| stage.scene().go_on()).collect();
+                for _moment in 0..20 {
+                    stage.scene().go_on();
+                }
             },
         ),
         way(

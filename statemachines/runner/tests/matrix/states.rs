@@ -7,6 +7,7 @@ use understudy_machines::{Machine, shipped};
 use understudy_recovery::{Alias, ErrorName, Leash, Mode, Step};
 
 use crate::rig::{Done, Fault, Moment};
+use crate::scenario;
 use crate::trial::{Findings, Trial, Tried};
 
 /// What may not answer: the ledger, the store, each cluster, people, state machines, each application.
@@ -16,7 +17,7 @@ const DARK: [&str; 8] = [
 
 /// Every state of every way, once: where its fault is to be, and how the way ends undisturbed.
 fn each(mut look: impl FnMut(&Trial, &str, &Moment)) {
-    for trial in Trial::all() {
+    for trial in scenario::all().into_iter().map(Trial::of) {
         for (state, moment) in &trial.moments {
             look(&trial, state, moment);
         }
@@ -43,6 +44,12 @@ fn check(
         .then(|| format!("it ends as {end}, by {:?}", played.outcome.path));
     findings.add(&of, untrue.into_iter().chain(other));
     true
+}
+
+/// What may not answer a state's task.
+fn dark(trial: &Trial, state: &str) -> impl Iterator<Item = &'static str> {
+    let calls = trial.machine.step_of(state).is_some();
+    DARK.into_iter().filter(move |_| calls)
 }
 
 /// The errors of a state's task, one for each way in which the machine takes them: first those that it tries again.
@@ -126,7 +133,7 @@ fn failed_once_it_ends_as_undisturbed_or_says_truly_where_it_stands() {
                 }
             }
         }
-        for what in DARK {
+        for what in dark(trial, state) {
             let fault = Fault::Dark {
                 what,
                 always: false,
@@ -210,7 +217,7 @@ fn failed_for_good_it_says_truly_where_it_stands_and_the_next_recovery_takes_ove
             let always = true;
             faults.push(Fault::TimesOut { done, always });
         }
-        for what in DARK {
+        for what in dark(trial, state) {
             faults.push(Fault::Dark { what, always: true });
         }
         for fault in faults {
@@ -359,7 +366,7 @@ fn supersede(stage: &understudy_fakes::Stage, runs: bool) -> bool {
     let next = ledger.claim(&execution, &target, true, scene.now_ms);
     let next = next.expect("it supersedes");
     let happened = understudy_fakes::Happened::Ledger(Box::new(next.clone()));
-    scene.history.push(happened);
+    scene.happens(happened);
     scene.ledger = Some(next);
     true
 }

@@ -89,11 +89,6 @@ impl Trial {
         trial
     }
 
-    /// Every way.
-    pub fn all() -> Vec<Self> {
-        crate::scenario::all().into_iter().map(Self::of).collect()
-    }
-
     /// In words.
     pub fn name(&self) -> String {
         format!("{}, {}", self.scenario.mode, self.scenario.name)

@@ -7,6 +7,7 @@
 //! c. No group stands behind a record that it has not read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use understudy_domain::TopicPartition;
 use understudy_fakes::Happened;
@@ -19,7 +20,12 @@ type At = (String, TopicPartition);
 #[derive(Default)]
 struct Witness {
     logs: BTreeMap<At, Vec<Option<u64>>>,
+    /// Records that each cluster holds.
+    holds: BTreeMap<String, BTreeSet<u64>>,
+    /// Records that each group has read.
     read: BTreeMap<String, BTreeSet<u64>>,
+    /// Up to where it is known that a group has read all of a partition.
+    has_read: BTreeMap<(String, At), usize>,
     /// Flows whose record says that they are sealed; and whether their workers were fenced since.
     sealed: BTreeMap<String, bool>,
     ledger: Option<Ledger>,
@@ -29,7 +35,7 @@ struct Witness {
 }
 
 /// Every broken promise, in order.
-pub fn broken(history: &[Happened]) -> Vec<String> {
+pub fn broken(history: &[Arc<Happened>]) -> Vec<String> {
     let mut witness = Witness::default();
     for happened in history {
         witness.see(happened);
@@ -163,17 +169,13 @@ impl Witness {
 
     /// Records of one cluster that the other does not hold.
     fn missing(&self, here: &str, there: &str) -> Vec<u64> {
-        let of = |cluster: &str| -> BTreeSet<u64> {
-            let logs = self.logs.iter().filter(|((it, _), _)| it == cluster);
-            logs.flat_map(|(_, log)| log.iter().flatten().copied())
-                .collect()
-        };
-        of(here).difference(&of(there)).copied().collect()
+        let none = BTreeSet::new();
+        let of = |cluster: &str| self.holds.get(cluster).unwrap_or(&none);
+        of(here).difference(of(there)).copied().collect()
     }
 
     fn wrote(&mut self, cluster: &str, partition: &TopicPartition, record: u64) {
-        let log = self.log(cluster, partition);
-        log.push(Some(record));
+        self.append(cluster, partition, Some(record));
         let Some(ledger) = &self.ledger else {
             if cluster != "use1" {
                 let what = format!("{cluster} took record {record} before any recovery");
@@ -206,10 +208,11 @@ impl Witness {
             let what = format!("{flow} is sealed, and copied {it:?} to {cluster}");
             self.broken.push(what);
         }
-        let log = self.log(cluster, partition);
-        let again = it.is_some() && log.contains(&it);
-        let last = log.iter().rev().flatten().next().copied();
-        log.push(it);
+        let log = self.logs.get(&(cluster.to_owned(), partition.clone()));
+        let last = log.and_then(|log| log.iter().rev().flatten().next().copied());
+        let held = self.holds.get(cluster);
+        let again = it.is_some_and(|it| held.is_some_and(|held| held.contains(&it)));
+        self.append(cluster, partition, it);
         if again {
             self.broken
                 .push(format!("{flow} copied record {it:?} to {cluster} twice"));
@@ -228,21 +231,27 @@ impl Witness {
         what: &str,
     ) {
         let before = usize::try_from(offset).unwrap_or(0);
-        let read = self.read.entry(group.to_owned()).or_default().clone();
-        let log = self.log(cluster, partition);
-        let skipped = log.iter().take(before).flatten();
-        let skipped = skipped.copied().find(|record| !read.contains(record));
-        let beyond = before > log.len();
+        let at = (cluster.to_owned(), partition.clone());
+        let log = self.logs.get(&at).map(Vec::as_slice).unwrap_or_default();
+        let none = BTreeSet::new();
+        let read = self.read.get(group).unwrap_or(&none);
+        let known = self.has_read.entry((group.to_owned(), at)).or_default();
+        let behind = log.iter().take(before).skip(*known).flatten();
+        let skipped = behind.copied().find(|record| !read.contains(record));
         if let Some(record) = skipped {
             self.broken
                 .push(format!("{what}, and it has not read record {record}"));
-        } else if beyond {
+        } else if before > log.len() {
             self.broken.push(format!("{what}, beyond its end"));
+        } else {
+            *known = before.max(*known);
         }
     }
 
-    fn log(&mut self, cluster: &str, partition: &TopicPartition) -> &mut Vec<Option<u64>> {
+    fn append(&mut self, cluster: &str, partition: &TopicPartition, entry: Option<u64>) {
         let at = (cluster.to_owned(), partition.clone());
-        self.logs.entry(at).or_default()
+        self.logs.entry(at).or_default().push(entry);
+        let held = self.holds.entry(cluster.to_owned()).or_default();
+        held.extend(entry);
     }
 }
