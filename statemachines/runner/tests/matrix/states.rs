@@ -115,6 +115,15 @@ fn every_state_of_every_machine_is_passed_through() {
 }
 
 #[test]
+fn undisturbed_each_way_ends_where_it_must() {
+    let mut findings = Findings::default();
+    for trial in scenario::all().into_iter().map(Trial::of) {
+        findings.add(&trial.name(), trial.undisturbed.clone());
+    }
+    findings.none_in(15);
+}
+
+#[test]
 fn failed_once_it_ends_as_undisturbed_or_says_truly_where_it_stands() {
     let mut findings = Findings::default();
     each(|trial, state, _| {
