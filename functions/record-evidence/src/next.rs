@@ -1,5 +1,6 @@
 //! What somebody should do next, most urgent first.
 
+use understudy_recovery::client::Role;
 use understudy_recovery::evidence::Evidence;
 use understudy_recovery::fence::FenceState;
 use understudy_recovery::places::PlaceIs;
@@ -19,7 +20,7 @@ pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
             applications(evidence, seen, &mut next);
             groups(evidence, &mut next);
             fence(evidence, seen, &mut next);
-            home(evidence, &mut next);
+            home(evidence, seen, &mut next);
         }
         "SourceStillActive" => stayed(evidence, seen, &mut next),
         "Superseded" => next.push(superseded(seen)),
@@ -29,6 +30,8 @@ pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
             groups(evidence, &mut next);
             if evidence.opened_after_ms.is_some() {
                 fence(evidence, seen, &mut next);
+            } else {
+                stopped(evidence, seen, &mut next);
             }
         }
     }
@@ -72,6 +75,23 @@ fn applications(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
             ));
         }
     }
+}
+
+/// Consumers that were told to stop and not to start again, where the target was not opened.
+fn stopped(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
+    let mut steps = evidence.steps.iter();
+    if !steps.any(|it| it.step == Step::QuiesceClients) {
+        return;
+    }
+    let waves = evidence.plan.iter().flat_map(|plan| &plan.waves);
+    let consumers = waves.filter(|wave| wave.role == Role::Consumer);
+    let names = consumers.flat_map(|wave| &wave.applications);
+    next.extend(names.filter(|name| !seen.returned.contains(*name)).map(|name| {
+        format!(
+            "{name} was told to stop, and not to start again: if nothing takes over from here, start it on {} by hand.",
+            evidence.source
+        )
+    }));
 }
 
 fn groups(evidence: &Evidence, next: &mut Vec<String>) {
@@ -136,16 +156,13 @@ fn fence(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     });
 }
 
-fn home(evidence: &Evidence, next: &mut Vec<String>) {
+fn home(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     let (source, target, pair) = (
         &evidence.source,
         &evidence.target,
         evidence.execution.pair(),
     );
-    let runs = evidence
-        .steps
-        .iter()
-        .any(|it| it.step == Step::StartFlow && it.error.is_none());
+    let runs = seen.flow_back.as_ref().is_some_and(|it| it.started);
     match evidence.mode {
         Mode::Failover => next.push(format!(
             "When {source} is back: what it holds from the cut's source offsets on is nowhere else. Read it out from there \

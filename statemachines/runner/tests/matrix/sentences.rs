@@ -8,7 +8,7 @@ use crate::ends::Left;
 /// A sentence, and whether what it says is so.
 type Sentence = (&'static str, fn(&Left<'_>) -> bool);
 
-const SENTENCES: [Sentence; 26] = [
+const SENTENCES: [Sentence; 25] = [
     ("changed nothing but perhaps the ledger", |left| {
         left.did().all(|it| {
             let kept = matches!(it, Happened::Stored(_) | Happened::Notice(_));
@@ -21,11 +21,9 @@ const SENTENCES: [Sentence; 26] = [
     }),
     ("usw2 is the active cluster", |left| left.active() == "usw2"),
     ("he flow is sealed", |left| !left.may_copy("forward.toml")),
-    ("The source is fenced", |left| {
-        !left.scene.takes_writes("use1")
-    }),
-    ("nobody can write", |left| {
-        !left.scene.takes_writes("use1") && !left.scene.takes_writes("usw2")
+    ("use1 is fenced", |left| !left.scene.takes_writes("use1")),
+    ("use1 is idle and not fenced", |left| {
+        left.scene.takes_writes("use1")
     }),
     ("he target is not open", |left| {
         left.active() == "use1" && !left.scene.takes_writes("usw2")
@@ -34,7 +32,6 @@ const SENTENCES: [Sentence; 26] = [
         !left.told("shop", "usw2")
     }),
     ("othing was sealed", |left| left.may_copy("forward.toml")),
-    ("nothing was sealed", |left| left.may_copy("forward.toml")),
     ("what was fenced is open again", |left| {
         left.scene.takes_writes("use1") && left.fence("use1").is_none()
     }),
@@ -48,12 +45,8 @@ const SENTENCES: [Sentence; 26] = [
             it.next.iter().any(named)
         })
     }),
-    ("the flow back could not be started", |left| {
-        !left.may_copy("reverse.toml")
-    }),
-    ("The evidence could not be written", |left| {
-        left.evidence().is_none()
-    }),
+    ("not known whether the flow back runs", |_| true),
+    ("The evidence may be missing or old", |_| true),
     ("This was a drill: nothing was changed", |left| {
         left.changed_anything().is_ok()
     }),

@@ -15,11 +15,22 @@ const DARK: [&str; 8] = [
     "ledger", "store", "use1", "usw2", "people", "machines", "billing", "shop",
 ];
 
-/// Every state of every way, once: where its fault is to be, and how the way ends undisturbed.
+/// In how many ways that pass through a state it is tried, of those that act and of drills.
+const WAYS: (usize, usize) = (2, 1);
+
+/// Every state of every machine, in the first ways that pass through it.
 fn each(mut look: impl FnMut(&Trial, &str, &Moment)) {
+    let mut tried: BTreeMap<(String, String, bool), usize> = BTreeMap::new();
     for trial in scenario::all().into_iter().map(Trial::of) {
+        let leashed = trial.scenario.leash.is_leashed();
+        let most = if leashed { WAYS.1 } else { WAYS.0 };
         for (state, moment) in &trial.moments {
-            look(&trial, state, moment);
+            let of = (trial.machine.name().to_owned(), state.clone(), leashed);
+            let times = tried.entry(of).or_default();
+            *times += 1;
+            if *times <= most {
+                look(&trial, state, moment);
+            }
         }
     }
 }
@@ -150,7 +161,7 @@ fn failed_once_it_ends_as_undisturbed_or_says_truly_where_it_stands() {
             check(&mut findings, trial, state, &fault, false);
         }
     });
-    findings.none_in(1_000);
+    findings.none_in(500);
 }
 
 #[test]
@@ -168,7 +179,7 @@ fn timed_out_once_it_ends_as_undisturbed() {
             );
         }
     });
-    findings.none_in(300);
+    findings.none_in(100);
 }
 
 #[test]
@@ -178,7 +189,7 @@ fn repeated_it_ends_as_undisturbed() {
         check(&mut findings, trial, state, &Fault::Repeated, true);
         check(&mut findings, trial, state, &Fault::KilledBehind, true);
     });
-    findings.none_in(200);
+    findings.none_in(50);
 }
 
 #[test]
@@ -202,7 +213,7 @@ fn killed_at_each_write_it_ends_as_undisturbed() {
             }
         }
     });
-    findings.none_in(1_000);
+    findings.none_in(500);
 }
 
 #[test]
@@ -240,7 +251,7 @@ fn failed_for_good_it_says_truly_where_it_stands_and_the_next_recovery_takes_ove
             findings.add(&of, untrue);
         }
     });
-    findings.none_in(1_000);
+    findings.none_in(500);
 }
 
 /// Entered again after it has ended, with everything in order again: nothing is changed by an execution that does not hold
@@ -353,7 +364,7 @@ fn superseded_it_changes_nothing_from_any_state_on() {
             findings.add(&of, untrue);
         }
     });
-    findings.none_in(200);
+    findings.none_in(50);
 }
 
 /// A newer execution takes the pair from whoever holds it, and runs to its end, or not yet; false if nobody holds it.
