@@ -15,15 +15,12 @@ const DARK: [&str; 8] = [
     "ledger", "store", "use1", "usw2", "people", "machines", "billing", "shop",
 ];
 
-/// In how many ways that pass through a state it is tried, of those that act and of drills.
-const WAYS: (usize, usize) = (2, 1);
-
-/// Every state of every machine, in the first ways that pass through it.
-fn each(mut look: impl FnMut(&Trial, &str, &Moment)) {
+/// Every state of every machine, in the first `ways` that pass through it and act, and in one drill.
+fn each(ways: usize, mut look: impl FnMut(&Trial, &str, &Moment)) {
     let mut tried: BTreeMap<(String, String, bool), usize> = BTreeMap::new();
     for trial in scenario::all().into_iter().map(Trial::of) {
         let leashed = trial.scenario.leash.is_leashed();
-        let most = if leashed { WAYS.1 } else { WAYS.0 };
+        let most = if leashed { 1 } else { ways };
         for (state, moment) in &trial.moments {
             let of = (trial.machine.name().to_owned(), state.clone(), leashed);
             let times = tried.entry(of).or_default();
@@ -110,7 +107,7 @@ fn errors(machine: &Machine, state: &str) -> Errors {
 #[test]
 fn every_state_of_every_machine_is_passed_through() {
     let mut passed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    each(|trial, state, _| {
+    each(2, |trial, state, _| {
         let states = passed.entry(trial.machine.name().to_owned()).or_default();
         states.insert(state.to_owned());
     });
@@ -137,7 +134,7 @@ fn undisturbed_each_way_ends_where_it_must() {
 #[test]
 fn failed_once_it_ends_as_undisturbed_or_says_truly_where_it_stands() {
     let mut findings = Findings::default();
-    each(|trial, state, _| {
+    each(1, |trial, state, _| {
         let errors = errors(&trial.machine, state);
         for (errors, same_end) in [(errors.again, true), (errors.other, false)] {
             for error in errors {
@@ -167,7 +164,7 @@ fn failed_once_it_ends_as_undisturbed_or_says_truly_where_it_stands() {
 #[test]
 fn timed_out_once_it_ends_as_undisturbed() {
     let mut findings = Findings::default();
-    each(|trial, state, _| {
+    each(2, |trial, state, _| {
         for done in [Done::Never, Done::Unheard, Done::Late] {
             let always = false;
             check(
@@ -185,7 +182,7 @@ fn timed_out_once_it_ends_as_undisturbed() {
 #[test]
 fn repeated_it_ends_as_undisturbed() {
     let mut findings = Findings::default();
-    each(|trial, state, _| {
+    each(2, |trial, state, _| {
         check(&mut findings, trial, state, &Fault::Repeated, true);
         check(&mut findings, trial, state, &Fault::KilledBehind, true);
     });
@@ -195,7 +192,7 @@ fn repeated_it_ends_as_undisturbed() {
 #[test]
 fn killed_at_each_write_it_ends_as_undisturbed() {
     let mut findings = Findings::default();
-    each(|trial, state, _| {
+    each(1, |trial, state, _| {
         for takes_effect in [false, true] {
             for write in 1..30 {
                 let killed = Fault::Killed {
@@ -219,7 +216,7 @@ fn killed_at_each_write_it_ends_as_undisturbed() {
 #[test]
 fn failed_for_good_it_says_truly_where_it_stands_and_the_next_recovery_takes_over() {
     let mut findings = Findings::default();
-    each(|trial, state, moment| {
+    each(1, |trial, state, moment| {
         let errors = errors(&trial.machine, state);
         let mut faults = Vec::new();
         for error in errors.again.into_iter().chain(errors.other) {
@@ -341,7 +338,7 @@ fn carries_an_order(step: Step) -> bool {
 #[test]
 fn superseded_it_changes_nothing_from_any_state_on() {
     let mut findings = Findings::default();
-    each(|trial, state, moment| {
+    each(2, |trial, state, moment| {
         if trial.scenario.leash.is_leashed() || trial.scenario.ends == "Superseded" {
             return;
         }
