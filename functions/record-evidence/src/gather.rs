@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use understudy_recovery::assessment::Assessment;
-use understudy_recovery::contract::{ClientsSeen, EvidenceRequest, FlowStarted, Order, Start};
+use understudy_recovery::contract::{
+    ClientsSeen, EvidenceRequest, FlowStarted, Opened, Order, Start,
+};
 use understudy_recovery::cut::Cut;
 use understudy_recovery::evidence::{ApprovalRecord, Evidence, SCHEMA, StepRecord};
 use understudy_recovery::places::Places;
@@ -26,6 +28,8 @@ pub struct Seen {
     pub returned: BTreeSet<String>,
     /// Whether the flow back was started; nothing if that was not come to.
     pub flow_back: Option<FlowStarted>,
+    /// How the target was opened, if it was.
+    pub opened: Option<Opened>,
     /// The pair's ledger, if it answered.
     pub ledger: Option<Ledger>,
 }
@@ -65,6 +69,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
     let flow_back: Option<FlowStarted> = reading.one(&keys::flow_started(&execution));
     let since = |at: i64| at.saturating_sub(start.wished_at_ms).max(0);
     let opened_after_ms = ended(&steps, Step::OpenTarget).map(since);
+    let opened: Option<Opened> = reading.one(&keys::opened(&execution));
     let waves = plan.as_ref().map_or(0, |plan| plan.waves.len());
     let all_back =
         !clients.is_empty() && clients.len() >= waves && clients.iter().all(|wave| wave.all_back);
@@ -101,6 +106,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
         moved,
         returned,
         flow_back,
+        opened,
         ledger: ledger.cloned(),
     };
     evidence.unknown = unknown::unknown(&evidence, &seen);

@@ -17,6 +17,7 @@ pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
     }
     match evidence.ended.as_str() {
         "TargetActive" => {
+            writers(evidence, seen, &mut next);
             applications(evidence, seen, &mut next);
             groups(evidence, &mut next);
             fence(evidence, seen, &mut next);
@@ -26,6 +27,7 @@ pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
         "Superseded" => next.push(superseded(seen)),
         _ => {
             person(evidence, &mut next);
+            writers(evidence, seen, &mut next);
             applications(evidence, seen, &mut next);
             groups(evidence, &mut next);
             if evidence.opened_after_ms.is_some() {
@@ -50,6 +52,17 @@ fn drill(evidence: &Evidence, next: &mut Vec<String>) {
                 .iter()
                 .map(|reason| format!("Before it is meant: {reason}.")),
         );
+    }
+}
+
+/// Writers that are not let in, because nobody knows who they are.
+fn writers(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
+    let unknown = seen.opened.as_ref();
+    if let Some(reason) = unknown.and_then(|it| it.withheld_unknown.as_ref()) {
+        next.push(format!(
+            "Let writers in on {} by hand, where ACLs bar them: what mirroring withheld is not known; {reason}.",
+            evidence.target
+        ));
     }
 }
 

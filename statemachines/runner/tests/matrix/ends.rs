@@ -138,6 +138,12 @@ impl Left<'_> {
         })
     }
 
+    /// Whether the evidence tells people to do something about an application.
+    pub fn is_named(&self, application: &str) -> bool {
+        let next = self.evidence().map(|it| it.next).unwrap_or_default();
+        next.iter().any(|it| it.contains(application))
+    }
+
     /// Groups that nobody is in and that do not stand, on the target, on the copy of what they read next.
     pub fn misplaced(&self) -> Vec<String> {
         let mut misplaced = Vec::new();
@@ -178,10 +184,14 @@ impl Left<'_> {
         };
         claim(self.active() == "usw2", "the ledger says so");
         claim(self.is_steady(), "nothing is under way");
-        claim(self.scene.takes_writes("usw2"), "writers are let in");
         claim(!self.may_copy("forward.toml"), "the flow is sealed");
         let next = self.evidence().map(|it| it.next).unwrap_or_default();
         let named = |what: &str| next.iter().any(|it| it.contains(what));
+        let open = self.scene.takes_writes("usw2");
+        claim(
+            open || named("Let writers in"),
+            "writers are let in, or that is named",
+        );
         for application in ["billing", "shop"] {
             let moved = self.told(application, "usw2") || named(&format!("Move {application}"));
             claim(moved, "applications were told, or are named");

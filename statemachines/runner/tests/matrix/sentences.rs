@@ -8,7 +8,7 @@ use crate::ends::Left;
 /// A sentence, and whether what it says is so.
 type Sentence = (&'static str, fn(&Left<'_>) -> bool);
 
-const SENTENCES: [Sentence; 25] = [
+const SENTENCES: [Sentence; 26] = [
     ("changed nothing but perhaps the ledger", |left| {
         left.did().all(|it| {
             let kept = matches!(it, Happened::Stored(_) | Happened::Notice(_));
@@ -39,12 +39,17 @@ const SENTENCES: [Sentence; 25] = [
     ("groups stand at their places", |left| {
         left.misplaced().is_empty()
     }),
-    ("the evidence names them", |left| {
-        left.evidence().is_some_and(|it| {
-            let named = |text: &String| text.contains("billing") || text.contains("shop");
-            it.next.iter().any(named)
-        })
-    }),
+    (
+        "every application was moved there: move those by hand that the evidence names",
+        |left| {
+            let named = |name: &&str| left.told(name, "usw2") || left.is_named(name);
+            ["billing", "shop"].iter().all(named)
+        },
+    ),
+    (
+        "was started again: start those by hand that the evidence names",
+        |left| left.told("billing", "use1") || left.is_named("billing"),
+    ),
     ("not known whether the flow back runs", |_| true),
     ("The evidence may be missing or old", |_| true),
     ("This was a drill: nothing was changed", |left| {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use understudy_machines::{Machine, shipped};
-use understudy_recovery::{Alias, ErrorName, Leash, Mode, Step};
+use understudy_recovery::{Alias, ErrorName, Leash, Mode, Phase, Step};
 
 use crate::rig::{Done, Fault, Moment};
 use crate::scenario;
@@ -255,7 +255,7 @@ fn failed_for_good_it_says_truly_where_it_stands_and_the_next_recovery_takes_ove
 /// the pair any more, and one that does goes on to a true end.
 fn entered_again(trial: &Trial, moment: &Moment, tried: &Tried) -> Vec<String> {
     let stage = in_order_again(trial, tried);
-    let holds = holds(&stage, &trial.rig(&stage).execution);
+    let holds = may_go_on(&stage, &trial.rig(&stage).execution);
     let since = stage.scene().history.len();
     let played = trial.go_on(&stage, &moment.position);
     let scene = stage.scene().clone();
@@ -319,12 +319,17 @@ fn in_order_again(trial: &Trial, tried: &Tried) -> understudy_fakes::Stage {
     understudy_fakes::Stage::of(trial.pair.clone(), scene)
 }
 
-fn holds(stage: &understudy_fakes::Stage, execution: &str) -> bool {
+/// Whether an execution holds the pair, or its epoch is still free.
+fn may_go_on(stage: &understudy_fakes::Stage, execution: &str) -> bool {
     let scene = stage.scene();
-    scene.ledger.as_ref().is_some_and(|ledger| {
-        matches!(&ledger.phase, understudy_recovery::Phase::Recovering(running)
-            if running.execution.to_string() == execution)
-    })
+    scene
+        .ledger
+        .as_ref()
+        .is_none_or(|ledger| match &ledger.phase {
+            Phase::Recovering(running) => running.execution.to_string() == execution,
+            Phase::Steady => ledger.epoch.get() == 0,
+            Phase::Stuck(_) => false,
+        })
 }
 
 /// Steps that carry an order, and so are refused once it is stale.
