@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use understudy_fakes::{Happened, Stage};
 use understudy_machines::{Machine, shipped};
 use understudy_recovery::{Alias, ErrorName, Leash, Mode, Phase, Step};
 
@@ -263,7 +264,16 @@ fn entered_again(trial: &Trial, moment: &Moment, tried: &Tried) -> Vec<String> {
         trial.untrue(&played, scene)
     } else {
         let mut broken = crate::witness::broken(&scene.history);
-        broken.extend(trial.changed_since(&played, scene, since));
+        // That it has ended may be written again.
+        let own = scene.history.iter().skip(since).filter(|it| match &***it {
+            Happened::Ledger(ledger) => {
+                let running = ledger.running().map(|it| it.execution.to_string());
+                running.is_some_and(|it| it != trial.rig(&stage).execution)
+            }
+            Happened::Stored(_) | Happened::Notice(_) | Happened::Answered(_) => false,
+            other => !other.is_life(),
+        });
+        broken.extend(own.map(|it| format!("it changed something: {it:?}")));
         broken
     };
     untrue
@@ -292,7 +302,7 @@ fn taken_over(trial: &Trial, tried: &Tried) -> Vec<String> {
         if let Some(life) = &mut stage.scene().life {
             life.stalled = false;
         }
-        let next = Trial::next(&stage, mode, false);
+        let next = Trial::next(&stage, mode, stand.contains("may have to supersede it"));
         let (scene, outcome) = (stage.scene(), &next.outcome);
         let broken = crate::witness::broken(&scene.history);
         untrue.extend(
@@ -313,14 +323,14 @@ fn taken_over(trial: &Trial, tried: &Tried) -> Vec<String> {
 }
 
 /// The world that a run left, once everything answers again.
-fn in_order_again(trial: &Trial, tried: &Tried) -> understudy_fakes::Stage {
+fn in_order_again(trial: &Trial, tried: &Tried) -> Stage {
     let mut scene = tried.stage.scene().clone();
     scene.failing.retain(|call, _| !call.ends_with(".*"));
-    understudy_fakes::Stage::of(trial.pair.clone(), scene)
+    Stage::of(trial.pair.clone(), scene)
 }
 
 /// Whether an execution holds the pair, or its epoch is still free.
-fn may_go_on(stage: &understudy_fakes::Stage, execution: &str) -> bool {
+fn may_go_on(stage: &Stage, execution: &str) -> bool {
     let scene = stage.scene();
     scene
         .ledger
@@ -370,7 +380,7 @@ fn superseded_it_changes_nothing_from_any_state_on() {
 }
 
 /// A newer execution takes the pair from whoever holds it, and runs to its end, or not yet; false if nobody holds it.
-fn supersede(stage: &understudy_fakes::Stage, runs: bool) -> bool {
+fn supersede(stage: &Stage, runs: bool) -> bool {
     let target = Alias::new("usw2").expect("an alias");
     let mut scene = stage.scene();
     let Some(ledger) = scene.ledger.clone() else {
@@ -387,7 +397,7 @@ fn supersede(stage: &understudy_fakes::Stage, runs: bool) -> bool {
     let execution = ledger.next_execution(Mode::Failover, Leash::Acting);
     let next = ledger.claim(&execution, &target, true, scene.now_ms);
     let next = next.expect("it supersedes");
-    let happened = understudy_fakes::Happened::Ledger(Box::new(next.clone()));
+    let happened = Happened::Ledger(Box::new(next.clone()));
     scene.happens(happened);
     scene.ledger = Some(next);
     true
