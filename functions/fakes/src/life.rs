@@ -80,7 +80,7 @@ impl Scene {
             return;
         };
         life.moments += 1;
-        if life.moments % WRITES_EVERY == 0 {
+        if life.moments.is_multiple_of(WRITES_EVERY) {
             for cluster in life.writes_to.clone() {
                 life.write(self, &cluster);
             }

@@ -6,12 +6,6 @@
 //! passes through it. [`witness`] holds everything that happened against the promises; [`ends`] and [`sentences`] hold
 //! what is claimed against what is so; [`together`] is about recoveries that meet.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot be set up fails"
-)]
-
 mod ends;
 mod rig;
 mod scenario;
