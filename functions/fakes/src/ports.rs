@@ -1,37 +1,37 @@
 //! The ports, over a scene.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod clusters;
+mod flows;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use understudy_domain::{
-    Acl, FlowRecord, FlowState, SourceOffset, TargetOffset, TopicPartition, Translation,
-};
 use understudy_recovery::client::{Adapter, Pointer};
 use understudy_recovery::contract::Start;
 use understudy_recovery::health::Signal;
-use understudy_recovery::pair::{FlowOfPair, Pair};
-use understudy_recovery::{Alias, Epoch, ExecutionName, Ledger, PairName};
-use understudy_shell::world::{
-    Begin, Clients, Clock, Cluster, Clusters, Ends, Flows, LedgerStore, Machines, Mirrored, People,
-    Presence, Probe, Signals, Store, WriteProof,
-};
+use understudy_recovery::pair::Pair;
+use understudy_recovery::{Alias, ExecutionName, Ledger, PairName};
+use understudy_shell::world::{Clients, Clock, LedgerStore, Machines, People, Signals, Store};
 use understudy_shell::{PortError, PortErrorKind, World};
 
-use crate::scene::{FakeFlow, Scene};
+use crate::fuse::Fuse;
+use crate::history::Happened;
+use crate::life::Life;
+use crate::scene::Scene;
 
 type Answer<T> = Result<T, PortError>;
 
 #[derive(Clone)]
-struct Ports(Arc<Mutex<Scene>>);
-
-struct One {
-    alias: String,
-    ports: Ports,
+struct Ports {
+    scene: Arc<Mutex<Scene>>,
+    fuse: Arc<Fuse>,
 }
 
-pub fn world(pair: Pair, scene: &Arc<Mutex<Scene>>) -> World {
-    let ports = Arc::new(Ports(scene.clone()));
+pub fn world(pair: Pair, scene: &Arc<Mutex<Scene>>, fuse: &Arc<Fuse>) -> World {
+    let ports = Arc::new(Ports {
+        scene: scene.clone(),
+        fuse: fuse.clone(),
+    });
     World {
         pair: Arc::new(pair),
         here: None,
@@ -49,328 +49,136 @@ pub fn world(pair: Pair, scene: &Arc<Mutex<Scene>>) -> World {
 
 impl Ports {
     fn scene(&self) -> MutexGuard<'_, Scene> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.scene.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn flow<T>(
+    /// A call that only looks.
+    fn look<T>(
         &self,
-        flow: &FlowOfPair,
+        of: &str,
         call: &str,
-        look: impl FnOnce(&mut FakeFlow) -> Answer<T>,
+        look: impl FnOnce(&mut Scene) -> Answer<T>,
     ) -> Answer<T> {
+        self.fuse.look()?;
         let mut scene = self.scene();
-        scene.may(&flow.file, call)?;
-        look(scene.flow(&flow.file))
+        scene.go_on();
+        scene.may(of, call)?;
+        look(&mut scene)
     }
 
+    /// A call that changes something.
     fn change<T>(
         &self,
-        flow: &FlowOfPair,
+        of: &str,
         call: &str,
-        what: String,
-        change: impl FnOnce(&mut FakeFlow) -> Answer<T>,
+        change: impl FnOnce(&mut Scene) -> Answer<T>,
     ) -> Answer<T> {
-        let mut scene = self.scene();
-        scene.log.push(format!("{call} {}{what}", flow.file));
-        scene.may(&flow.file, call)?;
-        change(scene.flow(&flow.file))
+        self.fuse.write(|| {
+            let mut scene = self.scene();
+            scene.go_on();
+            scene.may(of, call)?;
+            change(&mut scene)
+        })
     }
 }
 
 impl LedgerStore for Ports {
     fn read(&self, _pair: &PairName) -> Answer<Option<Ledger>> {
-        let scene = self.scene();
-        scene.may("ledger", "read")?;
-        Ok(scene.ledger.clone())
+        self.look("ledger", "read", |scene| Ok(scene.ledger.clone()))
     }
 
     fn write(&self, before: u64, next: &Ledger) -> Answer<()> {
-        let mut scene = self.scene();
-        scene.may("ledger", "write")?;
-        let stored = scene.ledger.as_ref().map_or(0, |ledger| ledger.version);
-        if stored != before {
-            let text = format!("version {stored}, not {before}");
-            return Err(PortError::new(PortErrorKind::Conflict, text));
-        }
-        scene.log.push(format!("ledger {}", next.version));
-        scene.ledger = Some(next.clone());
-        Ok(())
+        self.change("ledger", "write", |scene| {
+            let stored = scene.ledger.as_ref().map_or(0, |ledger| ledger.version);
+            if stored != before {
+                let text = format!("version {stored}, not {before}");
+                return Err(PortError::new(PortErrorKind::Conflict, text));
+            }
+            scene.log.push(format!("ledger {}", next.version));
+            scene.happens(Happened::Ledger(Box::new(next.clone())));
+            scene.ledger = Some(next.clone());
+            Ok(())
+        })
     }
 }
 
 impl Store for Ports {
     fn put(&self, key: &str, bytes: &[u8]) -> Answer<()> {
-        let mut scene = self.scene();
-        scene.may("store", "put")?;
-        scene.store.insert(key.to_owned(), bytes.to_vec());
-        Ok(())
+        self.change("store", "put", |scene| {
+            scene.happens(Happened::Stored(key.to_owned()));
+            scene.store.insert(key.to_owned(), bytes.to_vec());
+            Ok(())
+        })
     }
 
     fn get(&self, key: &str) -> Answer<Option<Vec<u8>>> {
-        let scene = self.scene();
-        scene.may("store", "get")?;
-        Ok(scene.store.get(key).cloned())
+        self.look("store", "get", |scene| Ok(scene.store.get(key).cloned()))
     }
 
     fn list(&self, prefix: &str) -> Answer<Vec<String>> {
-        let scene = self.scene();
-        scene.may("store", "list")?;
-        let keys = scene.store.keys();
-        Ok(keys
-            .filter(|key| key.starts_with(prefix))
-            .cloned()
-            .collect())
-    }
-}
-
-impl Clusters for Ports {
-    fn get(&self, alias: &Alias) -> Answer<Arc<dyn Cluster>> {
-        Ok(Arc::new(One {
-            alias: alias.to_string(),
-            ports: self.clone(),
-        }))
-    }
-}
-
-impl One {
-    fn scene(&self, call: &str) -> Answer<MutexGuard<'_, Scene>> {
-        let scene = self.ports.scene();
-        scene.may(&self.alias, call)?;
-        Ok(scene)
-    }
-
-    fn note(&self, scene: &mut Scene, what: String) {
-        scene.log.push(format!("{} {what}", self.alias));
-    }
-}
-
-impl Cluster for One {
-    fn probe(&self, _within: Duration) -> Probe {
-        Probe {
-            cluster_id: Some(self.alias.clone()),
-            brokers: Some(1),
-            failed: None,
-        }
-    }
-
-    fn id(&self, _within: Duration) -> Answer<String> {
-        let _scene = self.scene("id")?;
-        Ok(self.alias.clone())
-    }
-
-    fn ends(
-        &self,
-        partitions: &BTreeSet<TopicPartition>,
-        _within: Duration,
-    ) -> Answer<BTreeMap<TopicPartition, Ends>> {
-        let mut scene = self.scene("ends")?;
-        let cluster = scene.cluster(&self.alias);
-        for partition in &cluster.growing {
-            if let Some(ends) = cluster.ends.get_mut(partition) {
-                ends.last_stable += 1;
-                ends.high_watermark += 1;
-            }
-        }
-        let mut ends = cluster.ends.clone();
-        ends.retain(|partition, _| partitions.contains(partition));
-        Ok(ends)
-    }
-
-    fn first_since(
-        &self,
-        partitions: &BTreeSet<TopicPartition>,
-        at_ms: i64,
-        _within: Duration,
-    ) -> Answer<BTreeMap<TopicPartition, i64>> {
-        let mut scene = self.scene("first_since")?;
-        let written = &scene.cluster(&self.alias).written;
-        let first = |place: &TopicPartition| {
-            let times = written.get(place)?;
-            let (_, offset) = times.range(at_ms..).next()?;
-            Some((place.clone(), *offset))
-        };
-        Ok(partitions.iter().filter_map(first).collect())
-    }
-
-    fn groups(&self, _within: Duration) -> Answer<BTreeMap<String, Presence>> {
-        let mut scene = self.scene("groups")?;
-        Ok(scene.cluster(&self.alias).groups.clone())
-    }
-
-    fn places(
-        &self,
-        groups: &BTreeSet<String>,
-        _within: Duration,
-    ) -> Answer<BTreeMap<(String, TopicPartition), i64>> {
-        let mut scene = self.scene("places")?;
-        let mut places = scene.cluster(&self.alias).places.clone();
-        places.retain(|(group, _), _| groups.contains(group));
-        Ok(places)
-    }
-
-    fn commit_places(
-        &self,
-        transactional_id: &str,
-        places: &BTreeMap<(String, TopicPartition), i64>,
-        _within: Duration,
-    ) -> Answer<()> {
-        let mut scene = self.scene("commit_places")?;
-        let count = places.len();
-        self.note(&mut scene, format!("commit {count} as {transactional_id}"));
-        scene.cluster(&self.alias).places.extend(places.clone());
-        Ok(())
-    }
-
-    fn acls(&self, _within: Duration) -> Answer<Vec<Acl>> {
-        let mut scene = self.scene("acls")?;
-        let acls = scene.cluster(&self.alias).acls.as_ref();
-        let none = || PortError::new(PortErrorKind::Missing, "it has no authorizer");
-        Ok(acls.ok_or_else(none)?.iter().cloned().collect())
-    }
-
-    fn admits_everyone(&self, _within: Duration) -> Answer<Option<bool>> {
-        let mut scene = self.scene("admits_everyone")?;
-        Ok(scene.cluster(&self.alias).admits_everyone)
-    }
-
-    fn add_acls(&self, acls: &[Acl], _within: Duration) -> Answer<()> {
-        let mut scene = self.scene("add_acls")?;
-        for acl in acls {
-            self.note(&mut scene, format!("add {acl}"));
-        }
-        let all = scene.cluster(&self.alias).acls.get_or_insert_default();
-        all.extend(acls.iter().cloned());
-        Ok(())
-    }
-
-    fn remove_acls(&self, acls: &[Acl], _within: Duration) -> Answer<()> {
-        let mut scene = self.scene("remove_acls")?;
-        for acl in acls {
-            self.note(&mut scene, format!("remove {acl}"));
-        }
-        let all = scene.cluster(&self.alias).acls.get_or_insert_default();
-        all.retain(|acl| !acls.contains(acl));
-        Ok(())
-    }
-
-    fn try_write(&self, _topic: &str, _within: Duration) -> Answer<Option<WriteProof>> {
-        let mut scene = self.scene("try_write")?;
-        Ok(scene.cluster(&self.alias).write)
-    }
-}
-
-impl Flows for Ports {
-    fn name(&self, flow: &FlowOfPair) -> Answer<String> {
-        self.flow(flow, "name", |flow| Ok(flow.name.clone()))
-    }
-
-    fn record(&self, flow: &FlowOfPair) -> Answer<Option<FlowRecord>> {
-        self.flow(flow, "record", |flow| Ok(flow.record.clone()))
-    }
-
-    fn write_seal(&self, flow: &FlowOfPair, epoch: Epoch) -> Answer<FlowRecord> {
-        self.change(flow, "seal", format!(" {epoch}"), |flow| {
-            let none = || PortError::new(PortErrorKind::Missing, "there is no such flow");
-            let record = flow.record.as_mut().ok_or_else(none)?;
-            if record.epoch > epoch.get() {
-                let text = format!("it is at epoch {}", record.epoch);
-                return Err(PortError::new(PortErrorKind::Conflict, text));
-            }
-            record.state = FlowState::Sealed;
-            record.epoch = epoch.get();
-            Ok(record.clone())
-        })
-    }
-
-    fn fence_workers(&self, flow: &FlowOfPair, _record: &FlowRecord) -> Answer<()> {
-        self.change(flow, "fence", String::new(), |_| Ok(()))
-    }
-
-    fn positions(&self, flow: &FlowOfPair, _record: &FlowRecord) -> Answer<Vec<Mirrored>> {
-        self.flow(flow, "positions", |flow| Ok(flow.positions.clone()))
-    }
-
-    fn translate(
-        &self,
-        flow: &FlowOfPair,
-        _record: &FlowRecord,
-        places: &BTreeSet<(TopicPartition, SourceOffset)>,
-    ) -> Answer<BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>> {
-        self.flow(flow, "translate", |flow| {
-            let one = |place: &(TopicPartition, SourceOffset)| {
-                let known = flow.map.get(place).copied();
-                (place.clone(), known.unwrap_or(Translation::BeforeHistory))
-            };
-            Ok(places.iter().map(one).collect())
-        })
-    }
-
-    fn selects_group(&self, flow: &FlowOfPair, group: &str) -> Answer<bool> {
-        self.flow(flow, "selects_group", |flow| {
-            Ok(!flow.leaves_out.contains(group))
-        })
-    }
-
-    fn halted(&self, flow: &FlowOfPair, _record: &FlowRecord) -> Answer<u32> {
-        self.flow(flow, "halted", |_flow| Ok(0))
-    }
-
-    fn withheld_acls(
-        &self,
-        flow: &FlowOfPair,
-        _ask_source: bool,
-        fence: &[Acl],
-    ) -> Answer<Vec<Acl>> {
-        self.flow(flow, "withheld_acls", |flow| {
-            let withheld = flow.withheld.iter().filter(|acl| !fence.contains(acl));
-            Ok(withheld.cloned().collect())
-        })
-    }
-
-    fn want_workers(&self, flow: &FlowOfPair, workers: u32) -> Answer<()> {
-        self.change(flow, "want_workers", format!(" {workers}"), |flow| {
-            flow.workers = Some(workers);
-            Ok(())
-        })
-    }
-
-    fn reopen(&self, flow: &FlowOfPair, epoch: Epoch) -> Answer<()> {
-        self.change(flow, "reopen", format!(" {epoch}"), |flow| {
-            if let Some(record) = &mut flow.record {
-                record.state = FlowState::Running;
-                record.epoch = epoch.get();
-            }
-            Ok(())
-        })
-    }
-
-    fn begin_at(&self, flow: &FlowOfPair, epoch: Epoch, begins: &[Begin]) -> Answer<u32> {
-        self.change(flow, "begin_at", format!(" {epoch}"), |flow| {
-            flow.begins = begins.to_vec();
-            Ok(u32::try_from(begins.len()).unwrap_or(u32::MAX))
+        self.look("store", "list", |scene| {
+            let keys = scene.store.keys();
+            Ok(keys
+                .filter(|key| key.starts_with(prefix))
+                .cloned()
+                .collect())
         })
     }
 }
 
 impl Clients for Ports {
-    fn quiesce(&self, adapter: &Adapter, _pointer: &Pointer, source: &Alias) -> Answer<String> {
-        let mut scene = self.scene();
-        let what = format!("quiesce {} on {source}", kind(adapter));
-        scene.log.push(what.clone());
-        scene.may(&kind(adapter), "quiesce")?;
-        Ok(what)
+    fn quiesce(&self, adapter: &Adapter, pointer: &Pointer, source: &Alias) -> Answer<String> {
+        let name = kind(adapter);
+        let what = format!("quiesce {name} on {source}");
+        self.tell(&name, "quiesce", &what, true, pointer)
     }
 
     fn apply(&self, adapter: &Adapter, pointer: &Pointer) -> Answer<String> {
-        let mut scene = self.scene();
-        let what = format!("apply {} to {}", kind(adapter), pointer.active);
-        scene.log.push(what.clone());
-        scene.may(&kind(adapter), "apply")?;
-        Ok(what)
+        let name = kind(adapter);
+        let what = self.plan(adapter, pointer);
+        self.tell(&name, "apply", &what, false, pointer)
     }
 
     fn plan(&self, adapter: &Adapter, pointer: &Pointer) -> String {
         format!("apply {} to {}", kind(adapter), pointer.active)
+    }
+}
+
+impl Ports {
+    fn tell(
+        &self,
+        name: &str,
+        call: &str,
+        what: &str,
+        stop: bool,
+        pointer: &Pointer,
+    ) -> Answer<String> {
+        self.fuse.write(|| {
+            let mut scene = self.scene();
+            scene.go_on();
+            scene.log.push(what.to_owned());
+            scene.may(name, call)?;
+            scene.happens(Happened::Told {
+                application: name.to_owned(),
+                stop,
+                active: pointer.active.clone(),
+            });
+            with_life(&mut scene, |life, scene| {
+                if name == life.reader && stop {
+                    life.stop(scene);
+                } else if name == life.reader {
+                    life.move_to(scene, &pointer.active);
+                }
+            });
+            Ok(what.to_owned())
+        })
+    }
+}
+
+fn with_life(scene: &mut Scene, change: impl FnOnce(&mut Life, &mut Scene)) {
+    if let Some(mut life) = scene.life.take() {
+        change(&mut life, scene);
+        scene.life = Some(life);
     }
 }
 
@@ -390,37 +198,59 @@ fn kind(adapter: &Adapter) -> String {
 
 impl People for Ports {
     fn tell(&self, subject: &str, _text: &str) -> Answer<u32> {
-        let mut scene = self.scene();
-        scene.may("people", "tell")?;
-        scene.log.push(format!("tell {subject}"));
-        Ok(1)
+        self.change("people", "tell", |scene| {
+            scene.log.push(format!("tell {subject}"));
+            scene.happens(Happened::Notice(subject.to_owned()));
+            Ok(1)
+        })
     }
 }
 
 impl Signals for Ports {
-    fn publish(&self, _about: &Alias, _signal: &Signal) -> Answer<()> {
-        self.scene().may("signals", "publish")
+    fn publish(&self, about: &Alias, signal: &Signal) -> Answer<()> {
+        self.change("signals", "publish", |scene| {
+            let signals = scene.signals.entry(about.to_string()).or_default();
+            signals.push(signal.clone());
+            Ok(())
+        })
     }
 
-    fn recent(&self, _about: &Alias) -> Answer<Vec<Signal>> {
-        self.scene().may("signals", "recent").map(|()| Vec::new())
+    fn recent(&self, about: &Alias) -> Answer<Vec<Signal>> {
+        self.look("signals", "recent", |scene| {
+            let signals = scene.signals.get(about.as_str());
+            Ok(signals.cloned().unwrap_or_default())
+        })
     }
 }
 
 impl Machines for Ports {
     fn start(&self, start: &Start) -> Answer<bool> {
-        let mut scene = self.scene();
-        scene.may("machines", "start")?;
-        scene.log.push(format!("start {}", start.execution));
-        Ok(true)
+        self.change("machines", "start", |scene| {
+            let name = start.execution.to_string();
+            if scene.executions.contains_key(&name) {
+                return Ok(false);
+            }
+            scene.log.push(format!("start {name}"));
+            scene.happens(Happened::Started(name.clone()));
+            scene.executions.insert(name, true);
+            scene.starts.push(start.clone());
+            Ok(true)
+        })
     }
 
-    fn answer(&self, _token: &str, _answer: &serde_json::Value) -> Answer<()> {
-        self.scene().may("machines", "answer")
+    fn answer(&self, token: &str, answer: &serde_json::Value) -> Answer<()> {
+        self.change("machines", "answer", |scene| {
+            scene.happens(Happened::Answered(token.to_owned()));
+            let first = scene.answers.entry(token.to_owned());
+            first.or_insert_with(|| answer.clone());
+            Ok(())
+        })
     }
 
-    fn is_running(&self, _execution: &ExecutionName) -> Answer<Option<bool>> {
-        self.scene().may("machines", "is_running").map(|()| None)
+    fn is_running(&self, execution: &ExecutionName) -> Answer<Option<bool>> {
+        self.look("machines", "is_running", |scene| {
+            Ok(scene.executions.get(&execution.to_string()).copied())
+        })
     }
 }
 
@@ -430,8 +260,6 @@ impl Clock for Ports {
     }
 
     fn sleep(&self, time: Duration) {
-        let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-        let mut scene = self.scene();
-        scene.now_ms = scene.now_ms.saturating_add(millis);
+        self.scene().pass(time);
     }
 }

@@ -1,14 +1,21 @@
 //! What is there, and what happened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use understudy_domain::{Acl, FlowRecord, SourceOffset, TargetOffset, TopicPartition, Translation};
 use understudy_recovery::Ledger;
+use understudy_recovery::contract::Start;
+use understudy_recovery::health::Signal;
 use understudy_shell::world::{Begin, Ends, Mirrored, Presence, WriteProof};
 use understudy_shell::{PortError, PortErrorKind};
 
+use crate::history::Happened;
+use crate::life::Life;
+
 /// Everything, behind one lock.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Scene {
     /// The clusters, by alias.
     pub clusters: BTreeMap<String, FakeCluster>,
@@ -18,16 +25,28 @@ pub struct Scene {
     pub store: BTreeMap<String, Vec<u8>>,
     /// The ledger, once written.
     pub ledger: Option<Ledger>,
-    /// Calls that fail, as `<alias or file>.<call>` or `<call>`, and how.
+    /// Calls that fail, as `<alias or file>.<call>`, `<alias or file>.*` or `<call>`, and how.
     pub failing: BTreeMap<String, PortErrorKind>,
     /// Every call that changes something, in order.
     pub log: Vec<String>,
+    /// The same, in a form that can be held against promises, and with what happened by itself.
+    pub history: Vec<Arc<Happened>>,
+    /// Who is at work besides; nobody, if nothing is said.
+    pub life: Option<Life>,
+    /// Executions that were started, and whether each runs.
+    pub executions: BTreeMap<String, bool>,
+    /// What they were started with.
+    pub starts: Vec<Start>,
+    /// What lookers published of clusters, newest last.
+    pub signals: BTreeMap<String, Vec<Signal>>,
+    /// Answers to tasks that wait, by token; the first one stays.
+    pub answers: BTreeMap<String, serde_json::Value>,
     /// Milliseconds since 1970.
     pub now_ms: i64,
 }
 
 /// A cluster.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct FakeCluster {
     /// Where partitions end.
     pub ends: BTreeMap<TopicPartition, Ends>,
@@ -45,10 +64,14 @@ pub struct FakeCluster {
     pub growing: BTreeSet<TopicPartition>,
     /// The offsets of records by their timestamps, where that is asked.
     pub written: BTreeMap<TopicPartition, BTreeMap<i64, i64>>,
+    /// Whether it answers nobody.
+    pub silent: bool,
+    /// What partitions hold, while there is life: records, and the marks of transactions' ends.
+    pub log: BTreeMap<TopicPartition, Vec<Option<u64>>>,
 }
 
 /// A flow's state on its target.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct FakeFlow {
     /// Its name.
     pub name: String,
@@ -66,6 +89,8 @@ pub struct FakeFlow {
     pub leaves_out: BTreeSet<String>,
     /// Where it was told to begin.
     pub begins: Vec<Begin>,
+    /// Whether workers hold its transactional ids, so that brokers take what they write.
+    pub holds: bool,
 }
 
 impl Scene {
@@ -75,10 +100,27 @@ impl Scene {
     /// It was.
     pub fn may(&self, of: &str, call: &str) -> Result<(), PortError> {
         let full = format!("{of}.{call}");
-        match self.failing.get(&full).or_else(|| self.failing.get(call)) {
+        let told = self.failing.get(&full).or_else(|| self.failing.get(call));
+        match told.or_else(|| self.failing.get(&format!("{of}.*"))) {
             Some(kind) => Err(PortError::new(*kind, format!("{full} was told to fail"))),
+            None if self.clusters.get(of).is_some_and(|it| it.silent) => {
+                let text = format!("{of} does not answer");
+                Err(PortError::new(PortErrorKind::Unreachable, text))
+            }
             None => Ok(()),
         }
+    }
+
+    /// Notes what happened.
+    pub fn happens(&mut self, happened: Happened) {
+        self.history.push(Arc::new(happened));
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, time: Duration) {
+        let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.now_ms = self.now_ms.saturating_add(millis);
+        self.go_on();
     }
 
     /// The cluster of this alias, made if it is missing.

@@ -5,14 +5,19 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use understudy_domain::{
-    FlowRecord, FlowState, MapCursor, Origin, Position, SourceOffset, TargetOffset, TopicPartition,
+    Acl, AclOperation, AclPattern, AclPermission, AclResource, FlowRecord, FlowState, MapCursor,
+    Origin, Position, SourceOffset, TargetOffset, TopicPartition,
 };
+use understudy_recovery::client::{Adapter, Application, Role};
 use understudy_recovery::contract::Order;
 use understudy_recovery::pair::{ClusterOfPair, FlowOfPair, Pair};
 use understudy_recovery::{Alias, Epoch, Leash, Ledger, Mode, PairName};
 use understudy_shell::World;
-use understudy_shell::world::Mirrored;
+use understudy_shell::world::{Mirrored, Presence};
 
+use crate::fuse::Fuse;
+use crate::history::Happened;
+use crate::life::Life;
 use crate::ports;
 use crate::scene::Scene;
 
@@ -25,6 +30,10 @@ pub struct Stage {
 
 /// When everything happens, in milliseconds since 1970.
 const NOW_MS: i64 = 1_700_000_000_000;
+/// How long life went on before a test begins, in moments.
+const MOMENTS: u32 = 60;
+/// How many records of each partition `audit` has read.
+const AUDITED: i64 = 3;
 
 impl Default for Stage {
     fn default() -> Self {
@@ -55,6 +64,77 @@ impl Stage {
         stage
     }
 
+    /// A stage with what was there at some moment of another.
+    pub fn of(pair: Pair, scene: Scene) -> Self {
+        Self {
+            pair,
+            scene: Arc::new(Mutex::new(scene)),
+        }
+    }
+
+    /// Gives it life: `shop` writes and `billing` reads at `use1`, workers copy, and there is something to be read by
+    /// `audit`, in which nobody is. ACLs let `shop` write to `use1`, and mirroring withheld that from `usw2`.
+    pub fn with_life(mut self) -> Self {
+        let life = Life::new();
+        let application = |name: &str, role, groups: &[&str], topics: &[&str]| Application {
+            name: name.to_owned(),
+            role,
+            wave: 0,
+            adapters: vec![Adapter::File {
+                path: name.to_owned(),
+            }],
+            groups: groups.iter().map(|it| (*it).to_owned()).collect(),
+            topics: topics.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        self.pair.applications = vec![
+            application("billing", Role::Consumer, &["billing"], &[]),
+            application("shop", Role::Producer, &[], &["orders"]),
+        ];
+        self.pair.fencing.writers = vec![life.writer.clone()];
+        {
+            let mut scene = self.scene();
+            let writes = Acl {
+                resource: AclResource::Topic,
+                name: "orders".to_owned(),
+                pattern: AclPattern::Literal,
+                principal: life.writer.clone(),
+                host: "*".to_owned(),
+                operation: AclOperation::Write,
+                permission: AclPermission::Allow,
+            };
+            scene.cluster("use1").acls = Some(BTreeSet::from([writes.clone()]));
+            scene.flow("forward.toml").withheld = vec![writes];
+            let partitions = life.partitions.clone();
+            for partition in &partitions {
+                let place = (life.reader.clone(), partition.clone());
+                scene.cluster("use1").places.insert(place, 0);
+            }
+            scene.life = Some(life);
+            for _moment in 0..MOMENTS {
+                scene.go_on();
+            }
+            let source = scene.cluster("use1");
+            source.groups.insert("audit".to_owned(), Presence::Empty);
+            for partition in partitions {
+                for offset in 0..AUDITED {
+                    let index = usize::try_from(offset).unwrap_or(0);
+                    let record = scene.cluster("use1").log_of(&partition).get(index).copied();
+                    scene.happens(Happened::Read {
+                        group: "audit".to_owned(),
+                        cluster: "use1".to_owned(),
+                        partition: partition.clone(),
+                        offset,
+                        record: record.flatten(),
+                    });
+                }
+                let place = ("audit".to_owned(), partition);
+                scene.cluster("use1").places.insert(place, AUDITED);
+            }
+            scene.go_on();
+        }
+        self
+    }
+
     /// What is there, to be changed and looked at.
     pub fn scene(&self) -> MutexGuard<'_, Scene> {
         self.scene.lock().unwrap_or_else(PoisonError::into_inner)
@@ -62,7 +142,12 @@ impl Stage {
 
     /// What a step reaches.
     pub fn world(&self) -> World {
-        ports::world(self.pair.clone(), &self.scene)
+        self.world_until(&Arc::default())
+    }
+
+    /// What a step reaches that can be killed.
+    pub fn world_until(&self, fuse: &Arc<Fuse>) -> World {
+        ports::world(self.pair.clone(), &self.scene, fuse)
     }
 
     /// An order of a recovery from `use1` to `usw2` at epoch 1 that holds the pair.
@@ -91,21 +176,21 @@ impl Stage {
         let mirrored = Mirrored {
             source: place.clone(),
             target: place,
-            position: position(source_offset, target_offset),
+            position: position(source_offset, target_offset, NOW_MS),
         };
         self.scene().flow("forward.toml").positions.push(mirrored);
     }
 }
 
 /// A position between these offsets, whose source's end was seen there and then.
-fn position(source_offset: i64, target_offset: i64) -> Position {
+pub fn position(source_offset: i64, target_offset: i64, now_ms: i64) -> Position {
     Position {
         source_offset: SourceOffset::new(source_offset),
         source_leader_epoch: None,
         source_topic_id: None,
         target_offset: TargetOffset::new(target_offset),
         source_end_offset: Some(SourceOffset::new(source_offset)),
-        source_end_seen_at_ms: Some(NOW_MS),
+        source_end_seen_at_ms: Some(now_ms),
         started_at: Origin {
             source: SourceOffset::ZERO,
             target: TargetOffset::ZERO,
@@ -119,7 +204,7 @@ fn position(source_offset: i64, target_offset: i64) -> Position {
     }
 }
 
-fn record(source: &str, target: &str) -> FlowRecord {
+pub fn record(source: &str, target: &str) -> FlowRecord {
     FlowRecord {
         generation: 1,
         slots: NonZeroU32::MIN,

@@ -8,9 +8,9 @@ use understudy_domain::{Acl, AclPermission};
 use understudy_recovery::contract::{JustOrder, Opened, Order};
 use understudy_recovery::fence::{FenceRecord, FenceState, to_remove};
 use understudy_recovery::{ErrorName, Ledger, Mode, Step, StepError};
-use understudy_shell::step::{at_target, carry_out, change_ledger, must_hold};
+use understudy_shell::step::{at_target, carry_out, change_ledger, must_hold, save};
 use understudy_shell::world::Cluster;
-use understudy_shell::{Done, PortError, PortErrorKind, World, bounded, reach};
+use understudy_shell::{Done, PortError, PortErrorKind, World, bounded, keys, reach};
 
 /// How long the target has for one answer.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -24,7 +24,15 @@ const WITHHELD_WITHIN: Duration = Duration::from_secs(8);
 /// The order is stale, the flow is not sealed, the target or the ledger does not answer, or it does not permit it.
 pub fn handle(world: &World, request: JustOrder) -> Result<Opened, StepError> {
     let order = &request.order;
-    carry_out(world, Step::OpenTarget, None, order, || open(world, order))
+    carry_out(world, Step::OpenTarget, None, order, || {
+        let done = open(world, order)?;
+        save(
+            world,
+            &keys::opened(&order.execution.to_string()),
+            &done.answer,
+        )?;
+        Ok(done)
+    })
 }
 
 fn open(world: &World, order: &Order) -> Result<Done<Opened>, StepError> {
@@ -43,7 +51,14 @@ fn open(world: &World, order: &Order) -> Result<Done<Opened>, StepError> {
     let target = reach::target(world, order)?;
     let mut did = Vec::new();
     let fences_lifted = lift(world, order, &ledger, &*target, &mut did)?;
-    let writes_granted = grant(world, order, &ledger, &*target, &mut did)?;
+    let withheld = withheld(world, order, &ledger);
+    // Which writers there were cannot stop a recovery: it is named, and a person lets them in.
+    let withheld_unknown = withheld.as_ref().err().map(ToString::to_string);
+    if let Some(reason) = &withheld_unknown {
+        did.push(format!("what mirroring withheld is not known: {reason}"));
+    }
+    let withheld = withheld.unwrap_or_default();
+    let writes_granted = grant(order, &*target, withheld, &mut did)?;
     if leashed {
         did.push(format!("would make {} the active cluster", order.target));
     } else {
@@ -54,6 +69,7 @@ fn open(world: &World, order: &Order) -> Result<Done<Opened>, StepError> {
         Opened {
             fences_lifted,
             writes_granted,
+            withheld_unknown,
         },
         did,
     ))
@@ -106,22 +122,13 @@ fn remember(world: &World, order: &Order, fence: Option<&FenceRecord>) -> Result
     Ok(())
 }
 
-/// Grants what mirroring withheld. Denials come first; those that a fence on the source is made of do not come at all.
+/// Grants what mirroring withheld. Denials come first.
 fn grant(
-    world: &World,
     order: &Order,
-    ledger: &Ledger,
     target: &dyn Cluster,
+    withheld: Vec<Acl>,
     did: &mut Vec<String>,
 ) -> Result<u32, StepError> {
-    let withheld = match withheld(world, order, ledger) {
-        Ok(withheld) => withheld,
-        Err(error) => {
-            // Which writers there were cannot stop a recovery: it is named, and a person grants the rest.
-            did.push(format!("what mirroring withheld is not known: {error}"));
-            Vec::new()
-        }
-    };
     let (denials, grants): (Vec<Acl>, Vec<Acl>) = withheld
         .into_iter()
         .partition(|acl| acl.permission == AclPermission::Deny);
@@ -144,6 +151,7 @@ fn grant(
     Ok(count)
 }
 
+/// What mirroring withheld; what a fence on the source is made of does not follow the writers.
 fn withheld(world: &World, order: &Order, ledger: &Ledger) -> Result<Vec<Acl>, PortError> {
     let (flows, pair) = (world.flows.clone(), world.pair.clone());
     let alias = order.source.clone();

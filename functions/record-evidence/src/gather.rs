@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use understudy_recovery::assessment::Assessment;
-use understudy_recovery::contract::{ClientsSeen, EvidenceRequest, Order, Start};
+use understudy_recovery::contract::{
+    ClientsSeen, EvidenceRequest, FlowStarted, Opened, Order, Start,
+};
 use understudy_recovery::cut::Cut;
 use understudy_recovery::evidence::{ApprovalRecord, Evidence, SCHEMA, StepRecord};
 use understudy_recovery::places::Places;
@@ -22,6 +24,12 @@ pub struct Seen {
     pub clients: Vec<ClientsSeen>,
     /// Applications that were told to use the target.
     pub moved: BTreeSet<String>,
+    /// Applications that were told to use the source again, after they had been told to stop.
+    pub returned: BTreeSet<String>,
+    /// Whether the flow back was started; nothing if that was not come to.
+    pub flow_back: Option<FlowStarted>,
+    /// How the target was opened, if it was.
+    pub opened: Option<Opened>,
     /// The pair's ledger, if it answered.
     pub ledger: Option<Ledger>,
 }
@@ -56,9 +64,12 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
             start.leash.is_leashed().then_some(flow.loss)
         });
     let clients = clients(&mut reading, &execution);
+    let returned = moved(&mut reading, &execution, &source);
     let moved = moved(&mut reading, &execution, &target);
+    let flow_back: Option<FlowStarted> = reading.one(&keys::flow_started(&execution));
     let since = |at: i64| at.saturating_sub(start.wished_at_ms).max(0);
     let opened_after_ms = ended(&steps, Step::OpenTarget).map(since);
+    let opened: Option<Opened> = reading.one(&keys::opened(&execution));
     let waves = plan.as_ref().map_or(0, |plan| plan.waves.len());
     let all_back =
         !clients.is_empty() && clients.len() >= waves && clients.iter().all(|wave| wave.all_back);
@@ -93,6 +104,9 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
     let seen = Seen {
         clients,
         moved,
+        returned,
+        flow_back,
+        opened,
         ledger: ledger.cloned(),
     };
     evidence.unknown = unknown::unknown(&evidence, &seen);

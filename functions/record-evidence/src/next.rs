@@ -1,5 +1,6 @@
 //! What somebody should do next, most urgent first.
 
+use understudy_recovery::client::Role;
 use understudy_recovery::evidence::Evidence;
 use understudy_recovery::fence::FenceState;
 use understudy_recovery::places::PlaceIs;
@@ -16,19 +17,23 @@ pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
     }
     match evidence.ended.as_str() {
         "TargetActive" => {
+            writers(evidence, seen, &mut next);
             applications(evidence, seen, &mut next);
             groups(evidence, &mut next);
             fence(evidence, seen, &mut next);
-            home(evidence, &mut next);
+            home(evidence, seen, &mut next);
         }
         "SourceStillActive" => stayed(evidence, seen, &mut next),
         "Superseded" => next.push(superseded(seen)),
         _ => {
             person(evidence, &mut next);
+            writers(evidence, seen, &mut next);
             applications(evidence, seen, &mut next);
             groups(evidence, &mut next);
             if evidence.opened_after_ms.is_some() {
                 fence(evidence, seen, &mut next);
+            } else {
+                stopped(evidence, seen, &mut next);
             }
         }
     }
@@ -47,6 +52,17 @@ fn drill(evidence: &Evidence, next: &mut Vec<String>) {
                 .iter()
                 .map(|reason| format!("Before it is meant: {reason}.")),
         );
+    }
+}
+
+/// Writers that are not let in, because nobody knows who they are.
+fn writers(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
+    let unknown = seen.opened.as_ref();
+    if let Some(reason) = unknown.and_then(|it| it.withheld_unknown.as_ref()) {
+        next.push(format!(
+            "Let writers in on {} by hand, where ACLs bar them: what mirroring withheld is not known; {reason}.",
+            evidence.target
+        ));
     }
 }
 
@@ -72,6 +88,23 @@ fn applications(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
             ));
         }
     }
+}
+
+/// Consumers that were told to stop and not to start again, where the target was not opened.
+fn stopped(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
+    let mut steps = evidence.steps.iter();
+    if !steps.any(|it| it.step == Step::QuiesceClients) {
+        return;
+    }
+    let waves = evidence.plan.iter().flat_map(|plan| &plan.waves);
+    let consumers = waves.filter(|wave| wave.role == Role::Consumer);
+    let names = consumers.flat_map(|wave| &wave.applications);
+    next.extend(names.filter(|name| !seen.returned.contains(*name)).map(|name| {
+        format!(
+            "{name} was told to stop, and not to start again: if nothing takes over from here, start it on {} by hand.",
+            evidence.source
+        )
+    }));
 }
 
 fn groups(evidence: &Evidence, next: &mut Vec<String>) {
@@ -136,16 +169,13 @@ fn fence(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     });
 }
 
-fn home(evidence: &Evidence, next: &mut Vec<String>) {
+fn home(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     let (source, target, pair) = (
         &evidence.source,
         &evidence.target,
         evidence.execution.pair(),
     );
-    let runs = evidence
-        .steps
-        .iter()
-        .any(|it| it.step == Step::StartFlow && it.error.is_none());
+    let runs = seen.flow_back.as_ref().is_some_and(|it| it.started);
     match evidence.mode {
         Mode::Failover => next.push(format!(
             "When {source} is back: what it holds from the cut's source offsets on is nowhere else. Read it out from there \

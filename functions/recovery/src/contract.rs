@@ -306,6 +306,9 @@ pub struct Opened {
     pub fences_lifted: u32,
     /// Writing that mirroring had withheld and that is granted now.
     pub writes_granted: u32,
+    /// Why it is not known what mirroring had withheld: then a person lets writers in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld_unknown: Option<String>,
 }
 
 /// `reconfigure-clients` answers.

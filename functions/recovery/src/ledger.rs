@@ -178,7 +178,8 @@ impl Ledger {
             execution: execution.clone(),
             mode: execution.mode(),
             target: target.clone(),
-            sealed: false,
+            // What was sealed stays so, whoever goes on with it.
+            sealed: self.unfinished() == Some(target),
             since_ms: now_ms,
         });
         Ok(next)
@@ -227,7 +228,8 @@ impl Ledger {
         Ok(next)
     }
 
-    /// A recovery has ended: well, or in the middle of it.
+    /// A recovery has ended: well, or in the middle of it. One that did not open what it, or the one before it, had
+    /// sealed towards has ended in the middle, whatever it says itself.
     ///
     /// # Errors
     /// As [`Ledger::held_by`]; an execution that ended already may end again.
@@ -245,7 +247,8 @@ impl Ledger {
             }
         };
         let mut next = self.changed();
-        next.phase = if stuck {
+        let half_way = running.sealed && running.target != self.active;
+        next.phase = if stuck || half_way {
             Phase::Stuck(running)
         } else {
             Phase::Steady

@@ -50,6 +50,16 @@ pub fn clients_seen(execution: &str, wave: u32) -> String {
     format!("{}/clients/{wave}.json", folder_of(execution))
 }
 
+/// How the target was opened: an `Opened`.
+pub fn opened(execution: &str) -> String {
+    format!("{}/opened.json", folder_of(execution))
+}
+
+/// Whether a flow was started, or why not: a `FlowStarted`.
+pub fn flow_started(execution: &str) -> String {
+    format!("{}/flow-started.json", folder_of(execution))
+}
+
 /// The question that waits for a person: a [`Waiting`].
 pub fn waiting(execution: &str) -> String {
     format!("{}/approval/token.json", folder_of(execution))

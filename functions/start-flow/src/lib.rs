@@ -10,7 +10,7 @@ use understudy_recovery::contract::{Direction, FlowRequest, FlowStarted, Order};
 use understudy_recovery::cut::Cut;
 use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::{LossBound, Step, StepError};
-use understudy_shell::step::{at_target, carry_out, load};
+use understudy_shell::step::{at_target, carry_out, load, save};
 use understudy_shell::world::Begin;
 use understudy_shell::{Done, PortError, PortErrorKind, World, keys, reach};
 
@@ -21,7 +21,10 @@ use understudy_shell::{Done, PortError, PortErrorKind, World, keys, reach};
 pub fn handle(world: &World, request: FlowRequest) -> Result<FlowStarted, StepError> {
     let order = &request.order;
     carry_out(world, Step::StartFlow, None, order, || {
-        start(world, order, request.direction)
+        let done = start(world, order, request.direction)?;
+        let key = keys::flow_started(&order.execution.to_string());
+        save(world, &key, &done.answer)?;
+        Ok(done)
     })
 }
 
@@ -140,7 +143,6 @@ mod tests {
     use understudy_fakes::Stage;
     use understudy_recovery::cut::PartitionCut;
     use understudy_recovery::{Epoch, Leash, Mode};
-    use understudy_shell::step::save;
 
     use super::*;
 

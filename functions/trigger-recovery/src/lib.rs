@@ -13,11 +13,13 @@ mod start;
 
 use serde_json::Value;
 use understudy_recovery::contract::{TriggerOutcome, Triggered};
+use understudy_recovery::health::Health;
 use understudy_recovery::pair::Automation;
 use understudy_recovery::plan::Wish;
-use understudy_recovery::{Alias, Leash, Ledger, Mode, PairName, Phase, StepError};
+use understudy_recovery::{Alias, ErrorName, Leash, Ledger, Mode, PairName, Phase, StepError};
 use understudy_shell::World;
 use understudy_shell::step::read_ledger;
+use understudy_shell::verdict::verdict;
 
 use crate::event::{AlarmState, Event};
 use crate::start::Asked;
@@ -104,7 +106,35 @@ fn alarm(world: &World, name: &str, state: AlarmState) -> Result<Triggered, Step
             ledger.active
         )));
     }
+    if let Some(reason) = false_alarm(world, &ledger)? {
+        return Ok(ignored(reason));
+    }
     unhealthy(world, &ledger, name)
+}
+
+/// Why an alarm does not take over from a planned recovery. Such a recovery fences the cluster that it leaves, stops what
+/// reads there, and may have sealed: who takes over and then finds that cluster well would leave all that behind. So it must
+/// be known to be unhealthy beforehand; the schedule looks again.
+fn false_alarm(world: &World, ledger: &Ledger) -> Result<Option<String>, StepError> {
+    let planned = ledger.running().filter(|it| it.mode != Mode::Failover);
+    let Some(planned) = planned else {
+        return Ok(None);
+    };
+    let active = &ledger.active;
+    let signals = world.signals.recent(active);
+    let signals = signals.map_err(|error| {
+        let text = format!("signals about {active} could not be read: {error}; try again");
+        StepError::new(ErrorName::DeadlineExceeded, text)
+    })?;
+    let verdict = verdict(signals, world.clock.now_ms());
+    if verdict.health == Health::Unhealthy {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "{} moves {active} out of use, and {active} is not known to be unhealthy ({}); a person may start a failover",
+        planned.execution,
+        verdict.reasons.join("; ")
+    )))
 }
 
 /// The active cluster is said to be unhealthy.

@@ -212,6 +212,12 @@ impl Case<'_> {
         match (self.order.mode, flow.state.as_str()) {
             (Mode::Failover, "running" | "paused" | "sealed")
             | (Mode::Switchover | Mode::Failback, "running") => Ok(()),
+            // An earlier recovery sealed it and got stuck: it is finished, if nothing came behind its cut.
+            (Mode::Switchover | Mode::Failback, "sealed")
+                if flow.loss.records_at_most == Some(0) =>
+            {
+                Ok(())
+            }
             (Mode::Switchover | Mode::Failback, state @ ("paused" | "sealed")) => Err(format!(
                 "flow {} is {state}: what {} holds would not be copied",
                 flow.flow, self.order.source

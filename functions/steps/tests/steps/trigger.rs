@@ -166,6 +166,10 @@ fn the_schedule_rests_after_a_recovery_that_moved_nothing() -> Outcome {
 fn an_alarm_during_a_switchover_is_a_failover_of_its_own() -> Outcome {
     let drill = Drill::new();
     drill.claim("switchover", "acting")?;
+    let (outcome, reason) = trigger(&drill, event(SNS))?;
+    assert_eq!(outcome, "ignored", "nothing else says that use1 is gone");
+    assert!(reason.contains("orders-e1-switchover-1"), "{reason}");
+    drill.lose("use1");
     assert_eq!(trigger(&drill, event(SNS))?.0, "started");
     assert_eq!(started(&drill), ["orders-e2-failover-1"]);
     Ok(())

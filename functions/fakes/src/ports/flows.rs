@@ -1,0 +1,211 @@
+//! Flows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use understudy_domain::{
+    Acl, FlowRecord, FlowState, SourceOffset, TargetOffset, TopicPartition, Translation,
+};
+use understudy_recovery::Epoch;
+use understudy_recovery::pair::FlowOfPair;
+use understudy_shell::world::{Begin, Flows, Mirrored};
+use understudy_shell::{PortError, PortErrorKind};
+
+use super::{Answer, Ports};
+use crate::history::Happened;
+use crate::scene::FakeFlow;
+use crate::stage;
+
+impl Ports {
+    fn flow<T>(
+        &self,
+        flow: &FlowOfPair,
+        call: &str,
+        look: impl FnOnce(&mut FakeFlow) -> Answer<T>,
+    ) -> Answer<T> {
+        self.look(&flow.file, call, |scene| {
+            scene.may(flow.target.as_str(), call)?;
+            look(scene.flow(&flow.file))
+        })
+    }
+
+    fn change_flow<T>(
+        &self,
+        flow: &FlowOfPair,
+        call: &str,
+        what: String,
+        happens: Happened,
+        change: impl FnOnce(&mut FakeFlow) -> Answer<T>,
+    ) -> Answer<T> {
+        self.fuse.write(|| {
+            let mut scene = self.scene();
+            scene.go_on();
+            scene.log.push(format!("{call} {}{what}", flow.file));
+            scene.may(&flow.file, call)?;
+            scene.may(flow.target.as_str(), call)?;
+            let changed = change(scene.flow(&flow.file))?;
+            scene.happens(happens);
+            Ok(changed)
+        })
+    }
+}
+
+/// A newer epoch holds it.
+fn not_newer(record: &FlowRecord, epoch: Epoch) -> Answer<()> {
+    if record.epoch > epoch.get() {
+        let text = format!("it is at epoch {}", record.epoch);
+        return Err(PortError::new(PortErrorKind::Conflict, text));
+    }
+    Ok(())
+}
+
+fn missing() -> PortError {
+    PortError::new(PortErrorKind::Missing, "there is no such flow")
+}
+
+impl Flows for Ports {
+    fn name(&self, flow: &FlowOfPair) -> Answer<String> {
+        // Its file tells: nobody is asked.
+        self.fuse.look()?;
+        let mut scene = self.scene();
+        scene.may(&flow.file, "name")?;
+        Ok(scene.flow(&flow.file).name.clone())
+    }
+
+    fn record(&self, flow: &FlowOfPair) -> Answer<Option<FlowRecord>> {
+        self.flow(flow, "record", |flow| Ok(flow.record.clone()))
+    }
+
+    fn write_seal(&self, flow: &FlowOfPair, epoch: Epoch) -> Answer<FlowRecord> {
+        let happens = Happened::Sealed {
+            flow: flow.file.clone(),
+            epoch: epoch.get(),
+        };
+        self.change_flow(flow, "seal", format!(" {epoch}"), happens, |flow| {
+            let record = flow.record.as_mut().ok_or_else(missing)?;
+            not_newer(record, epoch)?;
+            record.state = FlowState::Sealed;
+            record.epoch = epoch.get();
+            Ok(record.clone())
+        })
+    }
+
+    fn fence_workers(&self, flow: &FlowOfPair, _record: &FlowRecord) -> Answer<()> {
+        let happens = Happened::Fenced {
+            flow: flow.file.clone(),
+        };
+        self.change_flow(flow, "fence", String::new(), happens, |flow| {
+            flow.holds = false;
+            Ok(())
+        })
+    }
+
+    fn positions(&self, flow: &FlowOfPair, _record: &FlowRecord) -> Answer<Vec<Mirrored>> {
+        self.flow(flow, "positions", |flow| Ok(flow.positions.clone()))
+    }
+
+    fn translate(
+        &self,
+        flow: &FlowOfPair,
+        _record: &FlowRecord,
+        places: &BTreeSet<(TopicPartition, SourceOffset)>,
+    ) -> Answer<BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>> {
+        self.look(&flow.file, "translate", |scene| {
+            scene.may(flow.target.as_str(), "translate")?;
+            let lives = scene.life.is_some();
+            let flow = scene.flow(&flow.file);
+            let one = |place: &(TopicPartition, SourceOffset)| {
+                let known = if lives {
+                    flow.translated(&place.0, place.1.get())
+                } else {
+                    let known = flow.map.get(place).copied();
+                    known.unwrap_or(Translation::BeforeHistory)
+                };
+                (place.clone(), known)
+            };
+            Ok(places.iter().map(one).collect())
+        })
+    }
+
+    fn selects_group(&self, flow: &FlowOfPair, group: &str) -> Answer<bool> {
+        self.fuse.look()?;
+        let mut scene = self.scene();
+        scene.may(&flow.file, "selects_group")?;
+        Ok(!scene.flow(&flow.file).leaves_out.contains(group))
+    }
+
+    fn halted(&self, flow: &FlowOfPair, _record: &FlowRecord) -> Answer<u32> {
+        self.flow(flow, "halted", |_flow| Ok(0))
+    }
+
+    fn withheld_acls(
+        &self,
+        flow: &FlowOfPair,
+        _ask_source: bool,
+        fence: &[Acl],
+    ) -> Answer<Vec<Acl>> {
+        self.flow(flow, "withheld_acls", |flow| {
+            let withheld = flow.withheld.iter().filter(|acl| !fence.contains(acl));
+            Ok(withheld.cloned().collect())
+        })
+    }
+
+    fn want_workers(&self, flow: &FlowOfPair, workers: u32) -> Answer<()> {
+        let happens = Happened::Workers {
+            flow: flow.file.clone(),
+            wanted: workers,
+        };
+        let what = format!(" {workers}");
+        self.change_flow(flow, "want_workers", what, happens, |flow| {
+            flow.workers = Some(workers);
+            Ok(())
+        })
+    }
+
+    fn reopen(&self, flow: &FlowOfPair, epoch: Epoch) -> Answer<()> {
+        let happens = Happened::Reopened {
+            flow: flow.file.clone(),
+        };
+        self.change_flow(flow, "reopen", format!(" {epoch}"), happens, |flow| {
+            let record = flow.record.as_mut().ok_or_else(missing)?;
+            not_newer(record, epoch)?;
+            record.state = FlowState::Running;
+            record.epoch = epoch.get();
+            Ok(())
+        })
+    }
+
+    fn begin_at(&self, of: &FlowOfPair, epoch: Epoch, begins: &[Begin]) -> Answer<u32> {
+        let happens = Happened::Begun {
+            flow: of.file.clone(),
+        };
+        let what = format!(" {epoch}");
+        let now_ms = self.scene().now_ms;
+        self.change_flow(of, "begin_at", what, happens, |flow| {
+            let count = u32::try_from(begins.len()).unwrap_or(u32::MAX);
+            let record = flow.record.get_or_insert_with(|| {
+                let mut record = stage::record(of.source.as_str(), of.target.as_str());
+                record.state = FlowState::Sealed;
+                record
+            });
+            not_newer(record, epoch)?;
+            if record.state == FlowState::Running && record.epoch == epoch.get() {
+                // All is done then.
+                return Ok(count);
+            }
+            record.state = FlowState::Sealed;
+            record.epoch = epoch.get();
+            flow.holds = false;
+            flow.begins = begins.to_vec();
+            for begin in begins {
+                flow.positions.retain(|it| it.source != begin.source);
+                let (here, there) = (begin.source_offset.get(), begin.target_offset.get());
+                flow.positions.push(Mirrored {
+                    source: begin.source.clone(),
+                    target: begin.target.clone(),
+                    position: stage::position(here, there, now_ms),
+                });
+            }
+            Ok(count)
+        })
+    }
+}

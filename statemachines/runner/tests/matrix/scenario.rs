@@ -1,0 +1,286 @@
+//! Ways through the machines. Together they pass through every state, or a test says which one they leave out.
+
+use serde_json::{Value, json};
+use understudy_fakes::{Scene, Stage};
+use understudy_machines::{Machine, Position, shipped};
+use understudy_recovery::pair::{EarlyClients, WithoutAcls};
+use understudy_recovery::{Alias, Leash, Ledger, Mode};
+use understudy_shell::PortErrorKind;
+use understudy_shell::rate;
+use understudy_shell::world::Presence;
+
+use crate::rig::{People, Rig, Surprise};
+
+/// A way through a machine.
+pub struct Scenario {
+    /// What is so, in words.
+    pub name: &'static str,
+    pub mode: Mode,
+    pub leash: Leash,
+    pub people: People,
+    /// Where it ends undisturbed.
+    pub ends: &'static str,
+    /// What is there before, beside the usual.
+    set: fn(&mut Stage),
+    surprise: Option<Surprise>,
+}
+
+const YES: People = People {
+    plan: Some(true),
+    loss: Some(true),
+};
+const SILENT: People = People {
+    plan: None,
+    loss: None,
+};
+const NO: People = People {
+    plan: Some(false),
+    loss: None,
+};
+
+const fn way(mode: Mode, name: &'static str, ends: &'static str, set: fn(&mut Stage)) -> Scenario {
+    Scenario {
+        name,
+        mode,
+        leash: Leash::Acting,
+        people: YES,
+        ends,
+        set,
+        surprise: None,
+    }
+}
+
+impl Scenario {
+    const fn leashed(mut self) -> Self {
+        self.leash = Leash::Leashed;
+        self
+    }
+
+    const fn people(mut self, people: People) -> Self {
+        self.people = people;
+        self
+    }
+
+    const fn when(mut self, state: &'static str, change: fn(&mut Scene)) -> Self {
+        self.surprise = Some((state, change));
+        self
+    }
+
+    /// The machine that it is a way through.
+    pub fn machine(&self) -> Machine {
+        shipped::machine(self.mode).expect("a machine as shipped")
+    }
+
+    /// What is there before.
+    pub fn stage(&self) -> Stage {
+        let mut stage = Stage::new().with_life();
+        stage.pair.approval.deadline_seconds = 120;
+        (self.set)(&mut stage);
+        stage
+    }
+
+    /// Who is around.
+    pub fn rig<'a>(&self, machine: &'a Machine, stage: &'a Stage, start: &Value) -> Rig<'a> {
+        Rig {
+            machine,
+            stage,
+            execution: execution_of(start),
+            people: self.people,
+            surprise: self.surprise,
+        }
+    }
+
+    /// What it is started with.
+    pub fn start(&self, stage: &Stage) -> Value {
+        start(stage, self.mode, self.leash)
+    }
+}
+
+/// The name of the execution that is started so.
+pub fn execution_of(start: &Value) -> String {
+    let name = start.get("execution").and_then(Value::as_str);
+    name.unwrap_or_default().to_owned()
+}
+
+/// The input of the next execution, as a person starts it.
+pub fn start(stage: &Stage, mode: Mode, leash: Leash) -> Value {
+    let scene = stage.scene();
+    let ledger = scene.ledger.clone();
+    let ledger =
+        ledger.unwrap_or_else(|| Ledger::new(stage.pair.name.clone(), stage.pair.home.clone()));
+    json!({
+        "pair": stage.pair.name,
+        "execution": ledger.next_execution(mode, leash),
+        "mode": mode,
+        "leash": leash,
+        "wish": {"by": "person", "name": "maria", "reason": "a test"},
+        "wished_at_ms": scene.now_ms,
+    })
+}
+
+/// From the start.
+pub fn from_start(machine: &Machine, start: &Value) -> Position {
+    machine.start(start.clone())
+}
+
+/// Every way.
+pub fn all() -> Vec<Scenario> {
+    use Mode::{Failover, Switchover};
+    vec![
+        way(Failover, "the source is gone", "TargetActive", |stage| {
+            gone(stage);
+            consents(stage);
+        }),
+        way(Failover, "the source is healthy", "TargetActive", |_| {})
+            .when("ChooseDecision", stall),
+        way(Failover, "a person says no", "SourceStillActive", |_| {}).people(NO),
+        way(Failover, "nobody answers", "SourceStillActive", |_| {}).people(SILENT),
+        way(
+            Failover,
+            "nobody consents to the loss",
+            "OperatorNeeded",
+            |_| {},
+        )
+        .people(People {
+            plan: Some(true),
+            loss: None,
+        })
+        .when("ChooseDecision", stall),
+        way(
+            Failover,
+            "the target is not fit",
+            "SourceStillActive",
+            unfit,
+        ),
+        way(Failover, "nobody comes back", "TargetActive", |stage| {
+            gone(stage);
+            consents(stage);
+            nobody_back(stage);
+        }),
+        way(Failover, "a drill", "DrillDone", |stage| gone(stage)).leashed(),
+        way(
+            Failover,
+            "another one is under way",
+            "Superseded",
+            under_way,
+        ),
+        way(Switchover, "both are healthy", "TargetActive", |_| {}),
+        way(Switchover, "a person is asked", "TargetActive", early),
+        way(Switchover, "a person says no", "SourceStillActive", early).people(NO),
+        way(Switchover, "nobody answers", "SourceStillActive", early).people(SILENT),
+        way(
+            Switchover,
+            "the source is not healthy",
+            "SourceStillActive",
+            |stage| {
+                fails(stage, "use1.probe");
+            },
+        ),
+        way(
+            Switchover,
+            "workers copy nothing",
+            "SourceStillActive",
+            |stage| {
+                stall(&mut stage.scene());
+                for _moment in 0..20 {
+                    stage.scene().go_on();
+                }
+            },
+        ),
+        way(
+            Switchover,
+            "somebody does not stop",
+            "SourceStillActive",
+            |stage| {
+                if let Some(life) = &mut stage.scene().life {
+                    life.stubborn = true;
+                }
+            },
+        ),
+        way(
+            Switchover,
+            "somebody writes after all",
+            "OperatorNeeded",
+            |stage| {
+                stage.pair.fencing.without_acls = WithoutAcls::AcceptIdle;
+                let mut scene = stage.scene();
+                scene.cluster("use1").acls = None;
+                if let Some(life) = &mut scene.life {
+                    life.writes_to.clear();
+                }
+            },
+        )
+        .when("SealFlow", |scene| {
+            stall(scene);
+            if let Some(life) = &mut scene.life {
+                life.writes_to.insert("use1".to_owned());
+            }
+        }),
+        way(Switchover, "nobody comes back", "TargetActive", nobody_back),
+        way(Switchover, "a drill", "DrillDone", |_| {}).leashed(),
+        way(
+            Switchover,
+            "another one is under way",
+            "Superseded",
+            under_way,
+        ),
+    ]
+}
+
+fn fails(stage: &Stage, call: &str) {
+    let kind = PortErrorKind::TimedOut;
+    stage.scene().failing.insert(call.to_owned(), kind);
+}
+
+/// The source is gone, and it is known how fast it was written to.
+fn gone(stage: &Stage) {
+    for _glance in 0..2 {
+        let positions = {
+            let mut scene = stage.scene();
+            scene.pass(std::time::Duration::from_secs(5));
+            scene.flow("forward.toml").positions.clone()
+        };
+        rate::note(&stage.world(), "use1-usw2", &positions).expect("a store");
+    }
+    stage.scene().cluster("use1").silent = true;
+}
+
+fn consents(stage: &mut Stage) {
+    stage.pair.consent.max_lost_records = 1_000;
+    stage.pair.consent.max_age_seconds = 1_000;
+}
+
+fn stall(scene: &mut Scene) {
+    if let Some(life) = &mut scene.life {
+        life.stalled = true;
+    }
+}
+
+fn unfit(stage: &mut Stage) {
+    fails(stage, "usw2.probe");
+}
+
+fn nobody_back(stage: &mut Stage) {
+    if let Some(life) = &mut stage.scene().life {
+        life.lost = true;
+        life.writes_to.remove("usw2");
+    }
+}
+
+/// Somebody is on the target already, and the pair wants a person to know.
+fn early(stage: &mut Stage) {
+    stage.pair.early_clients = EarlyClients::Ask;
+    let mut scene = stage.scene();
+    let groups = &mut scene.cluster("usw2").groups;
+    groups.insert("early".to_owned(), Presence::Live);
+}
+
+/// A failover holds the pair.
+fn under_way(stage: &mut Stage) {
+    let target = Alias::new("usw2").expect("an alias");
+    let ledger = Ledger::new(stage.pair.name.clone(), stage.pair.home.clone());
+    let execution = ledger.next_execution(Mode::Failover, Leash::Acting);
+    let mut scene = stage.scene();
+    let now = scene.now_ms;
+    scene.ledger = ledger.claim(&execution, &target, false, now).ok();
+}
