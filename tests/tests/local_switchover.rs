@@ -134,10 +134,8 @@ fn turn(
     let to = standby.alias();
     // A recovery that was stopped half-way is taken over from once it has ended.
     let execution = wait_for("a switchover to be started", LIMIT, || {
-        let asked = aws
-            .ask("switchover", to)
-            .map_err(|error| error.to_string())?;
-        asked
+        aws.ask("switchover", to)
+            .map_err(|error| error.to_string())?
     })?;
     if let Some((fault, state, lasts)) = strike {
         let began = Instant::now();
