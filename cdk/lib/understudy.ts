@@ -1,11 +1,12 @@
 import type { App } from 'aws-cdk-lib';
-import { type Config, isNew } from './config.js';
+import { type Config, isNew, type Workers } from './config.js';
 import { ControlPlaneStack } from './control-plane-stack.js';
 import { KafkaStack } from './kafka-stack.js';
 import { LedgerStack } from './ledger-stack.js';
 import { MeshAccepterStack, MeshStack } from './mesh-stack.js';
 import { NetworkStack } from './network-stack.js';
 import { type Side, sidesOf } from './pair.js';
+import { ReplicatorStack } from './replicator-stack.js';
 
 /**
  * What a pair is deployed as: what exists once (the ledger, the peering), and in both Regions the same set of stacks.
@@ -23,6 +24,7 @@ export interface RegionalStacks {
   readonly network?: NetworkStack;
   readonly kafka?: KafkaStack;
   readonly controlPlane: ControlPlaneStack;
+  readonly replicator?: ReplicatorStack;
 }
 
 /** Adds a pair's stacks to an app. `functions` is the folder that holds `bootstrap`. */
@@ -53,6 +55,14 @@ function regional(app: App, id: string, of: Of): RegionalStacks {
       ? { kafka: new KafkaStack(app, `${id}-Kafka`, { ...of, kafka: config.kafka.create }) }
       : {}),
     controlPlane: new ControlPlaneStack(app, id, of),
+    ...(config.workers === undefined ? {} : working(app, id, { ...of, workers: config.workers })),
+  };
+}
+
+/** The workers. */
+function working(app: App, id: string, of: Of & { readonly workers: Workers }) {
+  return {
+    replicator: new ReplicatorStack(app, `${id}-Replicator`, of),
   };
 }
 

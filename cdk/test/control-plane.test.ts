@@ -6,7 +6,7 @@ import { CONFIG_KEYS } from '../lib/config.js';
 import { definitions, placeholders, timeoutOf } from '../lib/definitions.js';
 import { NOT_POINTED } from '../lib/pair-parameters.js';
 import { STEPS, idOf, placeholderOf } from '../lib/steps.js';
-import { EXAMPLE, local, PACKAGE, resources, sorted, templates } from './templates.js';
+import { EXAMPLE, local, PACKAGE, resources, sorted, stackOf, templates } from './templates.js';
 
 const made = templates();
 const east = made.regions.get('us-east-1')!;
@@ -115,7 +115,7 @@ test('every alarm has a section of its runbook and says what missing data means'
   const runbook = readFileSync(join(PACKAGE, '..', 'docs', 'alarms.md'), 'utf8');
   const sections = [...runbook.matchAll(/^## (.+)$/gm)].map((match) => match[1]);
   const named = ['AWS::CloudWatch::Alarm', 'AWS::CloudWatch::CompositeAlarm'].flatMap((type) =>
-    resources(west, type).map(([id, alarm]) => {
+    [west, stackOf(EXAMPLE, 'us-west-2', 'Replicator')].flatMap((template) => resources(template, type)).map(([id, alarm]) => {
       assert.ok(type === 'AWS::CloudWatch::CompositeAlarm' || alarm.Properties['TreatMissingData'], id);
       return /Runbook: docs\/alarms\.md#([a-z-]+)$/.exec(String(alarm.Properties['AlarmDescription']))?.[1];
     }),

@@ -58,6 +58,7 @@ test('the network has an endpoint for everything that is called from within it',
   const roles = STEPS.filter((step) => REACH[step].includes('kafka')).map((step) => `${idOf(step)}Role`);
   const called = [
     ...statements(stackOf(FROM_SCRATCH, 'us-west-2')).filter(({ policy }) => roles.some((role) => policy.startsWith(role))),
+    ...statements(stackOf(FROM_SCRATCH, 'us-west-2', 'Replicator')).filter(({ policy }) => !policy.startsWith('Counter')),
   ].flatMap(({ statement }) => list(statement.Action).map((action) => action.split(':')[0] ?? ''));
   const endpoint: Record<string, string> = { cloudwatch: 'monitoring', ecr: 'ecr.api' };
   // Gateways; Kafka's own protocol; what Lambda does for a function before it runs; Route 53, which has none.
