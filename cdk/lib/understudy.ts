@@ -5,6 +5,7 @@ import { KafkaStack } from './kafka-stack.js';
 import { LedgerStack } from './ledger-stack.js';
 import { MeshAccepterStack, MeshStack } from './mesh-stack.js';
 import { NetworkStack } from './network-stack.js';
+import { ObservabilityStack } from './observability-stack.js';
 import { type Side, sidesOf } from './pair.js';
 import { ReplicatorStack } from './replicator-stack.js';
 
@@ -25,6 +26,7 @@ export interface RegionalStacks {
   readonly kafka?: KafkaStack;
   readonly controlPlane: ControlPlaneStack;
   readonly replicator?: ReplicatorStack;
+  readonly observability?: ObservabilityStack;
 }
 
 /** Adds a pair's stacks to an app. `functions` is the folder that holds `bootstrap`. */
@@ -59,10 +61,11 @@ function regional(app: App, id: string, of: Of): RegionalStacks {
   };
 }
 
-/** The workers. */
+/** The workers, and what watches them. */
 function working(app: App, id: string, of: Of & { readonly workers: Workers }) {
   return {
     replicator: new ReplicatorStack(app, `${id}-Replicator`, of),
+    observability: new ObservabilityStack(app, `${id}-Observability`, of),
   };
 }
 

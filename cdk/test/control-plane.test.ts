@@ -6,7 +6,7 @@ import { CONFIG_KEYS } from '../lib/config.js';
 import { definitions, placeholders, timeoutOf } from '../lib/definitions.js';
 import { NOT_POINTED } from '../lib/pair-parameters.js';
 import { STEPS, idOf, placeholderOf } from '../lib/steps.js';
-import { EXAMPLE, local, PACKAGE, resources, sorted, stackOf, templates } from './templates.js';
+import { EXAMPLE, local, PACKAGE, resources, sorted, templates } from './templates.js';
 
 const made = templates();
 const east = made.regions.get('us-east-1')!;
@@ -109,18 +109,6 @@ test('both vantages must be bad, silence is bad, and the alarm leads to the trig
   assert.ok(subscription?.[1].Properties['RedrivePolicy']);
   const trigger = readFileSync(join(PACKAGE, '..', 'functions', 'trigger-recovery', 'src', 'lib.rs'), 'utf8');
   assert.ok(trigger.includes('understudy-{pair}-{about}-unhealthy'), 'trigger-recovery knows the alarm by another name');
-});
-
-test('every alarm has a section of its runbook and says what missing data means', () => {
-  const runbook = readFileSync(join(PACKAGE, '..', 'docs', 'alarms.md'), 'utf8');
-  const sections = [...runbook.matchAll(/^## (.+)$/gm)].map((match) => match[1]);
-  const named = ['AWS::CloudWatch::Alarm', 'AWS::CloudWatch::CompositeAlarm'].flatMap((type) =>
-    [west, stackOf(EXAMPLE, 'us-west-2', 'Replicator')].flatMap((template) => resources(template, type)).map(([id, alarm]) => {
-      assert.ok(type === 'AWS::CloudWatch::CompositeAlarm' || alarm.Properties['TreatMissingData'], id);
-      return /Runbook: docs\/alarms\.md#([a-z-]+)$/.exec(String(alarm.Properties['AlarmDescription']))?.[1];
-    }),
-  );
-  assert.deepEqual([...new Set(named)].sort(), sections.sort());
 });
 
 test('this Region looks at both clusters and again at an outage, every minute', () => {
