@@ -43,7 +43,8 @@ export class KafkaStack extends RegionStack {
         username: 'understudy',
         cluster,
         key,
-        replica: { region: side.other.region, keyAlias: `alias/${this.names.prefix}` },
+        // The network's, because it is there first.
+        replica: { region: side.other.region, keyAlias: `alias/${this.names.networkKey}` },
       });
       new CfnOutput(this, 'LoginSecret', { value: login.secret.secretArn, description: 'For ${secretsmanager:…} in flow files' });
     }

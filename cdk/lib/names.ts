@@ -84,6 +84,11 @@ export class Names {
     return new CfnDynamicReference(CfnDynamicReferenceService.SSM, this.shared(what)).toString();
   }
 
+  /** The key of a network that is made here; logins to the other Region's cluster are encrypted under it too. */
+  get networkKey(): string {
+    return `${this.prefix}-network`;
+  }
+
   /** An MSK cluster that is made here; both are called the same. */
   get cluster(): string {
     return this.prefix;

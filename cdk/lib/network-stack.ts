@@ -70,7 +70,7 @@ export class NetworkStack extends RegionStack {
 
   /** Who talked to whom: what a connection that did not come about looks like from the network. */
   private recordFlows(logDays: number): void {
-    const { key } = new EncryptionKey(this, 'Key', { name: `${this.names.prefix}-network` });
+    const { key } = new EncryptionKey(this, 'Key', { name: this.names.networkKey });
     const log = new logs.LogGroup(this, 'Traffic', {
       logGroupName: this.names.log('traffic'),
       retention: logDays,

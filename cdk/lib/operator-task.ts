@@ -81,8 +81,8 @@ export class OperatorTask extends Construct {
 
   /** Where clusters are logged in to by IAM, it may do what workers of both flows may. */
   private asWorkers(role: iam.Role, { config, document, region }: OperatorTaskProps): void {
-    for (const flow of document.pair.flows) {
-      permitWorkers(role, { pair: document.pair, flow, secrets: [], region, kafkaIam: config.kafkaIam });
+    for (const [index, flow] of document.pair.flows.entries()) {
+      permitWorkers(role, { pair: document.pair, flow, secrets: [], region, kafkaIam: config.kafkaIam, suffix: `OfFlow${index + 1}` });
     }
   }
 

@@ -93,3 +93,11 @@ export function adaptersOf<K extends Adapter['kind']>(pair: Pair, kind: K): Extr
   const all = (pair.applications ?? []).flatMap((application) => application.adapters);
   return all.filter((adapter): adapter is Extract<Adapter, { kind: K }> => adapter.kind === kind);
 }
+
+/** The applications that follow a pointer, each with its parameters. */
+export function pointersOf(pair: Pair): [string, string[]][] {
+  return (pair.applications ?? []).flatMap((application) => {
+    const parameters = application.adapters.flatMap((adapter) => (adapter.kind === 'ssm-parameter' ? adapter.parameter : []));
+    return parameters.length === 0 ? [] : [[application.name, parameters] as [string, string[]]];
+  });
+}

@@ -1,4 +1,5 @@
 import type { App } from 'aws-cdk-lib';
+import { ClientsStack } from './clients-stack.js';
 import { type Config, isNew, type Workers } from './config.js';
 import { ControlPlaneStack } from './control-plane-stack.js';
 import { KafkaStack } from './kafka-stack.js';
@@ -6,7 +7,7 @@ import { LedgerStack } from './ledger-stack.js';
 import { MeshAccepterStack, MeshStack } from './mesh-stack.js';
 import { NetworkStack } from './network-stack.js';
 import { ObservabilityStack } from './observability-stack.js';
-import { type Side, sidesOf } from './pair.js';
+import { pointersOf, type Side, sidesOf } from './pair.js';
 import { ReplicatorStack } from './replicator-stack.js';
 
 /**
@@ -25,6 +26,7 @@ export interface RegionalStacks {
   readonly network?: NetworkStack;
   readonly kafka?: KafkaStack;
   readonly controlPlane: ControlPlaneStack;
+  readonly clients?: ClientsStack;
   readonly replicator?: ReplicatorStack;
   readonly observability?: ObservabilityStack;
 }
@@ -49,16 +51,34 @@ interface Of {
 
 function regional(app: App, id: string, of: Of): RegionalStacks {
   const { config, side } = of;
-  const network = config.networks[side.region];
-  return {
+  const given = config.networks[side.region];
+  const network = given !== undefined && isNew(given) ? new NetworkStack(app, `${id}-Network`, of) : undefined;
+  const kafka =
+    config.kafka !== undefined && 'create' in config.kafka
+      ? new KafkaStack(app, `${id}-Kafka`, { ...of, kafka: config.kafka.create })
+      : undefined;
+  const controlPlane = new ControlPlaneStack(app, id, of);
+  const follows = config.local === undefined && pointersOf(config.document.pair).length > 0;
+  const stacks = {
     side,
-    ...(network !== undefined && isNew(network) ? { network: new NetworkStack(app, `${id}-Network`, of) } : {}),
-    ...(config.kafka !== undefined && 'create' in config.kafka
-      ? { kafka: new KafkaStack(app, `${id}-Kafka`, { ...of, kafka: config.kafka.create }) }
-      : {}),
-    controlPlane: new ControlPlaneStack(app, id, of),
+    ...(network === undefined ? {} : { network }),
+    ...(kafka === undefined ? {} : { kafka }),
+    controlPlane,
+    ...(follows ? { clients: new ClientsStack(app, `${id}-Clients`, of) } : {}),
     ...(config.workers === undefined ? {} : working(app, id, { ...of, workers: config.workers })),
   };
+  inOrder(stacks);
+  return stacks;
+}
+
+/** Which stack tells parameters that another one reads: the order in which a Region's are deployed. */
+function inOrder({ network, kafka, controlPlane, replicator, observability }: RegionalStacks): void {
+  if (network !== undefined) {
+    kafka?.addStackDependency(network);
+    controlPlane.addStackDependency(network);
+  }
+  replicator?.addStackDependency(controlPlane);
+  observability?.addStackDependency(controlPlane);
 }
 
 /** The workers, and what watches them. */
@@ -78,5 +98,7 @@ function mesh(app: App, id: string, config: Config, regions: readonly RegionalSt
     return [];
   }
   const asked = new MeshStack(app, id, { config, requester, accepter });
+  asked.addStackDependency(requester);
+  asked.addStackDependency(accepter);
   return [asked, new MeshAccepterStack(app, `${id}-Accepter`, { config, mesh: asked, requester, accepter })];
 }

@@ -14,6 +14,8 @@ export interface WorkerPermissionsProps {
   readonly region: string;
   /** Whether clusters are logged in to by IAM. */
   readonly kafkaIam: boolean;
+  /** What the statements' names end in, where a role has those of several flows. */
+  readonly suffix?: string;
 }
 
 /**
@@ -33,7 +35,7 @@ export function permitWorkers(role: iam.Role, props: WorkerPermissionsProps): vo
   }
   const below = (cluster: string, kind: string, name: string) => `${cluster.replace(':cluster/', `:${kind}/`)}/${name}`;
   const kafka = (sid: string, actions: string[], resource: string) => {
-    permit(role, sid, actions.map((it) => `kafka-cluster:${it}`), [resource]);
+    permit(role, `${sid}${props.suffix ?? ''}`, actions.map((it) => `kafka-cluster:${it}`), [resource]);
     if (resource.endsWith('*')) {
       acknowledge(role, `Resource::${resource}`, 'Topics and groups are the applications’ own and come and go');
     }

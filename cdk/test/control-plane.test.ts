@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { CONFIG_KEYS } from '../lib/config.js';
 import { definitions, placeholders, timeoutOf } from '../lib/definitions.js';
 import { NOT_POINTED } from '../lib/pair-parameters.js';
 import { STEPS, idOf, placeholderOf } from '../lib/steps.js';
@@ -161,11 +160,6 @@ test('where stand-ins play AWS, only what they lack is left out', () => {
   for (const type of ['AWS::Lambda::Function', 'AWS::StepFunctions::StateMachine', 'AWS::Events::Rule', 'AWS::SNS::Topic']) {
     assert.equal(count(there, type), count(west, type), type);
   }
-});
-
-test('the schema of a configuration knows the keys that are read', () => {
-  const schema = JSON.parse(readFileSync(join(PACKAGE, 'config', 'schema.json'), 'utf8')) as { properties: object };
-  assert.deepEqual(Object.keys(schema.properties).sort(), [...CONFIG_KEYS].sort());
 });
 
 test('ids are the steps’ names, so that a renamed step is a new function and nothing else', () => {

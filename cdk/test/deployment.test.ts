@@ -50,6 +50,7 @@ for (const [name, config] of EXAMPLES) {
     for (const [stack, template] of all) {
       for (const [id, it] of everything(template)) {
         const key = ENCRYPTED_BY[it.Type];
+        // What sets a peering's option says nothing in its log, and comes before there is a key.
         const open = it.Type === 'AWS::Logs::LogGroup' && String(it.Properties['LogGroupName']).endsWith('-peering-dns');
         if (key !== undefined && !open) {
           assert.ok(it.Properties[key] !== undefined, `${stack}: ${id} has no ${key}`);

@@ -42,10 +42,10 @@ test('disks grow before they are full, and never shrink', () => {
 test('the login is one that MSK takes, told to it, and is in the other Region too', () => {
   kafka.hasResourceProperties('AWS::SecretsManager::Secret', {
     Name: 'AmazonMSK_understudy-payments-usw2',
-    ReplicaRegions: [{ Region: 'us-east-1', KmsKeyId: 'alias/understudy-payments' }],
+    ReplicaRegions: [{ Region: 'us-east-1', KmsKeyId: 'alias/understudy-payments-network' }],
   });
-  const there = stackOf(FROM_SCRATCH, 'us-east-1');
-  there.hasResourceProperties('AWS::KMS::Alias', { AliasName: 'alias/understudy-payments' });
+  const there = stackOf(FROM_SCRATCH, 'us-east-1', 'Network');
+  there.hasResourceProperties('AWS::KMS::Alias', { AliasName: 'alias/understudy-payments-network' });
   kafka.resourceCountIs('AWS::MSK::BatchScramSecret', 1);
   const [[, policy] = []] = resources(kafka, 'AWS::SecretsManager::ResourcePolicy');
   assert.match(JSON.stringify(policy?.Properties), /"secretsmanager:GetSecretValue".*"kafka.amazonaws.com"/);

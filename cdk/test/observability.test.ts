@@ -111,6 +111,14 @@ test('each broker is watched, of a cluster that is there already too', () => {
   assert.ok(text.includes('{"Name":"Cluster Name","Value":"orders"}'));
 });
 
+test('no alarm looks at more metrics than CloudWatch takes, however many brokers there are', () => {
+  const many = templates({ ...EXAMPLE, kafka: { existing: { brokers: 15 } } }).all.get('Understudy-orders-us-east-1-Observability')!;
+  const looked = resources(many, 'AWS::CloudWatch::Alarm').map(([, it]) => (it.Properties['Metrics'] ?? []) as { MetricStat?: object }[]);
+  assert.ok(looked.every((metrics) => metrics.filter((it) => it.MetricStat !== undefined).length <= 10));
+  const seen = new Set(JSON.stringify(looked).match(/"Broker ID","Value":"\d+"/g));
+  assert.equal(seen.size, 15);
+});
+
 test('workers that end are logged with their reason, and the rule may write nowhere else', () => {
   west.hasResourceProperties('AWS::Events::Rule', {
     EventPattern: { source: ['aws.ecs'], detail: { group: ['service:use1-usw2'], lastStatus: ['STOPPED'] } },

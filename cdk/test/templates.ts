@@ -69,7 +69,7 @@ export function newApp(): App {
 
 /** Every stack of a pair. */
 export function stacksOf(made: Understudy): Stack[] {
-  const regional = made.regions.flatMap((it) => [it.network, it.kafka, it.controlPlane, it.replicator, it.observability]);
+  const regional = made.regions.flatMap((it) => [it.network, it.kafka, it.controlPlane, it.clients, it.replicator, it.observability]);
   return [made.ledger, ...made.mesh, ...regional].filter((stack) => stack !== undefined);
 }
 
