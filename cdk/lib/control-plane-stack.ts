@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { CliCredentialsStackSynthesizer, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
+import { CfnOutput } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as subscriptions from 'aws-cdk-lib/aws-sns-subscriptions';
 import type { Construct } from 'constructs';
@@ -8,15 +8,16 @@ import { definitions, timeoutOf } from './definitions.js';
 import { EncryptionKey } from './encryption-key.js';
 import { EvidenceBucket } from './evidence-bucket.js';
 import { HealthAlarms } from './health-alarms.js';
-import { Names } from './names.js';
 import { Notices } from './notices.js';
 import { OwnAlarms } from './own-alarms.js';
-import type { Side } from './pair.js';
+import { type PairDocument, readIn, type Side } from './pair.js';
 import { PairParameters } from './pair-parameters.js';
 import { Permissions } from './permissions.js';
+import { placeOf } from './place.js';
 import { REACH } from './reach.js';
 import { RecoveryFunction } from './recovery-function.js';
 import { RecoveryMachine } from './recovery-machine.js';
+import { RegionStack } from './region-stack.js';
 import { Schedules } from './schedules.js';
 import { STEPS, idOf, type Step } from './steps.js';
 
@@ -34,27 +35,22 @@ export interface ControlPlaneStackProps {
  * One Region's half of the control plane. Both Regions have the same one: which cluster is active is in the ledger and
  * nowhere in here, and nothing in here refers to the other Region's stack.
  */
-export class ControlPlaneStack extends Stack {
+export class ControlPlaneStack extends RegionStack {
   constructor(scope: Construct, id: string, props: ControlPlaneStackProps) {
     const { config, side } = props;
     const { pair } = config.document;
-    super(scope, id, {
-      env: { account: config.account, region: side.region },
-      description: `Understudy, pair ${pair.name}: recoveries that make ${side.alias} active`,
-      ...(config.local === undefined
-        ? { terminationProtection: true }
-        : { synthesizer: new CliCredentialsStackSynthesizer({ fileAssetsBucketName: config.local.assets }) }),
-    });
-    Tags.of(this).add('understudy:pair', pair.name);
-    const names = new Names(pair);
+    super(scope, id, { config, region: side.region, description: `recoveries that make ${side.alias} active` });
+    const { names } = this;
+    const document = this.document(props);
     const machines = definitions();
     const { key } = new EncryptionKey(this, 'Key', { name: names.prefix });
     const { bucket } = new EvidenceBucket(this, 'Evidence', { bucketName: names.bucket(this), key });
     const notices = new Notices(this, 'Notices', { prefix: names.prefix, key });
-    new PairParameters(this, 'Parameters', { document: config.document, names });
+    new PairParameters(this, 'Parameters', { document, names });
+    this.share('key', key.keyArn);
 
     const permissions = new Permissions(this, 'Permissions', {
-      document: config.document,
+      document,
       side,
       names,
       ledgerRegion: config.ledger.witness === undefined ? config.ledger.region : side.region,
@@ -64,10 +60,10 @@ export class ControlPlaneStack extends Stack {
       machines: machines.map((it) => it.name),
       kafkaIam: config.kafkaIam,
     });
-    const environment = this.environmentOf(names, props);
+    const environment = this.environmentOf(document, props);
     const code = lambda.Code.fromAsset(props.functions);
     const functions = new Map<Step, RecoveryFunction>();
-    const network = config.networks[side.region];
+    const network = placeOf(config, names, side.region, 'functions');
     for (const step of STEPS) {
       const made = new RecoveryFunction(this, idOf(step), {
         step,
@@ -137,12 +133,19 @@ export class ControlPlaneStack extends Stack {
     new CfnOutput(this, 'PeopleTopic', { value: notices.people.topicArn });
   }
 
-  private environmentOf(names: Names, { config, side }: ControlPlaneStackProps): Record<string, string> {
+  /** The pair as this Region reads it. */
+  private document({ config, side }: ControlPlaneStackProps): PairDocument {
+    // Stand-ins replicate no secrets.
+    return config.local === undefined ? readIn(config.document, side.region) : config.document;
+  }
+
+  private environmentOf(document: PairDocument, { config, side }: ControlPlaneStackProps): Record<string, string> {
+    const { names } = this;
     const elsewhere = config.ledger.witness === undefined && config.ledger.region !== side.region;
     return {
       UNDERSTUDY_PAIR_PARAMETER: names.pairParameter,
       // Read by nobody: a pair that changed makes functions start anew, which read it once.
-      UNDERSTUDY_PAIR_DIGEST: createHash('sha256').update(JSON.stringify(config.document)).digest('hex').slice(0, 16),
+      UNDERSTUDY_PAIR_DIGEST: createHash('sha256').update(JSON.stringify(document)).digest('hex').slice(0, 16),
       UNDERSTUDY_LEDGER_TABLE: names.ledgerTable,
       ...(elsewhere ? { UNDERSTUDY_LEDGER_REGION: config.ledger.region } : {}),
       UNDERSTUDY_BUCKET: names.bucket(this),

@@ -1,5 +1,11 @@
-import { ArnFormat, type Stack } from 'aws-cdk-lib';
+import { ArnFormat, CfnDynamicReference, CfnDynamicReferenceService, type Stack } from 'aws-cdk-lib';
 import type { Pair } from './pair.js';
+
+/** What stacks of one Region tell each other. */
+export type Shared = 'key' | 'vpc' | `subnet-${number}` | `group-${Role}`;
+
+/** Whose network interfaces a security group is for. */
+export type Role = 'functions' | 'workers' | 'operator' | 'brokers';
 
 /**
  * Names that hold by convention, so that no stack refers to another and each Region deploys while the other is down.
@@ -61,5 +67,40 @@ export class Names {
   /** The alarm that leads to a recovery when a cluster is unhealthy; `trigger-recovery` knows it by this name. */
   alarm(about: string): string {
     return `${this.prefix}-${about}-unhealthy`;
+  }
+
+  /** Where people are told, in a Region. */
+  peopleArn(stack: Stack): string {
+    return stack.formatArn({ service: 'sns', resource: `${this.prefix}-people` });
+  }
+
+  /** The parameter by which stacks of one Region know something of each other. */
+  shared(what: Shared): string {
+    return `/understudy/${this.pair.name}/shared/${what}`;
+  }
+
+  /** What such a parameter holds, read by CloudFormation when it deploys. */
+  read(what: Shared): string {
+    return new CfnDynamicReference(CfnDynamicReferenceService.SSM, this.shared(what)).toString();
+  }
+
+  /** The key of a network that is made here; logins to the other Region's cluster are encrypted under it too. */
+  get networkKey(): string {
+    return `${this.prefix}-network`;
+  }
+
+  /** An MSK cluster that is made here; both are called the same. */
+  get cluster(): string {
+    return this.prefix;
+  }
+
+  /** The secret of Understudy's own login to a cluster; MSK wants the beginning. */
+  loginSecret(alias: string): string {
+    return `AmazonMSK_${this.prefix}-${alias}`;
+  }
+
+  /** The log of something that is no function. */
+  log(what: string): string {
+    return `/understudy/${this.pair.name}/${what}`;
   }
 }

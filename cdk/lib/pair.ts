@@ -6,9 +6,18 @@ export interface Pair {
   readonly name: string;
   readonly home: string;
   readonly clusters: Readonly<Record<string, { readonly region: string; readonly msk_arn?: string }>>;
-  readonly flows: readonly { readonly source: string; readonly target: string; readonly file: string; readonly service?: string }[];
+  readonly flows: readonly FlowOfPair[];
   readonly applications?: readonly { readonly name: string; readonly adapters: readonly Adapter[] }[];
   readonly notify?: readonly string[];
+}
+
+/** One direction between the clusters of a pair. */
+export interface FlowOfPair {
+  readonly source: string;
+  readonly target: string;
+  readonly file: string;
+  readonly service?: string;
+  readonly workers?: number;
 }
 
 /** How an application is moved. */
@@ -55,15 +64,40 @@ export function sidesOf(pair: Pair): Side[] {
   });
 }
 
+/**
+ * The pair as a Region reads it: each secret that its flow files name is that Region's own, or its replica there, which
+ * has the same ARN but for the Region. So nothing that stands in one Region needs the other one's Secrets Manager to log
+ * in, and least of all a recovery when that Region is lost.
+ */
+export function readIn(document: PairDocument, region: string): PairDocument {
+  const texts = Object.entries(document.flows).map(([file, text]) => {
+    const there = text.replaceAll(/(\$\{secretsmanager:arn:[^:}]*:secretsmanager:)[^:}]*(?=:)/g, `$1${region}`);
+    return [file, there] as const;
+  });
+  return { ...document, flows: Object.fromEntries(texts) };
+}
+
 /** The secrets that flow files refer to, as ARNs, each once. */
 export function secretsOf(document: PairDocument): string[] {
-  const texts = Object.values(document.flows).join('\n');
-  const found = [...texts.matchAll(/\$\{secretsmanager:(arn:[^}]*?:secret:[^:}]+)/g)];
-  return [...new Set(found.map((match) => match[1] ?? ''))].sort();
+  return secretsIn(Object.values(document.flows).join('\n')).sort();
+}
+
+/** The secrets that a flow file refers to, in its order, each once. */
+export function secretsIn(text: string): string[] {
+  const found = [...text.matchAll(/\$\{secretsmanager:(arn:[^}]*?:secret:[^:}]+)/g)];
+  return [...new Set(found.map((match) => match[1] ?? ''))];
 }
 
 /** Every adapter of a kind. */
 export function adaptersOf<K extends Adapter['kind']>(pair: Pair, kind: K): Extract<Adapter, { kind: K }>[] {
   const all = (pair.applications ?? []).flatMap((application) => application.adapters);
   return all.filter((adapter): adapter is Extract<Adapter, { kind: K }> => adapter.kind === kind);
+}
+
+/** The applications that follow a pointer, each with its parameters. */
+export function pointersOf(pair: Pair): [string, string[]][] {
+  return (pair.applications ?? []).flatMap((application) => {
+    const parameters = application.adapters.flatMap((adapter) => (adapter.kind === 'ssm-parameter' ? adapter.parameter : []));
+    return parameters.length === 0 ? [] : [[application.name, parameters] as [string, string[]]];
+  });
 }

@@ -81,7 +81,7 @@ export class Permissions extends Construct {
         return;
       }
       case 'kafka':
-        permit(role, 'LogIn', ['secretsmanager:GetSecretValue'], secretsOf(document));
+        logIn(role, side.region, secretsOf(document));
         this.kafka(role);
         return;
       case 'workers': {
@@ -210,20 +210,32 @@ export class Permissions extends Construct {
   }
 }
 
+/** Reading secrets, and having them decrypted, whichever key they are under; none but those. */
+export function logIn(role: iam.Role, region: string, secrets: string[]): void {
+  permit(role, 'LogIn', ['secretsmanager:GetSecretValue'], secrets);
+  if (secrets.length > 0) {
+    const keys = Stack.of(role).formatArn({ region, service: 'kms', resource: 'key', resourceName: '*' });
+    permit(role, 'DecryptLogins', ['kms:Decrypt'], [keys], {
+      StringEquals: { 'kms:EncryptionContext:SecretARN': secrets, 'kms:ViaService': `secretsmanager.${region}.amazonaws.com` },
+    });
+    acknowledge(role, `Resource::${shown(keys)}`, 'Secrets are under keys of their owners; the condition names the secrets');
+  }
+}
+
 /** A statement of its own, so that a reader of the template sees what it is for. Nothing to act on is no statement. */
-function permit(role: iam.Role, sid: string, actions: string[], resources: string[], conditions?: iam.Conditions): void {
+export function permit(role: iam.Role, sid: string, actions: string[], resources: string[], conditions?: iam.Conditions): void {
   const each = [...new Set(resources)];
   if (each.length > 0) {
     role.addToPolicy(new iam.PolicyStatement({ sid, actions, resources: each, ...(conditions === undefined ? {} : { conditions }) }));
   }
 }
 
-function acknowledge(role: iam.Role, finding: string, reason: string): void {
+export function acknowledge(role: iam.Role, finding: string, reason: string): void {
   Validations.of(role).acknowledge({ id: `AwsSolutions-IAM5[${finding}]`, reason });
 }
 
 /** An ARN as cdk-nag shows it, with tokens in angle brackets. */
-function shown(arn: string): string {
+export function shown(arn: string): string {
   return arn.replace(/\$\{Token\[AWS\.Partition\.\d+\]\}/, '<AWS::Partition>');
 }
 

@@ -4,7 +4,7 @@ import type * as kms from 'aws-cdk-lib/aws-kms';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import type { Network } from './config.js';
+import type { Place } from './place.js';
 import type { Step } from './steps.js';
 
 /** Properties of a {@link RecoveryFunction}. */
@@ -26,7 +26,7 @@ export interface RecoveryFunctionProps {
   /** The key that its log is encrypted under. */
   readonly key: kms.IKey;
   /** Where it runs if it connects to clusters; left out where they are reached without a VPC. */
-  readonly network?: Network;
+  readonly network?: Place;
 }
 
 /** One step's function, with a role and a log of its own. What it may reach is granted by whoever owns that. */
@@ -68,7 +68,7 @@ export class RecoveryFunction extends Construct {
   }
 
   /** Runs it in subnets of the account. Said to CloudFormation as it is: there is nothing to be made or looked up. */
-  private place(network: Network): void {
+  private place(network: Place): void {
     (this.function.node.defaultChild as lambda.CfnFunction).vpcConfig = {
       subnetIds: [...network.subnets],
       securityGroupIds: [...network.securityGroups],

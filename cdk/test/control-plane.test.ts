@@ -2,63 +2,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { CONFIG_KEYS } from '../lib/config.js';
 import { definitions, placeholders, timeoutOf } from '../lib/definitions.js';
-import { type Side, sidesOf } from '../lib/pair.js';
 import { NOT_POINTED } from '../lib/pair-parameters.js';
 import { STEPS, idOf, placeholderOf } from '../lib/steps.js';
-import { EXAMPLE, local, PACKAGE, resources, templates } from './templates.js';
+import { EXAMPLE, local, PACKAGE, resources, sorted, templates } from './templates.js';
 
 const made = templates();
 const east = made.regions.get('us-east-1')!;
 const west = made.regions.get('us-west-2')!;
-
-test('both Regions have the same control plane: roles are data', () => {
-  const [first, second] = sidesOf(EXAMPLE.document.pair);
-  assert.ok(first !== undefined && second !== undefined);
-  const seenFrom = (template: object, here: Side, there: Side) => {
-    const words = (side: Side) => {
-      const arn = EXAMPLE.document.pair.clusters[side.alias]?.msk_arn ?? '';
-      return [arn, side.region, side.region.replaceAll('-', ''), side.alias];
-    };
-    const said = (text: string, side: Side, word: string) =>
-      words(side).reduce((it, name, index) => it.replaceAll(name, `${word}${index}`), text);
-    // Some ids end in a hash of a name that holds the Region.
-    const text = said(said(JSON.stringify(template), here, 'HERE'), there, 'THERE').replaceAll(/(?:[0-9A-F]{8}){1,2}(?=["A-Z])/g, '#');
-    return sorted(JSON.parse(text));
-  };
-  // What names both sides in the pair's order is the same text in both Regions, and no part of the symmetry.
-  const without = (template: { Resources: Record<string, { Type: string; Properties: Record<string, unknown> }> }) => {
-    const copy = structuredClone(template);
-    for (const resource of Object.values(copy.Resources)) {
-      if (resource.Type === 'AWS::SSM::Parameter') {
-        delete resource.Properties['Value'];
-      }
-      if (resource.Type === 'AWS::IAM::Policy') {
-        resource.Properties['PolicyDocument'] = sorted(resource.Properties['PolicyDocument']);
-      }
-      if (resource.Type === 'AWS::Lambda::Function') {
-        delete resource.Properties['VpcConfig'];
-      }
-    }
-    return copy;
-  };
-  const left = seenFrom(without(east.toJSON() as never), first, second);
-  const right = seenFrom(without(west.toJSON() as never), second, first);
-  assert.deepEqual(left, right);
-});
-
-/** Lists in some order of their own, so that order tells nothing. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) {
-    return value.map(sorted).sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)));
-  }
-  if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value).map(([key, it]) => [key, sorted(it)] as const);
-    return Object.fromEntries(entries.sort(([a], [b]) => a.localeCompare(b)));
-  }
-  return value;
-}
 
 test('no Region refers to the other Region’s stack', () => {
   for (const template of [east, west]) {
@@ -159,18 +110,6 @@ test('both vantages must be bad, silence is bad, and the alarm leads to the trig
   assert.ok(trigger.includes('understudy-{pair}-{about}-unhealthy'), 'trigger-recovery knows the alarm by another name');
 });
 
-test('every alarm has a section of its runbook and says what missing data means', () => {
-  const runbook = readFileSync(join(PACKAGE, '..', 'docs', 'alarms.md'), 'utf8');
-  const sections = [...runbook.matchAll(/^## (.+)$/gm)].map((match) => match[1]);
-  const named = ['AWS::CloudWatch::Alarm', 'AWS::CloudWatch::CompositeAlarm'].flatMap((type) =>
-    resources(west, type).map(([id, alarm]) => {
-      assert.ok(type === 'AWS::CloudWatch::CompositeAlarm' || alarm.Properties['TreatMissingData'], id);
-      return /Runbook: docs\/alarms\.md#([a-z-]+)$/.exec(String(alarm.Properties['AlarmDescription']))?.[1];
-    }),
-  );
-  assert.deepEqual([...new Set(named)].sort(), sections.sort());
-});
-
 test('this Region looks at both clusters and again at an outage, every minute', () => {
   const rules = resources(west, 'AWS::Events::Rule').map(([, it]) => it.Properties);
   const events = rules.map((it) => JSON.parse((it['Targets'] as { Input: string }[])[0]?.Input ?? '{}') as object);
@@ -221,11 +160,6 @@ test('where stand-ins play AWS, only what they lack is left out', () => {
   for (const type of ['AWS::Lambda::Function', 'AWS::StepFunctions::StateMachine', 'AWS::Events::Rule', 'AWS::SNS::Topic']) {
     assert.equal(count(there, type), count(west, type), type);
   }
-});
-
-test('the schema of a configuration knows the keys that are read', () => {
-  const schema = JSON.parse(readFileSync(join(PACKAGE, 'config', 'schema.json'), 'utf8')) as { properties: object };
-  assert.deepEqual(Object.keys(schema.properties).sort(), [...CONFIG_KEYS].sort());
 });
 
 test('ids are the steps’ names, so that a renamed step is a new function and nothing else', () => {

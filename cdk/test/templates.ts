@@ -1,14 +1,26 @@
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { App } from 'aws-cdk-lib';
+import { App, type Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { type Config, readConfig } from '../lib/config.js';
-import { understudy } from '../lib/understudy.js';
+import { type Understudy, understudy } from '../lib/understudy.js';
 
 /** Where this package is. */
 export const PACKAGE = join(import.meta.dirname, '..', '..');
 
-/** The example that is committed. */
-export const EXAMPLE: Config = readConfig(join(PACKAGE, 'config', 'orders.json'));
+/** Every example that is committed, by name. */
+export const EXAMPLES: ReadonlyMap<string, Config> = new Map(
+  readdirSync(join(PACKAGE, 'config'))
+    .filter((file) => file.endsWith('.json') && !file.endsWith('.pair.json') && file !== 'schema.json')
+    .map((file) => [file.replace('.json', ''), readConfig(join(PACKAGE, 'config', file))]),
+);
+
+/** The example in which networks and clusters are there already. */
+export const EXAMPLE: Config = example('orders');
+
+/** The example in which everything is made. */
+export const FROM_SCRATCH: Config = example('payments');
 
 /** A resource of a template. */
 export interface Resource {
@@ -16,25 +28,66 @@ export interface Resource {
   readonly Properties: Record<string, unknown>;
 }
 
-/** A pair's templates: the ledger's, and a control plane's by Region. */
+/** A pair's templates. */
 export interface Templates {
   readonly ledger: Template;
+  /** Control planes, by Region. */
   readonly regions: ReadonlyMap<string, Template>;
+  /** Every stack's, by its name. */
+  readonly all: ReadonlyMap<string, Template>;
+  /** The stacks themselves. */
+  readonly made: Understudy;
 }
+
+const kept = new Map<Config, Templates>();
 
 /** Synthesises a pair; nothing is built or looked up. */
 export function templates(config: Config = EXAMPLE): Templates {
-  const made = understudy(new App(), config, join(PACKAGE, 'test', 'stub'));
-  return {
-    ledger: Template.fromStack(made.ledger),
-    regions: new Map(made.controlPlanes.map((stack) => [stack.region, Template.fromStack(stack)])),
+  const known = kept.get(config);
+  if (known !== undefined) {
+    return known;
+  }
+  const app = newApp();
+  const made = understudy(app, config, join(PACKAGE, 'test', 'stub'));
+  const all = new Map(stacksOf(made).map((stack) => [stack.stackName, Template.fromStack(stack)]));
+  const of = (stack: Stack) => all.get(stack.stackName) as Template;
+  const result: Templates = {
+    ledger: of(made.ledger),
+    regions: new Map(made.regions.map((it) => [it.side.region, of(it.controlPlane)])),
+    all,
+    made,
   };
+  kept.set(config, result);
+  return result;
+}
+
+/** An app as the CLI makes it. */
+export function newApp(): App {
+  const { context } = JSON.parse(readFileSync(join(PACKAGE, 'cdk.json'), 'utf8')) as { context: Record<string, unknown> };
+  return new App({ outdir: mkdtempSync(join(tmpdir(), 'understudy-cdk-')), context });
+}
+
+/** Every stack of a pair. */
+export function stacksOf(made: Understudy): Stack[] {
+  const regional = made.regions.flatMap((it) => [it.network, it.kafka, it.controlPlane, it.clients, it.replicator, it.observability]);
+  return [made.ledger, ...made.mesh, ...regional].filter((stack) => stack !== undefined);
+}
+
+/** A stack's template by what follows the Region in its name: `Network`; none for the control plane. */
+export function stackOf(config: Config, region: string, part = ''): Template {
+  const name = `Understudy-${config.document.pair.name}-${region}${part === '' ? '' : `-${part}`}`;
+  const found = templates(config).all.get(name);
+  if (found === undefined) {
+    throw new Error(`there is no stack ${name}`);
+  }
+  return found;
 }
 
 /** The example, as it is deployed where stand-ins play AWS. */
 export function local(): Config {
   const { witness: _witness, ...ledger } = EXAMPLE.ledger;
-  return { ...EXAMPLE, ledger, networks: {}, local: { assets: 'cdk-assets', environment: { 'us-west-2': { UNDERSTUDY_ENDPOINT_URLS: 'x=http://y' } } } };
+  const { workers: _workers, kafka: _kafka, ...example } = EXAMPLE;
+  return { ...example, ledger, networks: {}, local: { assets: 'cdk-assets', environment: { 'us-west-2': { UNDERSTUDY_ENDPOINT_URLS: 'x=http://y' } } } };
 }
 
 /** Every resource of a type, by logical id. */
@@ -42,9 +95,15 @@ export function resources(template: Template, type: string): [string, Resource][
   return Object.entries(template.findResources(type)) as [string, Resource][];
 }
 
+/** Every resource, by logical id. */
+export function everything(template: Template): [string, Resource][] {
+  return Object.entries((template.toJSON() as { Resources: Record<string, Resource> }).Resources);
+}
+
 /** A statement of a policy. */
 export interface Statement {
   readonly Sid?: string;
+  readonly Effect?: string;
   readonly Action: string | string[];
   readonly Resource: unknown;
   readonly Principal?: unknown;
@@ -53,13 +112,36 @@ export interface Statement {
 
 /** The statements of every role's policies, with the policy's logical id. */
 export function statements(template: Template): { policy: string; statement: Statement }[] {
-  return resources(template, 'AWS::IAM::Policy').flatMap(([policy, resource]) => {
-    const document = resource.Properties['PolicyDocument'] as { Statement: Statement[] };
-    return document.Statement.map((statement) => ({ policy, statement }));
-  });
+  return ['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy'].flatMap((type) =>
+    resources(template, type).flatMap(([policy, resource]) => {
+      const document = resource.Properties['PolicyDocument'] as { Statement: Statement[] };
+      return document.Statement.map((statement) => ({ policy, statement }));
+    }),
+  );
 }
 
 /** One or several, as a list. */
 export function list<T>(value: T | readonly T[]): readonly T[] {
   return Array.isArray(value) ? (value as readonly T[]) : [value as T];
+}
+
+/** Lists in some order of their own, so that order tells nothing. */
+export function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) {
+    return value.map(sorted).sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)));
+  }
+  if (typeof value === 'object' && value !== null) {
+    const entries = Object.entries(value).map(([key, it]) => [key, sorted(it)] as const);
+    return Object.fromEntries(entries.sort(([a], [b]) => a.localeCompare(b)));
+  }
+  return value;
+}
+
+/** A file of the repository. */
+export function repositoryFile(...path: string[]): string {
+  return readFileSync(join(PACKAGE, '..', ...path), 'utf8');
+}
+
+function example(name: string): Config {
+  return EXAMPLES.get(name) as Config;
 }
