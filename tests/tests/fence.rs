@@ -38,7 +38,7 @@ fn set_and_taken_back(everyone: bool) -> Outcome {
             let source = source.allow_everyone_if_no_acl(everyone);
             users
                 .iter()
-                .fold(source, |source, user| source.user(user, "hush"))
+                .fold(source, |source, user| source.user(*user, "hush"))
         },
         |target| target,
     )?;

@@ -205,7 +205,7 @@ fn acls_follow_the_source_without_writing_and_without_shutting_anybody_out() -> 
     assert!(told.contains("mirror.first_acl"), "{told}");
     assert_eq!(worker.get("/readyz")?.code, 200);
     let metrics = worker.metrics()?;
-    assert!(metrics.contains("understudy_acls_withheld 1"), "{metrics}");
+    assert!(metrics.contains("understudy_acls_withheld 2"), "{metrics}");
 
     // Gone on the source, gone on the target, unless it was there before us.
     there.remove(&[topic("a", Read, Allow), topic("both", Read, Allow)])?;

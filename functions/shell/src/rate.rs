@@ -6,9 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::PortError;
 use crate::step::{load, save};
-use crate::world::{Cluster, Mirrored, World};
+use crate::world::{Mirrored, World};
 use understudy_recovery::StepError;
 
 /// How many glances are kept.

@@ -187,7 +187,7 @@ impl Home {
             return Ok(None);
         };
         let answer = keys::answer(execution, &waiting.digest);
-        let answered = load::<serde_json::Value>(&self.world, &answer)?;
+        let answered = load::<Value>(&self.world, &answer)?;
         Ok(answered.is_none().then_some(waiting))
     }
 }

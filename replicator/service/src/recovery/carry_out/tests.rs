@@ -9,6 +9,7 @@ use understudy_shell::step::read_ledger;
 use super::*;
 use crate::recovery::approve;
 use crate::recovery::asking::LocalMachines;
+use crate::recovery::home::Place;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -30,6 +31,7 @@ impl Scene {
             pair_file: PathBuf::from("pair.toml"),
             state,
             world,
+            place: Place::Here,
         };
         Self { stage, home }
     }
@@ -92,6 +94,7 @@ fn without_a_terminal_or_a_word_nothing_is_done() -> Outcome {
     };
     let handlers = Handlers {
         world: scene.home.world.clone(),
+        place: Place::Here,
     };
     let name = held.execution.to_string();
     let hooks = Hooks {
