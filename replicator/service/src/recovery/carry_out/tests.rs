@@ -94,7 +94,6 @@ fn without_a_terminal_or_a_word_nothing_is_done() -> Outcome {
     };
     let handlers = Handlers {
         world: scene.home.world.clone(),
-        place: Place::Here,
     };
     let name = held.execution.to_string();
     let hooks = Hooks {
@@ -165,6 +164,7 @@ fn another_terminal_answers_and_the_answer_is_kept_with_who_gave_it() -> Outcome
         pair_file: scene.home.pair_file.clone(),
         state: scene.home.state.clone(),
         world: scene.home.world.clone(),
+        place: Place::Here,
     };
     let answering = std::thread::spawn(move || {
         for _look in 0..200 {
