@@ -54,7 +54,7 @@ export class Schedules extends Construct {
       about: props.side.other.alias,
       vantage: 'standby',
     });
-    every('keep-fences', 'A cluster that was left is fenced as soon as it answers again', props.fences, {});
+    every('keep-fences', 'A cluster that was left is fenced as soon as it answers again', props.fences, { pair: props.pair });
     every('look-again', 'An alarm that stands fires no more; this looks again', props.trigger, {
       schedule: 'look-again',
       pair: props.pair,

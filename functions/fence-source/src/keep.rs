@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use understudy_recovery::contract::{Fenced, FencesKept, KeepFencesRequest};
 use understudy_recovery::fence::FenceState;
-use understudy_recovery::{Alias, StepError};
+use understudy_recovery::{Alias, ErrorName, StepError};
 use understudy_shell::World;
 use understudy_shell::step::read_ledger;
 
@@ -20,8 +20,17 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// Sets and proves every fence that the ledger wants and that is not proven; people are told of one that is now.
 ///
 /// # Errors
-/// The ledger does not answer. A cluster that does not is an answer.
-pub fn keep(world: &World, _request: KeepFencesRequest) -> Result<FencesKept, StepError> {
+/// Another pair is meant, or the ledger does not answer. A cluster that does not is an answer.
+pub fn keep(world: &World, request: KeepFencesRequest) -> Result<FencesKept, StepError> {
+    if request.pair != world.pair.name {
+        return Err(StepError::new(
+            ErrorName::BadRequest,
+            format!(
+                "this is pair {}, and the fences of {} were asked for",
+                world.pair.name, request.pair
+            ),
+        ));
+    }
     let ledger = read_ledger(world)?;
     let mut kept = FencesKept::default();
     for (alias, fence) in &ledger.fences {

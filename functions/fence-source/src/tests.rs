@@ -174,7 +174,8 @@ fn left_behind() -> Result<(Stage, Order), Box<dyn std::error::Error>> {
 }
 
 fn kept(stage: &Stage) -> Result<FencesKept, StepError> {
-    keep(&stage.world(), KeepFencesRequest {})
+    let pair = stage.pair.name.clone();
+    keep(&stage.world(), KeepFencesRequest { pair })
 }
 
 fn of_use1(kept: &FencesKept) -> Option<(bool, bool)> {
@@ -199,6 +200,15 @@ fn a_cluster_that_was_left_is_fenced_once_it_answers_and_people_are_told_once() 
     assert_eq!(stage.scene().log, log);
     let told = log.iter().filter(|it| it.contains("answers again")).count();
     assert_eq!(told, 1, "{log:?}");
+    Ok(())
+}
+
+#[test]
+fn fences_of_another_pair_are_refused() -> Outcome {
+    let (stage, _) = left_behind()?;
+    let pair = understudy_recovery::PairName::new("payments")?;
+    let refused = keep(&stage.world(), KeepFencesRequest { pair }).err();
+    assert_eq!(refused.map(|it| it.name), Some(ErrorName::BadRequest));
     Ok(())
 }
 

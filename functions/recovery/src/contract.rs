@@ -211,9 +211,12 @@ pub struct Fenced {
 }
 
 /// `keep-fences` is asked, by a schedule: about whatever the ledger wants fenced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KeepFencesRequest {}
+pub struct KeepFencesRequest {
+    /// The pair, to be sure.
+    pub pair: PairName,
+}
 
 /// `keep-fences` answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

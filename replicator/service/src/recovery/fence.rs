@@ -24,7 +24,7 @@ pub fn run(home: &Home, wait: bool, json: bool) -> Result<bool, LocalError> {
                 running.execution
             )));
         }
-        let answer = home.invoke(Step::KeepFences, json!({}))?;
+        let answer = home.invoke(Step::KeepFences, json!({ "pair": home.world.pair.name }))?;
         let kept: FencesKept = serde_json::from_value(answer.clone())
             .map_err(|error| LocalError::Defect(error.to_string()))?;
         // One without a login to try a write with is as good as it gets.
