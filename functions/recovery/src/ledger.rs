@@ -234,9 +234,10 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::held_by`]; an execution that ended already may end again.
     pub fn ended(&self, execution: &ExecutionName, stuck: bool) -> Result<Self, Refusal> {
+        let half_way = |running: &Running| running.sealed && running.target != self.active;
         let running = match &self.phase {
             Phase::Stuck(running) if &running.execution == execution => {
-                if stuck {
+                if stuck || half_way(running) {
                     return Ok(self.clone());
                 }
                 running.clone()
@@ -247,8 +248,7 @@ impl Ledger {
             }
         };
         let mut next = self.changed();
-        let half_way = running.sealed && running.target != self.active;
-        next.phase = if stuck || half_way {
+        next.phase = if stuck || half_way(&running) {
             Phase::Stuck(running)
         } else {
             Phase::Steady

@@ -328,7 +328,14 @@ fn nobody_turns_back_behind_the_seal() {
         })
     );
     assert_eq!(stuck.unfinished(), Some(&alias("usw2")));
-    assert!(stuck.claim(&back, &alias("usw2"), false, 2).is_ok());
+    // Whoever goes on with it and gives up, whatever it says itself, leaves it to a person.
+    let second = stuck
+        .claim(&back, &alias("usw2"), false, 2)
+        .expect("it may be gone on with");
+    assert_eq!(second.unfinished(), Some(&alias("usw2")));
+    let given_up = second.ended(&back, false).expect("it holds the pair");
+    assert!(matches!(given_up.phase, Phase::Stuck(_)));
+    assert_eq!(given_up.unfinished(), Some(&alias("usw2")));
 }
 
 #[test]

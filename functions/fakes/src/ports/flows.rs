@@ -42,8 +42,13 @@ impl Ports {
             scene.log.push(format!("{call} {}{what}", flow.file));
             scene.may(&flow.file, call)?;
             scene.may(flow.target.as_str(), call)?;
+            let before = scene.flow(&flow.file).record.clone();
             let changed = change(scene.flow(&flow.file))?;
-            scene.happens(happens);
+            // A flow that runs already is not told again where to begin.
+            let again = before == scene.flow(&flow.file).record;
+            if !(again && matches!(happens, Happened::Begun { .. })) {
+                scene.happens(happens);
+            }
             Ok(changed)
         })
     }

@@ -270,11 +270,12 @@ impl Left<'_> {
             matches!(&it.phase, Phase::Recovering(running)
                 if running.execution.to_string() == self.execution)
         });
-        if held
-            && !self
-                .stand()
-                .contains("the ledger may still name this execution")
-        {
+        let stand = self.stand();
+        let said = [
+            "the ledger may still name this execution",
+            "perhaps the ledger",
+        ];
+        if held && !said.iter().any(|it| stand.contains(it)) {
             untrue.push("OperatorNeeded, but the ledger has it under way".to_owned());
         }
     }

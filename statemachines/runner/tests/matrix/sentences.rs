@@ -42,13 +42,17 @@ const SENTENCES: [Sentence; 26] = [
     (
         "every application was moved there: move those by hand that the evidence names",
         |left| {
-            let named = |name: &&str| left.told(name, "usw2") || left.is_named(name);
+            let unwritten = left.stand().contains("The evidence may be missing");
+            let named = |name: &&str| left.told(name, "usw2") || left.is_named(name) || unwritten;
             ["billing", "shop"].iter().all(named)
         },
     ),
     (
         "was started again: start those by hand that the evidence names",
-        |left| left.told("billing", "use1") || left.is_named("billing"),
+        |left| {
+            let unwritten = left.stand().contains("The evidence may be missing");
+            left.told("billing", "use1") || left.is_named("billing") || unwritten
+        },
     ),
     ("not known whether the flow back runs", |_| true),
     ("The evidence may be missing or old", |_| true),
