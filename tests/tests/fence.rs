@@ -90,7 +90,13 @@ fn set_and_taken_back(everyone: bool) -> Outcome {
         let seen = scope.spawn(|| fenced(source));
         let arguments = ["switchover", &path, "--local", "--json", "--yes"];
         let output = understudy(arguments, GIVEN_UP_WITHIN)?;
-        seen.join().map_err(|_panic| "a look panicked")??;
+        let told = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let seen = seen.join().map_err(|_panic| "a look panicked")?;
+        seen.map_err(|error| format!("{error}\n{told}"))?;
         Ok(serde_json::from_slice(&output.stdout)?)
     })?;
     let at = |field: &str| answer.get(field).and_then(Value::as_str);

@@ -41,6 +41,8 @@ pub struct Topic {
 /// A record of a state topic: key, value (`None` is a tombstone) and offset.
 pub type StateRecord = (Vec<u8>, Option<Vec<u8>>, i64);
 
+/// How long a log's edges are waited for before it is read.
+const EDGES_WITHIN: Duration = Duration::from_secs(20);
 /// How long it is waited for a leader that has just moved, and how often it is looked for.
 const MOVED_WITHIN: Duration = Duration::from_secs(5);
 const MOVING_LOOK: Duration = Duration::from_millis(100);
@@ -743,8 +745,13 @@ impl Cluster {
         mut take: impl FnMut(StateRecord),
     ) -> Result<(), Fault> {
         let deadline = Instant::now() + within;
+        // A leader that is silent for so long has to be looked for anew; whoever is told to stop waits no longer.
+        let within_edges = within.min(EDGES_WITHIN);
         let edge = |edge| -> Result<i64, Fault> {
-            match self.edges([partition], edge, within)?.remove(partition) {
+            match self
+                .edges([partition], edge, within_edges)?
+                .remove(partition)
+            {
                 Some(Ok(offset)) => Ok(offset),
                 Some(Err(code)) => Err(Fault::code(
                     Operation::ListOffsets,
