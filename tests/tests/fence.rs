@@ -119,7 +119,7 @@ fn fenced(source: &Cluster) -> Ended {
         "the shop to be refused",
         GIVEN_UP_WITHIN,
         || match written(source, "shop") {
-            Err(refused) if refused.contains("TopicAuthorizationFailed") => Ok(()),
+            Err(refused) if refused.contains("it refused") => Ok(()),
             other => Err(format!("{other:?}")),
         },
     )

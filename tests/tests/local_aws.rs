@@ -211,6 +211,8 @@ fn an_alarm_moves_applications_when_a_region_is_lost_with_its_brokers_and_its_aw
     for broker in lab.clusters.source.brokers() {
         broker.kill()?;
     }
+    // Its own prober sees it too, before its AWS follows.
+    lab.probe_use1(&lab.aws.use1, 3)?;
     lab.aws.use1.kill()?;
     lab.probe_use1(&lab.aws.usw2, 4)?;
     let fired = Instant::now();

@@ -98,13 +98,14 @@ pub fn lose_region(
     for broker in source.brokers() {
         broker.kill()?;
     }
-    aws.use1.kill()?;
-    voice.alarm("LOST use1: every broker and its whole AWS (SIGKILL).");
+    voice.alarm("LOST use1: every broker (SIGKILL). Both Regions' probers look.");
     for _look in 0..LOOKS {
+        aws.probe("use1", &aws.use1)?;
         aws.probe("use1", &aws.usw2)?;
         interrupt.sleep(PROBE)?;
     }
-    voice.say("The prober in usw2 has seen it fail three times. The alarm fires.");
+    aws.use1.kill()?;
+    voice.alarm("LOST use1's whole AWS as well. Two probers that share no path have seen it fail; the alarm fires in usw2.");
     let fired = Instant::now();
     aws.usw2.set_alarm(ALARM, "ALARM")?;
     let mut loss = Loss {
