@@ -110,13 +110,14 @@ test('both vantages must be bad, silence is bad, and the alarm leads to the trig
   assert.ok(trigger.includes('understudy-{pair}-{about}-unhealthy'), 'trigger-recovery knows the alarm by another name');
 });
 
-test('this Region looks at both clusters and again at an outage, every minute', () => {
+test('this Region looks at both clusters and again at an outage, and keeps fences, every minute', () => {
   const rules = resources(west, 'AWS::Events::Rule').map(([, it]) => it.Properties);
   const events = rules.map((it) => JSON.parse((it['Targets'] as { Input: string }[])[0]?.Input ?? '{}') as object);
   assert.deepEqual(sorted(events), sorted([
     { about: 'usw2', vantage: 'active' },
     { about: 'use1', vantage: 'standby' },
     { schedule: 'look-again', pair: 'orders' },
+    { pair: 'orders' },
   ]));
   for (const rule of rules) {
     assert.equal(rule['ScheduleExpression'], 'rate(1 minute)');
