@@ -75,7 +75,7 @@ pub fn home(pair_file: &Path, region: Option<&str>) -> Result<Home, LocalError> 
         pair_file: pair_file.to_path_buf(),
         state: PathBuf::from(format!("s3://{}", settings.bucket)),
         world,
-        place: Place::Deployed(deployed),
+        place: Place::Deployed(Box::new(deployed)),
     })
 }
 

@@ -62,7 +62,7 @@ pub enum Place {
     /// In processes of this machine; what they leave lies in a folder.
     Here,
     /// In AWS.
-    Deployed(Deployed),
+    Deployed(Box<Deployed>),
 }
 
 /// Where a pair's recoveries leave what they leave, and everything that they reach.
