@@ -266,6 +266,11 @@ fn an_alarm_moves_applications_when_a_region_is_lost_with_its_brokers_and_its_aw
 fn explain(lab: &Lab, execution: &str) {
     let states = lab.aws.usw2.states(FAILOVER, execution);
     eprintln!("{execution} went through {states:?}");
+    for file in ["assessment.json", "plan.json"] {
+        let bucket = "understudy-orders-000000000000-us-west-2";
+        let key = format!("recoveries/{execution}/{file}");
+        eprintln!("{file}: {:?}", lab.aws.usw2.api().object(bucket, &key));
+    }
     let log: &Path = lab.aws.usw2.ministack().log();
     eprintln!("log: {}", log.display());
 }

@@ -1,5 +1,4 @@
-//! `demo`: a Kafka Region is mirrored exactly once while workers and brokers are killed; then it is lost, and the
-//! applications are at work on the other side.
+//! `demo`: a Kafka Region is mirrored exactly once while workers and brokers are killed, and proved to be.
 
 mod groups;
 mod loss;
@@ -16,9 +15,7 @@ use understudy_tests::chain;
 use understudy_tests::chaos::{ChaosError, Interrupt};
 
 /// Mirrors one real Kafka cluster to another, kills parts of it meanwhile, and proves that nothing
-/// was lost and nothing doubled. Then the first one is lost with its AWS, an alarm fires, and the
-/// applications go on with the second one. Takes about four minutes and leaves nothing behind but
-/// the page about the recovery.
+/// was lost and nothing doubled. Takes about three minutes and leaves nothing behind.
 #[derive(Debug, Parser)]
 #[command(version, name = "demo")]
 struct Arguments {
@@ -28,9 +25,9 @@ struct Arguments {
     /// Orders a second; payments and customers come on top.
     #[arg(long, default_value_t = 600)]
     rate: u64,
-    /// The first half only: mirroring, without AWS.
+    /// Go on to the loss of the Region with its AWS (needs `understudy-functions` built). Not finished yet.
     #[arg(long)]
-    mirror_only: bool,
+    lose_region: bool,
     /// The final table as JSON on standard output; the story goes to standard error.
     #[arg(long)]
     json: bool,
