@@ -136,6 +136,8 @@ fn written(cluster: &Cluster, user: &str) -> Ended {
     let config = client_config(&cluster.client_properties_of(user, "hush"));
     let written = Workload::orders(config, TOPIC)
         .producer(format!("tries-{user}"))
+        // Without any right to write an idempotent producer waits for its id, until it gives the record up.
+        .property("message.timeout.ms", "3000")
         .records(1)
         .run();
     written.map(drop).map_err(|error| format!("{error:?}"))
