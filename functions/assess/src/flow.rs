@@ -164,12 +164,8 @@ fn loss(
         at_ms: now_ms,
         partitions: partitions.collect(),
     };
-    let lacking = cut.partitions.iter().filter(|it| it.lost_at_least() > 0);
-    let lacking = lacking.map(PartitionCut::copy).collect();
     let newest = reach::target(world, order)
-        .and_then(|target| {
-            copies::newest(&*target, lacking, now_ms, BOUND).map_err(|error| at_target(&error))
-        })
+        .and_then(|target| copies::newest(&*target, &cut, BOUND).map_err(|error| at_target(&error)))
         .unwrap_or_else(|error| {
             reasons.push(format!(
                 "how old the newest copies are is not known: {error}"

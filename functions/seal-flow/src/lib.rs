@@ -207,10 +207,8 @@ fn judge(world: &World, order: &Order, key: String, cut: &Cut) -> Result<Sealed,
 
 /// The times of the newest copies of partitions that are known to lack some; empty where the target does not tell.
 fn newest(world: &World, order: &Order, cut: &Cut) -> BTreeMap<TopicPartition, i64> {
-    let lacking = cut.partitions.iter().filter(|it| it.lost_at_least() > 0);
-    let lacking = lacking.map(PartitionCut::copy).collect();
-    let found = reach::target(world, order)
-        .map(|target| copies::newest(&*target, lacking, cut.at_ms, SOURCE_WITHIN));
+    let found =
+        reach::target(world, order).map(|target| copies::newest(&*target, cut, SOURCE_WITHIN));
     match found {
         Ok(Ok(newest)) => newest,
         Ok(Err(_)) | Err(_) => BTreeMap::new(),

@@ -38,7 +38,7 @@ const PROBE: Duration = Duration::from_millis(1_100);
 const LOOKS: usize = 3;
 
 /// What was lost, and what the recovery said of it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Clone, Serialize)]
 pub struct Loss {
     /// From the alarm's action until clients may start on the other side.
     pub alarm_to_clients_ms: u64,
@@ -393,40 +393,30 @@ mod tests {
         assert!(
             !Loss {
                 at_least: 11,
-                ..loss_of(&loss)
+                ..loss.clone()
             }
             .holds()
         );
         assert!(
             !Loss {
                 at_most: Some(9),
-                ..loss_of(&loss)
+                ..loss.clone()
             }
             .holds()
         );
         assert!(
             !Loss {
                 skipped: 1,
-                ..loss_of(&loss)
+                ..loss.clone()
             }
             .holds()
         );
         assert!(
             !Loss {
                 before_cut: 0,
-                ..loss_of(&loss)
+                ..loss.clone()
             }
             .holds()
         );
-    }
-
-    fn loss_of(loss: &Loss) -> Loss {
-        Loss {
-            lost: loss.lost,
-            at_least: loss.at_least,
-            at_most: loss.at_most,
-            before_cut: loss.before_cut,
-            ..Loss::default()
-        }
     }
 }
