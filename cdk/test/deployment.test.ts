@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readIn, sidesOf } from '../lib/pair.js';
 import { seenFrom } from './symmetry.js';
-import { everything, EXAMPLES, list, local, resources, stacksOf, statements, type Statement, templates } from './templates.js';
+import { WITHOUT_RESOURCES, everything, EXAMPLES, list, local, resources, stacksOf, statements, type Statement, templates } from './templates.js';
 
 for (const [name, config] of EXAMPLES) {
   const { all, made } = templates(config);
@@ -39,7 +39,7 @@ for (const [name, config] of EXAMPLES) {
           assert.ok(!action.includes('*'), `${stack}: ${policy} permits ${action}`);
         }
         if (list(statement.Resource).includes('*')) {
-          const named = list(statement.Action).filter((action) => !WITHOUT_RESOURCES.has(action));
+          const named = list(statement.Action).filter((action) => !WITHOUT_RESOURCES_ANYWHERE.has(action));
           assert.deepEqual(named, [], `${stack}: ${policy} permits these on everything`);
         }
       }
@@ -145,32 +145,14 @@ const BEST_EFFORT = new Map([
   ['Fence', ''],
 ]);
 
-/** What has no resources in IAM, or none beforehand. */
-const WITHOUT_RESOURCES = new Set([
-  'cloudwatch:PutMetricData',
-  'ec2:AssignPrivateIpAddresses',
-  'ec2:CreateNetworkInterface',
-  'ec2:DeleteNetworkInterface',
-  'ec2:DescribeNetworkInterfaces',
-  'ec2:DescribeSubnets',
-  'ec2:UnassignPrivateIpAddresses',
+/** The same for workers and the operators' task, beside the control plane's. */
+const WITHOUT_RESOURCES_ANYWHERE = new Set([
+  ...WITHOUT_RESOURCES,
   'ecr:GetAuthorizationToken',
-  'logs:CreateLogDelivery',
-  'logs:DeleteLogDelivery',
-  'logs:DescribeLogGroups',
-  'logs:DescribeResourcePolicies',
-  'logs:GetLogDelivery',
-  'logs:ListLogDeliveries',
-  'logs:PutResourcePolicy',
-  'logs:UpdateLogDelivery',
   'ssmmessages:CreateControlChannel',
   'ssmmessages:CreateDataChannel',
   'ssmmessages:OpenControlChannel',
   'ssmmessages:OpenDataChannel',
-  'xray:GetSamplingRules',
-  'xray:GetSamplingTargets',
-  'xray:PutTelemetryRecords',
-  'xray:PutTraceSegments',
 ]);
 
 /** The property that says under which key something is encrypted. */

@@ -22,6 +22,29 @@ export const EXAMPLE: Config = example('orders');
 /** The example in which everything is made. */
 export const FROM_SCRATCH: Config = example('payments');
 
+/** What the control plane is permitted that has no resources in IAM, or none beforehand. */
+export const WITHOUT_RESOURCES = new Set([
+  'cloudwatch:PutMetricData',
+  'ec2:AssignPrivateIpAddresses',
+  'ec2:CreateNetworkInterface',
+  'ec2:DeleteNetworkInterface',
+  'ec2:DescribeNetworkInterfaces',
+  'ec2:DescribeSubnets',
+  'ec2:UnassignPrivateIpAddresses',
+  'logs:CreateLogDelivery',
+  'logs:DeleteLogDelivery',
+  'logs:DescribeLogGroups',
+  'logs:DescribeResourcePolicies',
+  'logs:GetLogDelivery',
+  'logs:ListLogDeliveries',
+  'logs:PutResourcePolicy',
+  'logs:UpdateLogDelivery',
+  'xray:GetSamplingRules',
+  'xray:GetSamplingTargets',
+  'xray:PutTelemetryRecords',
+  'xray:PutTraceSegments',
+]);
+
 /** A resource of a template. */
 export interface Resource {
   readonly Type: string;

@@ -81,6 +81,8 @@ impl Cluster {
                 Some(Err(_)) | None => {}
             }
         }
+        // Partitions come as brokers answer; each in its order.
+        records.sort_by_key(|record| (record.partition, record.offset));
         Ok(records)
     }
 

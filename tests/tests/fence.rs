@@ -10,7 +10,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 use understudy_tests::{
-    Cluster, FlowFile, Pair, Resource, Worker, Workload, client_config, understudy, wait_for,
+    Cluster, FlowFile, Pair, Resource, Worker, Workload, client_config, fencing_proof, local_pair,
+    understudy, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -72,7 +73,11 @@ fn set_and_taken_back(everyone: bool) -> Outcome {
         .in_folder(target.dir());
     reverse.write("reverse", ([127, 0, 0, 1], 0).into())?;
     let file = target.dir().join("pair.toml");
-    std::fs::write(&file, pair_text(source, target))?;
+    let fencing = format!(
+        "[fencing]\nwriters = [\"User:shop\"]\n{}",
+        fencing_proof(source, "shop", "hush")
+    );
+    std::fs::write(&file, local_pair(source, target) + &fencing)?;
     let write = |producer: &str| {
         Workload::orders(source.client(), TOPIC)
             .producer(producer)
@@ -161,25 +166,4 @@ fn read(cluster: &Cluster) -> Ended {
         Some(Err(error)) => Err(text(error)),
         None => Err("nothing came".to_owned()),
     }
-}
-
-fn pair_text(source: &Cluster, target: &Cluster) -> String {
-    let login = |cluster: &Cluster| -> String {
-        let properties = cluster.client_properties_of("shop", "hush");
-        let lines = properties.iter();
-        lines
-            .map(|(key, value)| format!("\"{key}\" = \"{value}\"\n"))
-            .collect()
-    };
-    format!(
-        "name = \"lab\"\nhome = \"use1\"\n\n\
-         [clusters.use1]\nregion = \"use1\"\nclient_bootstrap = \"{}\"\n\n\
-         [clusters.usw2]\nregion = \"usw2\"\nclient_bootstrap = \"{}\"\n\n\
-         [[flows]]\nsource = \"use1\"\ntarget = \"usw2\"\nfile = \"forward.toml\"\n\n\
-         [[flows]]\nsource = \"usw2\"\ntarget = \"use1\"\nfile = \"reverse.toml\"\n\n\
-         [fencing]\nwriters = [\"User:shop\"]\n[fencing.proof.use1]\n{}",
-        source.bootstrap(),
-        target.bootstrap(),
-        login(source),
-    )
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use understudy_tests::aws::{AwsRegion, Deployed, EcsAgent, TwoRegions};
-use understudy_tests::{Cluster, FlowFile, Judge, Pair, Workload, wait_for};
+use understudy_tests::{Cluster, FlowFile, Judge, Pair, Workload, deployed_pair, wait_for};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -68,18 +68,7 @@ fn folder(cluster: &Cluster) -> Result<PathBuf, Box<dyn Error>> {
 }
 
 fn pair(source: &Cluster, target: &Cluster) -> Value {
-    json!({
-        "name": PAIR,
-        "home": "use1",
-        "clusters": {
-            "use1": { "region": "us-east-1", "client_bootstrap": source.bootstrap() },
-            "usw2": { "region": "us-west-2", "client_bootstrap": target.bootstrap() },
-        },
-        "flows": [
-            { "source": "use1", "target": "usw2", "file": "use1-usw2.toml", "service": "understudy/use1-usw2", "workers": 1 },
-            { "source": "usw2", "target": "use1", "file": "usw2-use1.toml", "service": "understudy/usw2-use1", "workers": 1 },
-        ],
-        "automation": "automatic",
+    let more = json!({
         "consent": { "max_lost_records": 1_000_000, "max_age_seconds": 3_600 },
         "applications": [{
             "name": "shop",
@@ -88,7 +77,13 @@ fn pair(source: &Cluster, target: &Cluster) -> Value {
             "topics": ["orders"],
         }],
         "notify": ["arn:aws:sns:us-west-2:000000000000:understudy-orders-people"],
-    })
+    });
+    deployed_pair(
+        (source, target),
+        ["use1-usw2.toml", "usw2-use1.toml"],
+        1,
+        more,
+    )
 }
 
 #[test]

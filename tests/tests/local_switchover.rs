@@ -11,7 +11,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use understudy_tests::aws::{EcsAgent, Execution, TwoRegions};
-use understudy_tests::{Cluster, FlowFile, Judge, Pair, Workload, wait_for};
+use understudy_tests::{Cluster, FlowFile, Judge, Pair, Workload, deployed_pair, wait_for};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -218,20 +218,10 @@ fn is_true(aws: &TwoRegions, ended: &str, active: &Cluster, standby: &Cluster) -
 }
 
 fn document(use1: &Cluster, usw2: &Cluster) -> Value {
-    json!({
-        "name": PAIR,
-        "home": "use1",
-        "clusters": {
-            "use1": { "region": "us-east-1", "client_bootstrap": use1.bootstrap() },
-            "usw2": { "region": "us-west-2", "client_bootstrap": usw2.bootstrap() },
-        },
-        "flows": [
-            { "source": "use1", "target": "usw2", "file": "there.toml", "service": "understudy/there", "workers": 1 },
-            { "source": "usw2", "target": "use1", "file": "back.toml", "service": "understudy/back", "workers": 1 },
-        ],
-        "automation": "automatic",
+    let more = json!({
         "fencing": { "writers": ["User:shop"], "without_acls": "accept-idle" },
         "consent": { "max_lost_records": 0, "max_age_seconds": 0 },
         "notify": [],
-    })
+    });
+    deployed_pair((use1, usw2), ["there.toml", "back.toml"], 1, more)
 }

@@ -11,8 +11,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::Value;
 use understudy_tests::{
-    Cluster, Ends, FlowFile, Judge, Listener, LoggedProducer, Pair, Worker, Workload, understudy,
-    understudy_in, wait_for,
+    Cluster, Ends, FlowFile, Judge, Listener, LoggedProducer, Pair, Worker, Workload, local_pair,
+    understudy, understudy_in, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -244,18 +244,12 @@ impl Scene {
         worker.wait_ready(LIMIT)?;
         reverse.write("reverse", ([127, 0, 0, 1], 0).into())?;
         let pair_file = target.dir().join("pair.toml");
-        let text = format!(
-            "name = \"lab\"\nhome = \"use1\"\n\n[clusters.use1]\nregion = \"use1\"\nclient_bootstrap = \"{}\"\n\n\
-             [clusters.usw2]\nregion = \"usw2\"\nclient_bootstrap = \"{}\"\n\n\
-             [[flows]]\nsource = \"use1\"\ntarget = \"usw2\"\nfile = \"forward.toml\"\n\n\
-             [[flows]]\nsource = \"usw2\"\ntarget = \"use1\"\nfile = \"reverse.toml\"\n\n\
-             [[applications]]\nname = \"billing\"\nrole = \"consumer\"\ngroups = []\n\
+        let application = format!(
+            "[[applications]]\nname = \"billing\"\nrole = \"consumer\"\ngroups = []\n\
              adapters = [{{ kind = \"file\", path = \"{}\" }}]\n",
-            source.bootstrap(),
-            target.bootstrap(),
             target.dir().join("pointer.json").display()
         );
-        std::fs::write(&pair_file, text)?;
+        std::fs::write(&pair_file, local_pair(source, target) + &application)?;
         Ok(Self {
             pair,
             worker,

@@ -12,7 +12,8 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 use understudy_tests::{
-    Cluster, FlowFile, Judge, Pair, Worker, Workload, client_config, understudy, wait_for,
+    Cluster, FlowFile, Judge, Pair, Worker, Workload, client_config, fencing_proof, local_pair,
+    understudy, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -224,29 +225,13 @@ impl<'a> Turn<'a> {
 }
 
 fn pair_text(source: &Cluster, target: &Cluster) -> String {
-    let login = |cluster: &Cluster| -> String {
-        let properties = cluster.client_properties_of("shop", "hush");
-        let lines = properties.iter();
-        lines
-            .map(|(key, value)| format!("\"{key}\" = \"{value}\"\n"))
-            .collect()
-    };
-    format!(
-        "name = \"lab\"\nhome = \"use1\"\n\n\
-         [clusters.use1]\nregion = \"use1\"\nclient_bootstrap = \"{}\"\n\n\
-         [clusters.usw2]\nregion = \"usw2\"\nclient_bootstrap = \"{}\"\n\n\
-         [[flows]]\nsource = \"use1\"\ntarget = \"usw2\"\nfile = \"forward.toml\"\n\n\
-         [[flows]]\nsource = \"usw2\"\ntarget = \"use1\"\nfile = \"reverse.toml\"\n\n\
-         [[applications]]\nname = \"billing\"\nrole = \"consumer\"\ngroups = [\"billing\"]\n\
-         adapters = [{{ kind = \"file\", path = \"billing.json\" }}]\n\n\
+    let more = "[[applications]]\nname = \"billing\"\nrole = \"consumer\"\ngroups = [\"billing\"]\n\
+         adapters = [{ kind = \"file\", path = \"billing.json\" }]\n\n\
          [[applications]]\nname = \"shop\"\nrole = \"producer\"\ntopics = [\"orders\"]\n\
-         adapters = [{{ kind = \"file\", path = \"shop.json\" }}]\n\n\
-         [fencing]\nwriters = [\"User:shop\"]\n[fencing.proof.use1]\n{}\n[fencing.proof.usw2]\n{}",
-        source.bootstrap(),
-        target.bootstrap(),
-        login(source),
-        login(target),
-    )
+         adapters = [{ kind = \"file\", path = \"shop.json\" }]\n\n\
+         [fencing]\nwriters = [\"User:shop\"]\n";
+    let proofs = [source, target].map(|cluster| fencing_proof(cluster, "shop", "hush"));
+    local_pair(source, target) + more + &proofs.concat()
 }
 
 fn switchover(pair: &Path) -> Result<Value, Box<dyn Error>> {

@@ -4,10 +4,12 @@ use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::ExecutionStatus;
 use understudy_recovery::ExecutionName;
 use understudy_recovery::contract::Start;
+use understudy_recovery::pair::Pair;
 use understudy_shell::world::Machines;
 use understudy_shell::{PortError, PortErrorKind};
 
 use crate::regions::Regions;
+use crate::settings::{Settings, SettingsError};
 
 /// State machines of a pair, in both Regions.
 #[derive(Clone, Debug)]
@@ -28,7 +30,7 @@ pub struct MachineNames {
 impl MachineNames {
     /// From what all machines' ARNs of this Region begin with,
     /// `arn:aws:states:us-west-2:123456789012:stateMachine:understudy-orders-`.
-    pub fn parse(prefix: &str, other_region: Option<String>) -> Option<Self> {
+    pub(crate) fn parse(prefix: &str, other_region: Option<String>) -> Option<Self> {
         let mut parts = prefix.splitn(7, ':');
         let mut next = || parts.next();
         let (arn, partition, states, _region) = (next()?, next()?, next()?, next()?);
@@ -41,6 +43,21 @@ impl MachineNames {
                 other_region,
             },
         )
+    }
+
+    /// From a function's settings, with the other Region of its pair.
+    ///
+    /// # Errors
+    /// The settings name no machines.
+    pub fn of_pair(
+        settings: &Settings,
+        pair: &Pair,
+        regions: &Regions,
+    ) -> Result<Self, SettingsError> {
+        let mut all = pair.clusters.values().map(|cluster| &cluster.region);
+        let other = all.find(|region| !regions.is_here(region)).cloned();
+        Self::parse(&settings.machines, other)
+            .ok_or_else(|| SettingsError::Machines(settings.machines.clone()))
     }
 
     fn machine_arn(&self, region: &str, machine: &str) -> String {

@@ -26,6 +26,9 @@ pub enum SettingsError {
     /// A key is missing.
     #[error("{0} is not set; the deployment sets it")]
     Missing(&'static str),
+    /// The machines' ARNs cannot be told from it.
+    #[error("UNDERSTUDY_MACHINES is {0}, which no ARN of a state machine begins with")]
+    Machines(String),
     /// A list is written otherwise.
     #[error("UNDERSTUDY_ENDPOINT_URLS has {0:?}; it is a list of REGION=URL with commas between")]
     EndpointUrls(String),

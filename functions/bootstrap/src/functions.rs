@@ -7,7 +7,6 @@ use understudy_aws::{
     AwsClients, AwsSignals, DynamoLedger, EcsWorkers, MachineNames, PairDocument, Parameters,
     Regions, S3Store, Session, Settings, SnsPeople, StepFunctions,
 };
-use understudy_recovery::pair::Pair;
 use understudy_recovery::{ErrorName, Step, StepError};
 use understudy_shell::world::Store;
 use understudy_shell::{PortError, PortErrorKind, World};
@@ -71,6 +70,8 @@ impl Functions {
             .find(|(_, cluster)| regions.is_here(&cluster.region))
             .map(|(alias, _)| alias.clone());
         let region = settings.ledger_region.as_deref();
+        let machines = MachineNames::of_pair(settings, &pair, &regions)
+            .map_err(|error| no_pair(error.to_string()))?;
         let kafka = kafka::reach(&pair, &document.flows)?;
         Ok(World {
             here,
@@ -90,7 +91,7 @@ impl Functions {
                 &settings.ledger_table,
                 region,
             )),
-            machines: Arc::new(StepFunctions::new(&regions, self.machines(&pair)?)),
+            machines: Arc::new(StepFunctions::new(&regions, machines)),
             clock: Arc::new(SystemClock),
             pair,
         })
@@ -114,18 +115,6 @@ impl Functions {
             }
         };
         PairDocument::parse(&text).map_err(|error| no_pair(format!("parameter {name}: {error}")))
-    }
-
-    fn machines(&self, pair: &Pair) -> Result<MachineNames, StepError> {
-        let here = self.session.region();
-        let mut regions = pair.clusters.values().map(|cluster| &cluster.region);
-        let other = regions.find(|region| *region != here).cloned();
-        MachineNames::parse(&self.settings.machines, other).ok_or_else(|| {
-            no_pair(format!(
-                "UNDERSTUDY_MACHINES is {}, which no ARN of a state machine begins with",
-                self.settings.machines
-            ))
-        })
     }
 }
 

@@ -13,7 +13,6 @@ use understudy_aws::{
 use understudy_recovery::contract::{TriggerOutcome, Triggered};
 use understudy_recovery::{Leash, Step};
 use understudy_shell::World;
-use understudy_shell::world::Machines;
 use understudy_world::{KafkaClusters, KafkaFlows, LocalClients, PairFile, SystemClock};
 
 use super::carry_out::{Asked, person};
@@ -83,18 +82,8 @@ pub fn home(pair_file: &Path, region: Option<&str>) -> Result<Home, LocalError> 
 fn world(file: &PairFile, session: &Session, settings: &Settings) -> Result<World, LocalError> {
     let pair = Arc::clone(&file.pair);
     let regions = Regions::new(session.clone(), settings.endpoint_urls.clone());
-    let other = pair
-        .clusters
-        .values()
-        .map(|cluster| &cluster.region)
-        .find(|region| !regions.is_here(region))
-        .cloned();
-    let machines = MachineNames::parse(&settings.machines, other).ok_or_else(|| {
-        LocalError::Pair(format!(
-            "UNDERSTUDY_MACHINES is {}, which no ARN of a state machine begins with",
-            settings.machines
-        ))
-    })?;
+    let machines = MachineNames::of_pair(settings, &pair, &regions)
+        .map_err(|error| LocalError::Pair(error.to_string()))?;
     let region = settings.ledger_region.as_deref();
     let people = Arc::new(SnsPeople::new(&regions, &pair));
     let flows = KafkaFlows::new(file).map_err(|error| LocalError::Defect(error.text))?;
@@ -112,7 +101,7 @@ fn world(file: &PairFile, session: &Session, settings: &Settings) -> Result<Worl
             &settings.ledger_table,
             region,
         )),
-        machines: Arc::new(StepFunctions::new(&regions, machines)) as Arc<dyn Machines>,
+        machines: Arc::new(StepFunctions::new(&regions, machines)),
         clock: Arc::new(SystemClock),
         pair,
     })

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use understudy_tests::aws::{EcsAgent, TwoRegions};
 use understudy_tests::chaos::{ChaosError, Interrupt, Result};
-use understudy_tests::{Cluster, FlowFile, Heard, LabError, LoggedProducer};
+use understudy_tests::{Cluster, FlowFile, Heard, LabError, LoggedProducer, deployed_pair};
 
 use crate::stage::Clusters;
 use crate::voice::{Voice, grouped, seconds};
@@ -23,7 +23,6 @@ pub const PARTITIONS: i32 = 4;
 pub const CHECKOUT: &str = "checkout";
 /// Where the checkout stands when the Region is lost: at this offset of each partition.
 const STANDS: i64 = 100;
-const PAIR: &str = "orders";
 const ALARM: &str = "understudy-orders-use1-unhealthy";
 const FAILOVER: &str = "understudy-orders-failover";
 const EXECUTION: &str = "orders-e1-failover-1";
@@ -171,25 +170,20 @@ fn deploy(
 
 fn pair(source: &Cluster, target: &Cluster) -> Value {
     let pointer = json!([{ "kind": "ssm-parameter", "parameter": POINTER }]);
-    json!({
-        "name": PAIR,
-        "home": "use1",
-        "clusters": {
-            "use1": { "region": "us-east-1", "client_bootstrap": source.bootstrap() },
-            "usw2": { "region": "us-west-2", "client_bootstrap": target.bootstrap() },
-        },
-        "flows": [
-            { "source": "use1", "target": "usw2", "file": "use1-usw2.toml", "service": SERVICE, "workers": WORKERS },
-            { "source": "usw2", "target": "use1", "file": "usw2-use1.toml", "service": "understudy/usw2-use1", "workers": WORKERS },
-        ],
-        "automation": "automatic",
+    let more = json!({
         "consent": { "max_lost_records": 1_000_000, "max_age_seconds": 3_600 },
         "applications": [
             { "name": CHECKOUT, "role": "consumer", "groups": [CHECKOUT], "adapters": pointer },
             { "name": "shop", "role": "producer", "topics": [SALES], "adapters": pointer },
         ],
         "notify": ["arn:aws:sns:us-west-2:000000000000:understudy-orders-people"],
-    })
+    });
+    deployed_pair(
+        (source, target),
+        ["use1-usw2.toml", "usw2-use1.toml"],
+        WORKERS,
+        more,
+    )
 }
 
 /// Until the shop's records flow, the checkout's place is on the other side, and both probers have seen use1 well.

@@ -229,7 +229,7 @@ impl fmt::Display for Report {
         match self.holds() {
             true => write!(
                 f,
-                "Exactly once, in {time}: every record that was mirrored is there, once, in order, byte for byte."
+                "Exactly once, in {time}: every record is there, once, in order, byte for byte."
             ),
             false => write!(
                 f,
