@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { CONFIG_KEYS, DEFAULTS, readConfig } from '../lib/config.js';
-import { EXAMPLES, FROM_SCRATCH, PACKAGE } from './templates.js';
+import { EXAMPLES, FROM_SCRATCH, PACKAGE, scratch } from './templates.js';
 
 interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
@@ -64,7 +63,7 @@ for (const [what, change, expected] of [
 }
 
 function read(file: Record<string, unknown>) {
-  const path = join(mkdtempSync(join(tmpdir(), 'understudy-config-')), 'config.json');
+  const path = join(scratch(), 'config.json');
   writeFileSync(path, JSON.stringify({ ...file, pair: join(folder, 'payments.pair.json') }));
   return readConfig(path);
 }

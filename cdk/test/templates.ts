@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App, type Stack } from 'aws-cdk-lib';
@@ -84,10 +84,17 @@ export function templates(config: Config = EXAMPLE): Templates {
   return result;
 }
 
+/** A folder that is gone when the tests are done. */
+export function scratch(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'understudy-cdk-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
 /** An app as the CLI makes it. */
 export function newApp(): App {
   const { context } = JSON.parse(readFileSync(join(PACKAGE, 'cdk.json'), 'utf8')) as { context: Record<string, unknown> };
-  return new App({ outdir: mkdtempSync(join(tmpdir(), 'understudy-cdk-')), context });
+  return new App({ outdir: scratch(), context });
 }
 
 /** Every stack of a pair. */

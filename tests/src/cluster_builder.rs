@@ -190,7 +190,7 @@ impl ClusterBuilder {
             let properties = broker_dir.join("server.properties");
             fs::write(&properties, config.render())
                 .doing(format!("write {}", properties.display()))?;
-            let mut arguments = server_options(kafka, &self.jvm_options())?;
+            let mut arguments = server_options(kafka, &self.jvm_options(), &broker_dir)?;
             arguments.extend(["kafka.Kafka".to_owned(), properties.display().to_string()]);
             let name = format!("broker {node} of {}", self.alias);
             brokers.push(Broker::new(name, node, own, broker_dir, arguments, ports));

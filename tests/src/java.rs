@@ -24,9 +24,11 @@ fn tool_options_of(kafka: &Kafka, class_path: String) -> Result<Vec<String>> {
     Ok(options)
 }
 
-/// Options for a broker or another long-lived class.
-pub(crate) fn server_options(kafka: &Kafka, jvm: &[String]) -> Result<Vec<String>> {
+/// Options for a broker or another long-lived class, which unpacks its libraries of native code in `scratch`: killed, it
+/// leaves them there.
+pub(crate) fn server_options(kafka: &Kafka, jvm: &[String], scratch: &Path) -> Result<Vec<String>> {
     let mut options = common(kafka, kafka.class_path()?, "INFO")?;
+    options.push(format!("-Djava.io.tmpdir={}", scratch.display()));
     options.extend(jvm.iter().cloned());
     Ok(options)
 }

@@ -88,7 +88,8 @@ impl Kafka {
         args: impl IntoIterator<Item = A>,
         log: &Path,
     ) -> Result<Process> {
-        let mut arguments = server_options(self, jvm)?;
+        let scratch = log.parent().unwrap_or(Path::new("."));
+        let mut arguments = server_options(self, jvm, scratch)?;
         arguments.push(class.to_owned());
         arguments.extend(args.into_iter().map(Into::into));
         Process::start(name, "java", arguments, &[], log)

@@ -2,13 +2,17 @@
 //!
 //! With the order turned round it brings them back to where they were.
 
-use understudy_recovery::client::Application;
-use understudy_recovery::client::Pointer;
+use std::time::Duration;
+
+use understudy_recovery::client::{Application, Pointer};
 use understudy_recovery::contract::{ClientTrouble, Order, Reconfigured, WaveRequest};
 use understudy_recovery::plan::Plan;
 use understudy_recovery::{ErrorName, Step, StepError};
 use understudy_shell::step::{carry_out, folder, load, must_load, save};
-use understudy_shell::{Done, World, reach};
+use understudy_shell::{Done, PortError, PortErrorKind, World, reach};
+
+/// How long after the others one is tried again whose adapter was not answered.
+const SECOND_TRY: Duration = Duration::from_secs(1);
 
 /// Moves each application of the wave, or of all waves.
 ///
@@ -55,42 +59,65 @@ fn move_all(
     );
     let mut moved: Vec<String> = load(world, &key)?.unwrap_or_default();
     let (mut failed, mut did) = (Vec::new(), Vec::new());
-    for name in names {
-        if moved.contains(&name) {
-            did.push(format!("{name} was moved before"));
-            continue;
+    let mut left = names;
+    for is_last in [false, true] {
+        if is_last && !left.is_empty() {
+            world.clock.sleep(SECOND_TRY);
         }
-        let application = world.pair.applications.iter().find(|it| it.name == name);
-        let Some(application) = application else {
-            let reason = "the pair has no such application any more".to_owned();
-            failed.push(ClientTrouble {
-                application: name,
-                reason,
-            });
-            continue;
-        };
-        if order.leash.is_leashed() {
-            let plan = |adapter| world.clients.plan(adapter, &pointer);
-            let adapters = application.adapters.iter();
-            did.extend(adapters.map(|adapter| format!("would {}: {name}", plan(adapter))));
-            moved.push(name);
-            continue;
-        }
-        match move_one(world, application, &pointer, &mut did) {
-            Ok(()) => {
-                moved.push(name);
-                save(world, &key, &moved)?;
+        for name in std::mem::take(&mut left) {
+            if moved.contains(&name) {
+                did.push(format!("{name} was moved before"));
+                continue;
             }
-            Err(reason) => {
-                did.push(format!("{name} could not be moved: {reason}"));
+            let application = world.pair.applications.iter().find(|it| it.name == name);
+            let Some(application) = application else {
+                let reason = "the pair has no such application any more".to_owned();
                 failed.push(ClientTrouble {
                     application: name,
                     reason,
                 });
+                continue;
+            };
+            if order.leash.is_leashed() {
+                let plan = |adapter| world.clients.plan(adapter, &pointer);
+                let adapters = application.adapters.iter();
+                did.extend(adapters.map(|adapter| format!("would {}: {name}", plan(adapter))));
+                moved.push(name);
+                continue;
+            }
+            match move_one(world, application, &pointer, &mut did) {
+                Ok(()) => {
+                    moved.push(name);
+                    save(world, &key, &moved)?;
+                }
+                Err(error) if !is_last && may_pass(&error) => {
+                    did.push(format!(
+                        "{name} could not be moved: {error}; it is tried once more"
+                    ));
+                    left.push(name);
+                }
+                Err(error) => {
+                    did.push(format!("{name} could not be moved: {error}"));
+                    failed.push(ClientTrouble {
+                        application: name,
+                        reason: error.to_string(),
+                    });
+                }
             }
         }
     }
     Ok(Done::new(Reconfigured { moved, failed }, did))
+}
+
+/// Whether the same call may be answered a moment later.
+fn may_pass(error: &PortError) -> bool {
+    match error.kind {
+        PortErrorKind::Unreachable | PortErrorKind::TimedOut | PortErrorKind::Conflict => true,
+        PortErrorKind::NotPermitted
+        | PortErrorKind::Missing
+        | PortErrorKind::Malformed
+        | PortErrorKind::Refused => false,
+    }
 }
 
 /// Its adapters, in order; what comes behind one that failed is left alone.
@@ -99,10 +126,9 @@ fn move_one(
     application: &Application,
     pointer: &Pointer,
     did: &mut Vec<String>,
-) -> Result<(), String> {
+) -> Result<(), PortError> {
     for adapter in &application.adapters {
-        let what = world.clients.apply(adapter, pointer);
-        let what = what.map_err(|error| error.to_string())?;
+        let what = world.clients.apply(adapter, pointer)?;
         did.push(format!("{}: {what}", application.name));
     }
     Ok(())

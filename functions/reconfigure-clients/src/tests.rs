@@ -76,6 +76,24 @@ fn one_that_fails_stops_no_other_and_a_repetition_tries_it_alone() -> Outcome {
 }
 
 #[test]
+fn one_that_does_not_answer_is_tried_once_more_behind_the_others() -> Outcome {
+    let (stage, request) = stage(Leash::Acting)?;
+    let failing = "billing.json.apply".to_owned();
+    stage
+        .scene()
+        .failing
+        .insert(failing, PortErrorKind::TimedOut);
+    let before_ms = stage.scene().now_ms;
+    let told = handle(&stage.world(), request)?;
+    assert_eq!(told.moved, ["search"]);
+    let failed: Vec<_> = told.failed.iter().map(|it| &*it.application).collect();
+    assert_eq!(failed, ["forgotten", "billing"]);
+    // It waited for the second try.
+    assert!(stage.scene().now_ms >= before_ms + 1_000);
+    Ok(())
+}
+
+#[test]
 fn turned_round_they_go_back() -> Outcome {
     let (stage, mut request) = stage(Leash::Acting)?;
     let world = stage.world();

@@ -9,6 +9,8 @@ pub enum Format {
     PositionKey,
     /// A position.
     Position,
+    /// What was seen of the source's ends.
+    EndLook,
     /// The key of an offset-map record.
     MapKey,
     /// An offset-map record: a sealed chunk or a delta.
@@ -48,6 +50,7 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::PositionKey => "position key",
             Self::Position => "position",
+            Self::EndLook => "look at the source's ends",
             Self::MapKey => "offset-map key",
             Self::MapRecord => "offset-map record",
             Self::FlowKey => "flow key",

@@ -24,6 +24,7 @@ mod certificate_end;
 mod config_sync;
 mod decode;
 mod directory;
+mod end_look;
 mod features;
 mod flow;
 mod flow_name;
@@ -65,6 +66,7 @@ pub use config_sync::{
 };
 pub use decode::{DecodeError, Format};
 pub use directory::{ChunkStart, PAGE_CHUNKS, Page};
+pub use end_look::EndLook;
 pub use features::{ApiVersions, Metadata};
 pub use flow::{FlowRecord, FlowState};
 pub use flow_name::{FlowName, FlowNameError};

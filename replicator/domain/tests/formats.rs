@@ -1,14 +1,14 @@
 //! Every format: golden bytes, round trips, and what is refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use understudy_domain::{
-    DELTA_RING, DecodeError, FlowName, FlowRecord, FlowState, Format, FormerHome, GapCause, GapKey,
-    GapRecord, GapState, MapCursor, MapKey, MapRecord, Origin, Position, Resolution, Run, Runs,
-    SourceOffset, TargetOffset, TopicPartition,
+    DELTA_RING, DecodeError, EndLook, FlowName, FlowRecord, FlowState, Format, FormerHome,
+    GapCause, GapKey, GapRecord, GapState, MapCursor, MapKey, MapRecord, Origin, Position,
+    Resolution, Run, Runs, SourceOffset, TargetOffset, TopicPartition,
 };
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -137,6 +137,60 @@ fn a_flow_whose_slots_are_being_changed_is_of_version_2_and_ends_as_the_next_gen
     let done = record.changed();
     assert!(done.is_of(2) && text(&done.encode())?.starts_with(r#"{"version":1,"#));
     assert_eq!(done.homes().count(), 3);
+    Ok(())
+}
+
+#[test]
+fn a_look_lies_beside_the_positions_and_brings_older_ones_up_to_date() -> TestResult {
+    let end = |partition, end| (partition, SourceOffset::new(end));
+    let look = EndLook {
+        seen_at_ms: 1_767_225_600_500,
+        ends: BTreeMap::from([
+            ("audit".into(), BTreeMap::from([end(0, 7)])),
+            ("orders".into(), BTreeMap::from([end(3, 20), end(11, 0)])),
+        ]),
+    };
+    assert_eq!(text(&EndLook::key())?, r#"{"look":"ends"}"#);
+    assert!(EndLook::is_key(&EndLook::key()));
+    let orders = TopicPartition::new("orders", 3);
+    assert!(!EndLook::is_key(&Position::key(&orders)));
+    assert!(Position::decode_key(&EndLook::key()).is_err());
+    let golden = concat!(
+        r#"{"version":1,"seen_at_ms":1767225600500,"#,
+        r#""ends":{"audit":{"0":7},"orders":{"3":20,"11":0}}}"#,
+    );
+    assert_eq!(text(&look.encode())?, golden);
+    assert_eq!(EndLook::decode(golden.as_bytes())?, look);
+
+    let seen = |position: &Position| {
+        let end = position.source_end_offset.map(SourceOffset::get);
+        (end, position.source_end_seen_at_ms)
+    };
+    let applied = |mut position: Position, name: &str, partition| {
+        look.apply(&TopicPartition::new(name, partition), &mut position);
+        seen(&position)
+    };
+    let older = full_position();
+    assert_eq!(
+        applied(older.clone(), "orders", 3),
+        (Some(20), Some(1_767_225_600_500))
+    );
+    // Another partition, and another topic.
+    assert_eq!(applied(older.clone(), "orders", 4), seen(&older));
+    assert_eq!(applied(older.clone(), "order", 3), seen(&older));
+    // What was copied since was there.
+    assert_eq!(applied(older.clone(), "audit", 0).0, Some(18));
+    let mut newer = full_position();
+    newer.source_end_seen_at_ms = Some(1_767_225_600_500);
+    newer.source_end_offset = Some(SourceOffset::new(31));
+    assert_eq!(applied(newer.clone(), "orders", 3), seen(&newer));
+    let mut never = full_position();
+    never.source_end_seen_at_ms = None;
+    never.source_end_offset = None;
+    assert_eq!(
+        applied(never, "orders", 3),
+        (Some(20), Some(1_767_225_600_500))
+    );
     Ok(())
 }
 
@@ -542,6 +596,7 @@ proptest! {
     fn any_bytes_are_a_value_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Position::decode(&bytes);
         let _ = Position::decode_key(&bytes);
+        let _ = EndLook::decode(&bytes);
         let _ = MapKey::decode(&bytes);
         let _ = FlowRecord::decode(&bytes);
         let _ = GapKey::decode(&bytes);

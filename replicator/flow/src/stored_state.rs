@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use understudy_domain::{
-    DecodeError, FoldError, GapKey, GapRecord, MapKey, MapReader, MapRecord, OffsetMap, Position,
-    SettingsMade, Slot, StateTopics, TopicPartition,
+    DecodeError, EndLook, FoldError, GapKey, GapRecord, MapKey, MapReader, MapRecord, OffsetMap,
+    Position, SettingsMade, Slot, StateTopics, TopicPartition,
 };
 use understudy_kafka::cluster::StateRecord;
 use understudy_kafka::{Cluster, Fault};
@@ -64,7 +64,7 @@ pub fn place_of(topic: String, slot: Slot) -> TopicPartition {
     TopicPartition::new(topic, i32::try_from(slot.get()).unwrap_or(i32::MAX))
 }
 
-/// The slot's positions, as committed.
+/// The slot's positions, as committed, with what was seen of the source's ends since.
 ///
 /// # Errors
 /// The cluster's answer, or a record that this version cannot read.
@@ -78,18 +78,28 @@ pub fn read_positions(
     cluster.read_to_end(&place_of(topic.clone(), slot), 0, WITHIN, |record| {
         latest.insert(record.0.clone(), record);
     })?;
-    let mut positions = BTreeMap::new();
+    let (mut positions, mut look) = (BTreeMap::new(), None);
     for (key, value, offset) in latest.into_values() {
         let Some(value) = value else { continue };
-        let decoded =
-            Position::decode_key(&key).and_then(|name| Ok((name, Position::decode(&value)?)));
-        let (name, position) = decoded.map_err(|source| StateError::Decode {
+        let unreadable = |source| StateError::Decode {
             topic: topic.clone(),
             slot,
             offset,
             source,
-        })?;
+        };
+        if EndLook::is_key(&key) {
+            look = Some(EndLook::decode(&value).map_err(unreadable)?);
+            continue;
+        }
+        let decoded =
+            Position::decode_key(&key).and_then(|name| Ok((name, Position::decode(&value)?)));
+        let (name, position) = decoded.map_err(unreadable)?;
         positions.insert(name, position);
+    }
+    if let Some(look) = look {
+        for (name, position) in &mut positions {
+            look.apply(name, position);
+        }
     }
     Ok(positions)
 }

@@ -15,8 +15,8 @@ use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
 use crate::ffi::admin::{Admin, Edge, Edges, list_offsets};
 use crate::ffi::groups::{
-    GroupPlaces, GroupState, OtherGroup, Told, delete_group_places, list_groups, other_groups,
-    tell_group_places,
+    GroupPlaces, GroupState, OtherGroup, Patience, Told, delete_group_places, list_groups,
+    other_groups, tell_group_places,
 };
 use crate::ffi::reader::{Fetched, OwnedRecord, Reader};
 use crate::ffi::topic_ids::topic_ids;
@@ -148,11 +148,11 @@ impl Cluster {
     fn ask_groups<G: AsRef<str>>(
         &self,
         groups: &[G],
-        within: Duration,
+        patience: Patience,
         tell: &mut dyn FnMut(usize, Told<'_>),
-    ) -> Result<(), Fault> {
+    ) -> Result<usize, Fault> {
         let Some(first) = groups.first() else {
-            return Ok(());
+            return Ok(0);
         };
         let clients = self.clients()?;
         let mut held = clients.groups.borrow_mut();
@@ -164,7 +164,7 @@ impl Cluster {
             )?,
         };
         let mut answered = 0;
-        tell_group_places(&reader, groups, within, &mut |number, told| {
+        let asked = tell_group_places(&reader, groups, patience, &mut |number, told| {
             let is_true = match &told {
                 Told::End(
                     Ok(())
@@ -186,7 +186,7 @@ impl Cluster {
         if answered == groups.len() {
             *held = Some(reader);
         }
-        Ok(())
+        Ok(asked)
     }
 
     /// An admin call on the reader's client, with its events served after it.
@@ -423,7 +423,7 @@ impl Cluster {
             subject: group.to_owned(),
             within,
         });
-        self.ask_groups(&[group], within, &mut |_, told| match told {
+        self.ask_groups(&[group], within.into(), &mut |_, told| match told {
             Told::Place(topic, partition, place) => {
                 told_so_far.insert(TopicPartition::new(topic, partition), place);
             }
@@ -506,17 +506,17 @@ impl Cluster {
             .any(|found| found.name() == group && !found.members().is_empty()))
     }
 
-    /// The places of many groups.
+    /// The places of many groups; how many of them were asked for, in their order.
     ///
     /// # Errors
     /// As [`tell_group_places`].
     pub fn tell_group_places<G: AsRef<str>>(
         &self,
         groups: &[G],
-        within: Duration,
+        patience: impl Into<Patience>,
         tell: &mut dyn FnMut(usize, Told<'_>),
-    ) -> Result<(), Fault> {
-        self.ask_groups(groups, within, tell)
+    ) -> Result<usize, Fault> {
+        self.ask_groups(groups, patience.into(), tell)
     }
 
     /// Groups that are none of consumers, such as share groups and streams groups, that the principal may see.

@@ -15,7 +15,7 @@ use understudy_domain::{
     GroupLook, PlaceState, Position, SourceOffset, TargetOffset, TopicPartition, Translation,
 };
 use understudy_kafka::ffi::admin::{Edge, Edges};
-use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Told};
+use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Patience, Told};
 use understudy_kafka::{Cluster, Fault};
 
 use crate::config::Flow;
@@ -244,7 +244,7 @@ impl Side {
     ) -> Result<Self, Fault> {
         let mut side = Self::default();
         let mut silent: BTreeSet<usize> = (0..groups.len()).collect();
-        cluster.tell_group_places(groups, WITHIN, &mut |number, told| {
+        cluster.tell_group_places(groups, Patience::FOR_ALL, &mut |number, told| {
             let Some(group) = groups.get(number) else {
                 return;
             };

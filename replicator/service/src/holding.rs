@@ -99,6 +99,8 @@ pub struct Holding {
     pub(crate) places: PlaceBook,
     /// When the map was last looked over for what may be forgotten.
     pub(crate) forgot_at: Option<Instant>,
+    /// When the source's ends were last stored where nothing was copied.
+    pub(crate) ends_stored_at: Option<Instant>,
     /// Open during a take-over only: its clients cost threads.
     pub(crate) target: Option<Cluster>,
     /// What this slot's partitions are doing.
@@ -119,6 +121,7 @@ pub struct Holding {
     /// Partitions that stopped, to be looked at between two transactions.
     pub(crate) stopped: Vec<Stall>,
     pub(crate) pacing: Pacing,
+    /// When the last commit began, of a transaction or of nothing: what is not stored came after that.
     pub(crate) quiet_since: Instant,
     /// Whether state may be put by forecast.
     pub(crate) forecasting: bool,
@@ -144,6 +147,7 @@ impl Holding {
                 self.look_at_gaps()?;
                 self.bring_groups()?;
                 self.forget()?;
+                self.store_ends()?;
                 if let Some(rest) = self.rest() {
                     stop.wait(rest);
                     continue;
@@ -230,9 +234,9 @@ impl Holding {
         let (news, still): (Vec<_>, Vec<_>) =
             copied.into_iter().partition(|copied| self.is_news(copied));
         self.passed = false;
-        self.quiet_since = began;
         self.show(&still, began);
         if news.is_empty() && !self.plane.in_transaction() {
+            self.quiet_since = began;
             return Ok(());
         }
         let records: u64 = news
@@ -249,6 +253,7 @@ impl Holding {
                 planned
             }
         };
+        self.quiet_since = began;
         self.finish(planned)?;
         let now = Instant::now();
         self.pacing.committed(now, now.duration_since(began));
@@ -319,14 +324,7 @@ impl Holding {
     }
 
     fn plan(&self, copied: &[Copied]) -> Result<Planned, PlanError> {
-        let board = &self.context.board;
-        let ends = |partition: &TopicPartition| {
-            board
-                .hold()
-                .partitions
-                .get(partition)
-                .and_then(|partition| partition.source_end_offset)
-        };
+        let ends = |copied: &Copied| self.end_behind(copied);
         let id_of = |topic: &str| Some(self.seen.as_ref()?.id_of(topic)?.to_owned());
         let news = copied
             .iter()

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use understudy_domain::{FlowState, Slot, SourceOffset, TopicPartition, Translation, slot_of};
-use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Told};
-use understudy_kafka::{Cluster, Fault};
+use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Patience, Told};
+use understudy_kafka::{Cluster, Fault, Operation};
 
 use crate::config::GroupDeletes;
 use crate::explain::explain;
@@ -66,6 +66,8 @@ pub struct Looker {
     source: Cluster,
     target: Cluster,
     standing: BTreeMap<Arc<str>, Standing>,
+    /// The group that a look begins with: those that the last one did not come to are not the last again.
+    begin_with: Option<Arc<str>>,
     /// Topics by name, so that a name is kept once; none for topics that are not mirrored.
     topics: HashMap<Box<str>, Option<Arc<str>>>,
     /// Groups of the source that are none of consumers and have places all the same: followed as any other.
@@ -91,6 +93,7 @@ impl Looker {
             source,
             target,
             standing: BTreeMap::new(),
+            begin_with: None,
             topics: HashMap::new(),
             more: BTreeSet::new(),
             others_again: Instant::now(),
@@ -152,7 +155,11 @@ impl Looker {
         let mut names = listed;
         names.extend(self.more.iter().cloned());
         names.extend(self.standing.keys().cloned());
-        let names: Vec<Arc<str>> = names.into_iter().collect();
+        let mut names: Vec<Arc<str>> = names.into_iter().collect();
+        if let Some(first) = &self.begin_with {
+            let at = names.partition_point(|name| name < first);
+            names.rotate_left(at);
+        }
         let on_target = self
             .look_at_target(&names)
             .map_err(|fault| (false, fault))?;
@@ -163,8 +170,10 @@ impl Looker {
             places: Vec::new(),
             unclear: BTreeSet::new(),
         };
-        self.source
-            .tell_group_places(&names, WITHIN, &mut |number, told| match told {
+        let mut unheard = names.len();
+        let asked = self
+            .source
+            .tell_group_places(&names, Patience::FOR_ALL, &mut |number, told| match told {
                 Told::Place(topic, partition, offset) => {
                     let Some(topic) = topic_of(topics, topic, &flow) else {
                         return;
@@ -178,6 +187,7 @@ impl Looker {
                     }
                 }
                 Told::End(answer) => {
+                    unheard -= 1;
                     // A group that we may not see, or whose coordinator does not answer: it keeps what it has.
                     if let (Ok(()), Some(group)) = (answer, names.get(number)) {
                         let on_target = on_target.get(group).copied().unwrap_or_default();
@@ -190,9 +200,20 @@ impl Looker {
                 }
             })
             .map_err(at_source)?;
+        self.begin_with = names.get(asked).cloned();
         self.standing.retain(|_, group| !group.places.is_empty());
         self.tell(news);
         self.follow_deletes(gone, &on_target);
+        if unheard > 0 {
+            return Err((
+                true,
+                Fault::TimedOut {
+                    operation: Operation::GroupOffsets,
+                    subject: format!("{unheard} of {} groups", names.len()),
+                    within: Patience::FOR_ALL.silence,
+                },
+            ));
+        }
         Ok(())
     }
 
@@ -502,7 +523,7 @@ pub fn unlisted_on<G: AsRef<str> + Ord + Clone>(
 /// Those of the groups that have places.
 pub fn with_places(cluster: &Cluster, groups: &[String]) -> Result<BTreeSet<String>, Fault> {
     let mut found = BTreeSet::new();
-    cluster.tell_group_places(groups, WITHIN, &mut |number, told| {
+    cluster.tell_group_places(groups, Patience::FOR_ALL, &mut |number, told| {
         if let (Told::Place(..), Some(group)) = (told, groups.get(number)) {
             found.insert(group.clone());
         }

@@ -12,6 +12,7 @@ mod denied;
 mod discovery;
 mod door;
 mod emf;
+mod end_looks;
 mod enrolment;
 mod events;
 mod export_mm2;

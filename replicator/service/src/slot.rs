@@ -288,6 +288,7 @@ impl SlotTask {
             gaps,
             places: PlaceBook::new(&self.context.places, self.slot),
             forgot_at: None,
+            ends_stored_at: None,
             target: Some(target),
             active: BTreeMap::new(),
             refused: std::mem::take(&mut self.refused),

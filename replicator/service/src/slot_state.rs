@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use understudy_domain::{
-    DELTA_RING, MapCursor, MapKey, MapRecord, OpenChunk, Origin, Pending, Position, Run, RunError,
-    Slot, SourceOffset, StalePlan, StateTopics, TargetOffset, TopicPartition,
+    DELTA_RING, EndLook, MapCursor, MapKey, MapRecord, OpenChunk, Origin, Pending, Position, Run,
+    RunError, Slot, SourceOffset, StalePlan, StateTopics, TargetOffset, TopicPartition,
 };
 use understudy_kafka::Cluster;
 use understudy_kafka::plane::{Copied, StateWrite, Witness};
 
-use crate::clock::now_ms;
 use crate::stored_state::{StateError, place_of, read_map, read_positions};
 
 /// Numbers the positions topic for the engine.
@@ -154,11 +153,45 @@ impl SlotState {
         self.lives
     }
 
-    /// State for a partition that moved without a copy: past a gap, or to a new life.
+    /// State for a partition that moved without a copy: past a gap, or to a new life. What was last seen of the source's
+    /// ends is forgotten with it: in a new life it means other records.
     pub fn moved(&self, partition: &TopicPartition, position: Position) -> Planned {
         Planned {
-            writes: vec![self.position_write(partition, &position)],
+            writes: vec![
+                self.position_write(partition, &position),
+                self.look_write(None),
+            ],
             changes: vec![(partition.clone(), position, None)],
+        }
+    }
+
+    /// What to write of the source's ends as `seen`, each with its time in milliseconds since 1970: of those partitions whose
+    /// positions tell of a time before `since_ms`, where it was seen after that. Nothing where there is none.
+    pub fn look(
+        &self,
+        since_ms: i64,
+        seen: &dyn Fn(&TopicPartition) -> Option<(SourceOffset, i64)>,
+    ) -> Planned {
+        let mut look = EndLook {
+            seen_at_ms: i64::MAX,
+            ends: BTreeMap::new(),
+        };
+        for (partition, entry) in &self.entries {
+            let told = entry.position.source_end_seen_at_ms;
+            if told.is_some_and(|at| at >= since_ms) {
+                continue;
+            }
+            let Some((end, at_ms)) = seen(partition).filter(|(_, at_ms)| *at_ms >= since_ms) else {
+                continue;
+            };
+            look.seen_at_ms = look.seen_at_ms.min(at_ms);
+            let ends = look.ends.entry(partition.topic.clone()).or_default();
+            ends.insert(partition.partition, end);
+        }
+        let write = (!look.ends.is_empty()).then(|| self.look_write(Some(look.encode())));
+        Planned {
+            writes: write.into_iter().collect(),
+            changes: Vec::new(),
         }
     }
 
@@ -196,14 +229,15 @@ impl SlotState {
         }
     }
 
-    /// What to write for what was copied.
+    /// What to write for what was copied; `ends` tells the source's ends, and when they were seen, in milliseconds since
+    /// 1970.
     ///
     /// # Errors
     /// Copies that do not follow those before them.
     pub fn plan(
         &self,
         copied: Vec<Copied>,
-        ends: &dyn Fn(&TopicPartition) -> Option<SourceOffset>,
+        ends: &dyn Fn(&Copied) -> Option<(SourceOffset, i64)>,
         id_of: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Planned, PlanError> {
         let mut planned = Planned::default();
@@ -211,6 +245,7 @@ impl SlotState {
             let Some(entry) = self.entries.get(&copied.partition) else {
                 continue;
             };
+            let seen = ends(&copied);
             let partition = copied.partition;
             let mut position = entry.position.clone();
             position.source_offset = position.source_offset.max(copied.source_offset);
@@ -222,9 +257,10 @@ impl SlotState {
             if let Some(last) = copied.runs.last() {
                 position.target_offset = last.target_end();
             }
-            if let Some(end) = ends(&partition) {
-                position.source_end_offset = Some(end);
-                position.source_end_seen_at_ms = Some(now_ms());
+            if let Some((end, at_ms)) = seen {
+                // What was copied since was there.
+                position.source_end_offset = Some(end.max(position.source_offset));
+                position.source_end_seen_at_ms = Some(at_ms);
             }
             let mut pending = None;
             if !copied.runs.is_empty() {
@@ -366,6 +402,15 @@ impl SlotState {
         }
     }
 
+    fn look_write(&self, value: Option<Vec<u8>>) -> StateWrite {
+        StateWrite {
+            kind: POSITIONS,
+            place: place_of(self.topics.positions(), self.slot),
+            key: EndLook::key(),
+            value,
+        }
+    }
+
     fn position_write(&self, partition: &TopicPartition, position: &Position) -> StateWrite {
         StateWrite {
             kind: POSITIONS,
@@ -400,22 +445,65 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_partition_is_renewed_before_its_neighbours_have_left_it_far_behind()
-    -> Result<(), Box<dyn std::error::Error>> {
-        let origin = Origin {
-            source: SourceOffset::ZERO,
-            target: TargetOffset::ZERO,
+    fn only_ends_that_positions_do_not_tell_are_looked_at() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let mut state = empty()?;
+        let names = [0, 1, 2, 3].map(|partition| TopicPartition::new("orders", partition));
+        for name in &names {
+            state.committed(state.enrol(name, ORIGIN, None, 0), None)?;
+        }
+        let [recent, idle, silent, fresh] = &names;
+        for (name, at_ms) in [(recent, 20_000), (idle, 3_000), (silent, 3_000)] {
+            let seen = |_: &Copied| Some((SourceOffset::new(9), at_ms));
+            let planned = state.plan(vec![copied(name, 5)], &seen, &|_| None)?;
+            state.committed(planned, Some(1))?;
+        }
+        let seen = |name: &TopicPartition| {
+            let at_ms = if name == silent { 4_000 } else { 18_000 };
+            Some((SourceOffset::new(9), at_ms + i64::from(name.partition)))
         };
-        let mut state = SlotState {
+        let planned = state.look(15_000, &seen);
+        let write = planned.writes.first().ok_or("nothing was written")?;
+        assert_eq!((write.kind, &write.key), (POSITIONS, &EndLook::key()));
+        let look = EndLook::decode(write.value.as_deref().ok_or("a tombstone")?)?;
+        // The idle one, and the one that nothing was copied of ever; the older of their times.
+        assert_eq!(look.seen_at_ms, 18_001);
+        let ends = look.ends.get("orders").ok_or("no ends")?;
+        assert_eq!(
+            ends.keys().collect::<Vec<_>>(),
+            [&idle.partition, &fresh.partition]
+        );
+        assert!(state.look(25_000, &seen).writes.is_empty());
+        // In another life, ends mean other records.
+        let entry = state.get(idle).ok_or("no entry")?;
+        let moved = state.moved(idle, entry.position.reborn(ORIGIN, None));
+        let forgotten = |write: &StateWrite| write.key == EndLook::key() && write.value.is_none();
+        assert!(moved.writes.iter().any(forgotten));
+        Ok(())
+    }
+
+    const ORIGIN: Origin = Origin {
+        source: SourceOffset::ZERO,
+        target: TargetOffset::ZERO,
+    };
+
+    fn empty() -> Result<SlotState, Box<dyn std::error::Error>> {
+        Ok(SlotState {
             topics: StateTopics::new(FlowName::new("a-b")?),
             slot: Slot::new(0),
             entries: BTreeMap::new(),
             map_floor: 0,
             lives: 0,
-        };
+        })
+    }
+
+    #[test]
+    fn a_quiet_partition_is_renewed_before_its_neighbours_have_left_it_far_behind()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let mut state = empty()?;
         let [busy, quiet] = ["busy", "quiet"].map(|topic| TopicPartition::new(topic, 0));
         for partition in [&busy, &quiet] {
-            let planned = state.enrol(partition, origin, None, 0);
+            let planned = state.enrol(partition, ORIGIN, None, 0);
             state.committed(planned, None)?;
         }
         let planned = state.plan(vec![copied(&quiet, 0)], &|_| None, &|_| None)?;

@@ -85,6 +85,8 @@ struct Line {
     source_offset: i64,
     target_offset: i64,
     source_end_offset: Option<i64>,
+    /// When the target's state has last told the source's end, in milliseconds since 1970.
+    stored_end_seen_at_ms: Option<i64>,
     lag_records: Option<u64>,
     /// Whether the source has it, as far as it told.
     on_source: Option<bool>,
@@ -137,6 +139,7 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
                 source_offset: position.source_offset.get(),
                 target_offset: position.target_offset.get(),
                 source_end_offset: end.or(position.source_end_offset).map(SourceOffset::get),
+                stored_end_seen_at_ms: position.source_end_seen_at_ms,
                 lag_records: end.map(|end| {
                     u64::try_from(end.get() - position.source_offset.get()).unwrap_or_default()
                 }),

@@ -28,8 +28,11 @@ impl Ministack {
         let port = Port::reserve()?;
         let url = format!("http://127.0.0.1:{}", port.number());
         let site = program.join("site").display().to_string();
+        let scratch = folder.display().to_string();
         let environment = [
             ("PYTHONPATH", site.as_str()),
+            // It unpacks functions there and leaves them.
+            ("TMPDIR", &scratch),
             // Inherited by functions: where this Region's AWS is.
             ("AWS_ENDPOINT_URL", &url),
             ("GATEWAY_PORT", &port.number().to_string()),

@@ -24,6 +24,29 @@ const AT_ONCE: usize = 64;
 /// What is waited beyond the request's own time limit, so that librdkafka's answer is told rather than ours.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How long answers about many groups are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long nothing at all may be answered.
+    pub silence: Duration,
+    /// How long it may take all in all.
+    pub all: Duration,
+}
+
+impl Patience {
+    /// For a call for each of a cluster's groups, where somebody waits who can.
+    pub const FOR_ALL: Self = Self {
+        silence: Duration::from_secs(5),
+        all: Duration::from_secs(60),
+    };
+}
+
+impl From<Duration> for Patience {
+    fn from(all: Duration) -> Self {
+        Self { silence: all, all }
+    }
+}
+
 /// A piece of the answer about one of many groups.
 #[derive(Debug)]
 pub enum Told<'a> {
@@ -35,31 +58,32 @@ pub enum Told<'a> {
 
 /// Asks for every place of many groups; librdkafka takes one group a call, so many calls are under way at once.
 /// `tell` hears the answers, each with the group's number in `groups`, the pieces of one answer one after the other:
-/// there may be a hundred thousand places, of which hardly any changed. About groups that were not answered within
-/// `within` it hears nothing.
+/// there may be a hundred thousand places, of which hardly any changed. It ends when `patience`
+/// does; about groups that were not answered by then it hears nothing. Returns how many groups were asked for, in their
+/// order.
 ///
 /// # Errors
 /// A name that cannot be one.
 pub fn tell_group_places<G: AsRef<str>>(
     reader: &Reader,
     groups: &[G],
-    within: Duration,
+    patience: Patience,
     tell: &mut dyn FnMut(usize, Told<'_>),
-) -> Result<(), Fault> {
+) -> Result<usize, Fault> {
     let names: Vec<CString> = groups
         .iter()
         .map(|group| CString::new(group.as_ref()).map_err(|_nul| Fault::name(group.as_ref())))
         .collect::<Result<_, _>>()?;
     let native = reader.client().client().native_ptr();
     let millis = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
-    let deadline = Instant::now() + within;
-    let mut answered = 0;
+    let deadline = Instant::now() + patience.all;
+    let (mut answered, mut next) = (0, 0);
     // SAFETY: every object made here is destroyed here, events after the last look at their contents; the client
     // outlives the block, and a call copies what it is asked about. The opaque is a number, never followed.
     unsafe {
         let queue = rdsys::rd_kafka_queue_new(native);
-        let (mut next, mut under_way) = (0, 0);
-        while answered < names.len() && Instant::now() < deadline {
+        let mut under_way = 0;
+        while answered < names.len() {
             while under_way < AT_ONCE
                 && let Some(name) = names.get(next)
             {
@@ -85,7 +109,7 @@ pub fn tell_group_places<G: AsRef<str>>(
                 under_way += 1;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let event = rdsys::rd_kafka_queue_poll(queue, millis(left));
+            let event = rdsys::rd_kafka_queue_poll(queue, millis(left.min(patience.silence)));
             if event.is_null() {
                 break;
             }
@@ -110,7 +134,7 @@ pub fn tell_group_places<G: AsRef<str>>(
         }
         rdsys::rd_kafka_queue_destroy(queue);
     }
-    Ok(())
+    Ok(next)
 }
 
 /// The same, put together by group.
@@ -123,17 +147,22 @@ pub fn many_group_places(
     within: Duration,
 ) -> Result<BTreeMap<String, Result<GroupPlaces, Fault>>, Fault> {
     let (mut found, mut places) = (BTreeMap::new(), GroupPlaces::new());
-    tell_group_places(reader, groups, within, &mut |number, told| match told {
-        Told::Place(topic, partition, place) => {
-            places.insert(TopicPartition::new(topic, partition), place);
-        }
-        Told::End(answer) => {
-            let places = std::mem::take(&mut places);
-            if let Some(group) = groups.get(number) {
-                found.insert(group.clone(), answer.map(|()| places));
+    tell_group_places(
+        reader,
+        groups,
+        within.into(),
+        &mut |number, told| match told {
+            Told::Place(topic, partition, place) => {
+                places.insert(TopicPartition::new(topic, partition), place);
             }
-        }
-    })?;
+            Told::End(answer) => {
+                let places = std::mem::take(&mut places);
+                if let Some(group) = groups.get(number) {
+                    found.insert(group.clone(), answer.map(|()| places));
+                }
+            }
+        },
+    )?;
     Ok(found)
 }
 
