@@ -231,8 +231,19 @@ impl Endpoint {
             .unwrap_or_default()
     }
 
-    /// A reader of records by explicit offset; committed ones only.
+    /// The reader of a slot, which goes on reading: it also tells of topics that were made again, see `Watch`.
     pub fn reader(&self) -> ClientConfig {
+        let mut config = self.reader_of_now();
+        // Not for readers that only look: librdkafka writes a line for each partition and each place of a group that it is
+        // told, and its queue of lines takes longer for each the more there are.
+        config
+            .set("debug", self.with_topic_debug())
+            .set_log_level(RDKafkaLogLevel::Debug);
+        config
+    }
+
+    /// A reader of records by explicit offset; committed ones only.
+    fn reader_of_now(&self) -> ClientConfig {
         let mut config = self.common("reader");
         config
             .set("isolation.level", "read_committed")
@@ -240,10 +251,7 @@ impl Endpoint {
             .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", "true")
             // A position outside the log is a loss to be named, not to be skipped.
-            .set("auto.offset.reset", "error")
-            // Tells of topics that were made again, see `Watch`.
-            .set("debug", self.with_topic_debug())
-            .set_log_level(RDKafkaLogLevel::Debug);
+            .set("auto.offset.reset", "error");
         or(&mut config, "check.crcs", "true");
         or(&mut config, "fetch.wait.max.ms", "1000");
         or(
@@ -275,7 +283,7 @@ impl Endpoint {
 
     /// A reader of what is there now: brokers tell the end at once instead of waiting for more.
     pub fn reader_to_end(&self) -> ClientConfig {
-        let mut config = self.reader();
+        let mut config = self.reader_of_now();
         config.set("fetch.wait.max.ms", "10");
         config
     }

@@ -97,20 +97,19 @@ pub fn lose_region(
     for broker in source.brokers() {
         broker.kill()?;
     }
-    voice.alarm("LOST use1: every broker (SIGKILL). Both Regions' probers look.");
+    voice.alarm("LOST use1: every broker (SIGKILL). Its own prober still sees that.");
     for _look in 0..LOOKS {
         aws.probe("use1", &aws.use1)?;
-        aws.probe("use1", &aws.usw2)?;
         interrupt.sleep(PROBE)?;
     }
     aws.use1.kill()?;
-    voice.alarm("LOST use1's whole AWS as well. Two probers that share no path have seen it fail; the alarm fires in usw2.");
-    let fired = Instant::now();
+    voice.alarm("LOST use1's whole AWS as well. The prober in usw2, which shares no path with it, sees use1 fail too: alarm.");
+    let lost = Instant::now();
+    aws.probe("use1", &aws.usw2)?;
+    // Fires by itself where the stand-in looks at its metrics at once.
     aws.usw2.set_alarm(ALARM, "ALARM")?;
-    let mut loss = Loss {
-        alarm_to_clients_ms: millis(follow(&aws, fired, interrupt, voice)?),
-        ..Loss::default()
-    };
+    follow(&aws, lost, interrupt, voice)?;
+    let mut loss = Loss::default();
     // Both are started only now, as an application is that follows its pointer.
     let moved = LoggedProducer::start(target.client(), SALES, PARTITIONS)?;
     let read = target.read_as_group(CHECKOUT, SALES, 40 * PARTITIONS as usize)?;
@@ -133,6 +132,16 @@ pub fn lose_region(
     loss.count(target, &evidence, &heard, &read)?;
     tell(&loss, voice);
     Ok(loss)
+}
+
+/// When the last application was told where to go, in milliseconds since 1970.
+fn told_at(evidence: &Value) -> Option<u64> {
+    let steps = evidence.get("steps")?.as_array()?.iter();
+    let moving =
+        steps.filter(|it| it.get("step").and_then(Value::as_str) == Some("reconfigure-clients"));
+    moving
+        .filter_map(|it| it.get("ended_at_ms")?.as_u64())
+        .max()
 }
 
 /// Deploys, and shows that it takes its time.
@@ -224,41 +233,33 @@ fn calm(
 }
 
 /// Tells each state as it is entered; returns how long it took until clients are pointed to the other side.
-fn follow(
-    aws: &TwoRegions,
-    fired: Instant,
-    interrupt: &Interrupt,
-    voice: &mut Voice,
-) -> Result<Duration> {
-    let mut told = 0;
-    let mut pointed = None;
-    while pointed.is_none() {
-        if fired.elapsed() >= LIMIT {
+fn follow(aws: &TwoRegions, lost: Instant, interrupt: &Interrupt, voice: &mut Voice) -> Result<()> {
+    let (mut told, mut is_pointed) = (0, false);
+    while !is_pointed {
+        if lost.elapsed() >= LIMIT {
             return Err(ChaosError::Stuck {
                 what: "clients to be pointed to usw2".to_owned(),
-                waited: fired.elapsed(),
+                waited: lost.elapsed(),
                 seen: format!("{:?}", aws.usw2.states(FAILOVER, EXECUTION)),
             });
         }
         // Looked at first, so that what led there has been entered.
         let pointer = aws.pointer(POINTER)?;
-        if pointer.get("active").and_then(Value::as_str) == Some("usw2") {
-            pointed = Some(fired.elapsed());
-        }
+        is_pointed = pointer.get("active").and_then(Value::as_str) == Some("usw2");
         // Nothing is listed before it starts.
         let states = aws.usw2.states(FAILOVER, EXECUTION).unwrap_or_default();
         for state in states.iter().skip(told) {
-            voice.say(&format!("  {:>6}  {state}", seconds(fired.elapsed())));
+            voice.say(&format!("  {:>6}  {state}", seconds(lost.elapsed())));
         }
         told = told.max(states.len());
         interrupt.sleep(LOOK)?;
     }
-    let took = pointed.unwrap_or_default();
     voice.relief(&format!(
-        "Clients may start on usw2, {} after the alarm. Shop and checkout start there, at the pointer that they follow.",
-        seconds(took)
+        "Clients may start on usw2, {} after use1's AWS was lost. Shop and checkout start there, at the pointer that they \
+         follow.",
+        seconds(lost.elapsed())
     ));
-    Ok(took)
+    Ok(())
 }
 
 impl Loss {
@@ -271,6 +272,10 @@ impl Loss {
     ) -> Result<()> {
         let number = |pointer: &str| evidence.pointer(pointer).and_then(Value::as_u64);
         let missing = |what: &str| LabError::Usage(format!("the evidence has no {what}"));
+        let wanted_at = number("/started_at_ms").ok_or_else(|| missing("start"))?;
+        self.alarm_to_clients_ms = told_at(evidence)
+            .ok_or_else(|| missing("step that moved clients"))?
+            .saturating_sub(wanted_at);
         self.at_least = number("/loss/records_at_least").ok_or_else(|| missing("loss"))?;
         self.at_most = number("/loss/records_at_most");
         self.unheard = heard.unheard;
@@ -354,10 +359,6 @@ fn tell(loss: &Loss, voice: &mut Voice) {
         loss.skipped
     ));
     voice.relief(&format!("The page for people: {}", loss.page.display()));
-}
-
-fn millis(time: Duration) -> u64 {
-    time.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
