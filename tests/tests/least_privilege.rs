@@ -128,7 +128,7 @@ fn one_less_is_named(all: &[Need]) -> Outcome {
         );
         // A flow that does without the purpose does without the permission.
         let without = match need.purpose {
-            Purpose::Records | Purpose::Growth => continue,
+            Purpose::Records | Purpose::Growth | Purpose::Salvage => continue,
             Purpose::Configs => file.mirror("sync_configs", false),
             Purpose::Places => file.groups(Vec::<String>::new()),
             Purpose::Acls => file.mirror("sync_acls", false),
@@ -479,7 +479,7 @@ fn flow_needs() -> Result<Vec<Need>, Box<dyn Error>> {
         mm2: &MM2_TOPICS.map(str::to_owned),
         // On the source a flow writes by request only; this one does not.
         mm2_on_source: &[],
-        purposes: &Purpose::ALL,
+        purposes: &Purpose::of_workers().collect::<Vec<_>>(),
     }))
 }
 

@@ -41,6 +41,10 @@ pub enum Format {
     SettingKey,
     /// A record of the settings topic.
     Setting,
+    /// The key of a tail's progress.
+    TailKey,
+    /// A tail's progress.
+    Tail,
 }
 
 impl fmt::Display for Format {
@@ -64,6 +68,8 @@ impl fmt::Display for Format {
             Self::ConnectOffset => "Connect offset",
             Self::SettingKey => "setting key",
             Self::Setting => "setting",
+            Self::TailKey => "tail key",
+            Self::Tail => "tail progress",
         })
     }
 }
