@@ -26,6 +26,7 @@ mod holding;
 mod html;
 mod http;
 mod keeper;
+mod log_range;
 mod log_starts;
 mod logging;
 mod looker;
