@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
@@ -25,6 +26,8 @@ pub struct PlainRecord {
     pub value: Option<Vec<u8>>,
     /// In milliseconds since 1970.
     pub timestamp_ms: Option<i64>,
+    /// In order, duplicates and nulls included.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Cluster {
@@ -75,6 +78,7 @@ impl Cluster {
                     key: message.key().unwrap_or_default().to_vec(),
                     value: message.payload().map(<[u8]>::to_vec),
                     timestamp_ms: message.timestamp().to_millis(),
+                    headers: headers(&message),
                 }),
                 Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => left -= 1,
                 // A connection that comes and goes is retried by the client.
@@ -127,4 +131,11 @@ impl Cluster {
             .flush(LIMIT)
             .doing(format!("write to {topic}-{partition}"))
     }
+}
+
+fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Option<Vec<u8>>)> {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    headers
+        .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+        .collect()
 }

@@ -94,7 +94,8 @@ fn exactly_the_granted_permissions_let_a_worker_do_everything_and_one_less_is_na
     }
     assert_eq!(printed, used);
     assert!(!report.json.to_string().contains(PASSWORD));
-    everything_happens()
+    everything_happens()?;
+    a_tail_is_put_aside_with_three_more()
 }
 
 /// Each user lacks one permission, and `check` names that one.
@@ -128,7 +129,7 @@ fn one_less_is_named(all: &[Need]) -> Outcome {
         );
         // A flow that does without the purpose does without the permission.
         let without = match need.purpose {
-            Purpose::Records | Purpose::Growth => continue,
+            Purpose::Records | Purpose::Growth | Purpose::Salvage => continue,
             Purpose::Configs => file.mirror("sync_configs", false),
             Purpose::Places => file.groups(Vec::<String>::new()),
             Purpose::Acls => file.mirror("sync_acls", false),
@@ -219,6 +220,48 @@ fn everything_happens() -> Outcome {
     }
     worker.terminate()?;
     assert_eq!(worker.wait(LIMIT)?.code(), Some(0));
+    Ok(())
+}
+
+/// Whoever puts a tail aside is told what is lacking, and needs the three that are listed for that.
+fn a_tail_is_put_aside_with_three_more() -> Outcome {
+    let Pair { source, target } = pair()?;
+    write(source, "orders", "tail", 90)?;
+    let file = users(LEAST, LEAST)?.write("least-tail", address())?;
+    let file = file.display().to_string();
+    let sealed = understudy(["seal", &file, "--epoch", "1"], LIMIT)?;
+    assert_eq!(sealed.status.code(), Some(0));
+    let export = || {
+        let output = understudy(["salvage", &file, "export"], LIMIT);
+        let output = output.map_err(|error| error.to_string())?;
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Ok::<_, String>((output.status.code(), text))
+    };
+    let (code, text) = export()?;
+    let told = [
+        "orders.tail.e1",
+        "permission denied",
+        "grant it to User:least",
+    ];
+    assert!(
+        code == Some(2) && told.iter().all(|part| text.contains(part)),
+        "{text}"
+    );
+    let more = needs_for(&[Purpose::Salvage])?;
+    assert_eq!(more.len(), 3);
+    for command in acl_commands(&more) {
+        let mut arguments = vec!["--bootstrap-server".to_owned(), target.bootstrap()];
+        arguments.extend(command.arguments(&[&format!("User:{LEAST}")]));
+        target
+            .kafka()
+            .run_tool("org.apache.kafka.tools.AclCommand", &arguments)?;
+    }
+    wait_for("the brokers to know", LIMIT, || match export()? {
+        (Some(0), _) => Ok(()),
+        (_, text) => Err(text),
+    })?;
+    assert_eq!(target.read_all("orders.tail.e1")?.len(), 90);
     Ok(())
 }
 
@@ -469,6 +512,10 @@ fn lacking(need: usize) -> String {
 }
 
 fn flow_needs() -> Result<Vec<Need>, Box<dyn Error>> {
+    needs_for(&Purpose::of_workers().collect::<Vec<_>>())
+}
+
+fn needs_for(purposes: &[Purpose]) -> Result<Vec<Need>, Box<dyn Error>> {
     Ok(needs(&FlowScope {
         state: &StateTopics::new(FlowName::new("least")?),
         policy: &ReplicationPolicy::Identity,
@@ -479,7 +526,7 @@ fn flow_needs() -> Result<Vec<Need>, Box<dyn Error>> {
         mm2: &MM2_TOPICS.map(str::to_owned),
         // On the source a flow writes by request only; this one does not.
         mm2_on_source: &[],
-        purposes: &Purpose::ALL,
+        purposes,
     }))
 }
 

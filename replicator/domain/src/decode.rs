@@ -43,6 +43,10 @@ pub enum Format {
     SettingKey,
     /// A record of the settings topic.
     Setting,
+    /// The key of a tail's progress.
+    TailKey,
+    /// A tail's progress.
+    Tail,
 }
 
 impl fmt::Display for Format {
@@ -67,6 +71,8 @@ impl fmt::Display for Format {
             Self::ConnectOffset => "Connect offset",
             Self::SettingKey => "setting key",
             Self::Setting => "setting",
+            Self::TailKey => "tail key",
+            Self::Tail => "tail progress",
         })
     }
 }

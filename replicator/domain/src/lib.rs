@@ -11,6 +11,7 @@
 //! - State on the target: [`Position`], [`MapRecord`], [`FlowRecord`], [`GapRecord`],
 //!   [`SettingsMade`] and the names in [`StateTopics`]. `docs/formats.md` describes them for people.
 //! - [`Readiness`]: could we fail over now, and what would it cost.
+//! - [`tail`]: what a cluster that came back holds beyond the cut, and how that is put aside.
 //! - Permissions: [`permissions::needs`], how they are granted ([`grants`]), what ACLs say ([`acl`]).
 //! - Clusters seen from outside: [`ApiVersions`], [`not_after`].
 //! - MirrorMaker 2's own records: [`mm2`].
@@ -51,6 +52,7 @@ mod run;
 mod secret_ref;
 mod settings;
 mod slot;
+pub mod tail;
 mod topics;
 mod translation;
 mod varint;

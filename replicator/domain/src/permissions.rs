@@ -5,6 +5,7 @@
 //! DESCRIBE_CONFIGS. So no line can be left out.
 
 use crate::acl::{AclOperation, Pattern, Resource, ResourceKind};
+use crate::tail::TAIL;
 use crate::{ReplicationPolicy, StateTopics};
 
 /// One of a flow's two clusters.
@@ -43,6 +44,8 @@ pub enum Part {
     ParkingTopic,
     /// MirrorMaker 2's own topics.
     Mm2Topics,
+    /// The topics that take tails, where no right on the copies covers them.
+    TailTopics,
     /// The cluster itself.
     Cluster,
 }
@@ -58,6 +61,7 @@ impl Part {
             Self::MirroredGroups => "mirrored groups",
             Self::ParkingTopic => "the parking topic",
             Self::Mm2Topics => "MirrorMaker 2's topics",
+            Self::TailTopics => "topics of tails",
             Self::Cluster => "the cluster",
         }
     }
@@ -82,11 +86,13 @@ pub enum Purpose {
     Mm2,
     /// Writing MirrorMaker 2's heartbeats on the source.
     SourceHeartbeats,
+    /// Putting the tail of a cluster that came back aside: for whoever runs `understudy salvage`, not for workers.
+    Salvage,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Records,
         Self::Growth,
         Self::Configs,
@@ -95,7 +101,15 @@ impl Purpose {
         Self::Parking,
         Self::Mm2,
         Self::SourceHeartbeats,
+        Self::Salvage,
     ];
+
+    /// Those of workers, which `understudy check` asks for: a flow file turns them on and off.
+    pub fn of_workers() -> impl Iterator<Item = Self> {
+        Self::ALL
+            .into_iter()
+            .filter(|purpose| *purpose != Self::Salvage)
+    }
 
     /// What does not happen without it; completes "without it …".
     pub const fn without(self) -> &'static str {
@@ -110,6 +124,7 @@ impl Purpose {
                 "heartbeats, checkpoints and offset syncs are not written for MirrorMaker 2's clients"
             }
             Self::SourceHeartbeats => "heartbeats are not written on the source",
+            Self::Salvage => "what a returned cluster holds beyond the cut cannot be put aside",
         }
     }
 
@@ -125,6 +140,9 @@ impl Purpose {
                 "unless `[mirror.mm2]` has `heartbeats` and `checkpoints` false (and `offset_syncs`, which it is unless set)"
             }
             Self::SourceHeartbeats => "with `mirror.mm2.source_heartbeats = true`",
+            Self::Salvage => {
+                "by whoever runs `understudy salvage export`; `check` does not ask for it"
+            }
         }
     }
 
@@ -138,6 +156,7 @@ impl Purpose {
             Self::Parking => "parking",
             Self::Mm2 => "MirrorMaker 2's topics",
             Self::SourceHeartbeats => "heartbeats on the source",
+            Self::Salvage => "salvage",
         }
     }
 }
@@ -311,6 +330,27 @@ const ROWS: &[Row] = {
         ),
         (
             Target,
+            Part::TailTopics,
+            Op::Create,
+            For::Salvage,
+            "making the topic that takes a tail",
+        ),
+        (
+            Target,
+            Part::TailTopics,
+            Op::Write,
+            For::Salvage,
+            "putting records aside there; includes DESCRIBE",
+        ),
+        (
+            Target,
+            Part::TailTopics,
+            Op::Read,
+            For::Salvage,
+            "reading them back",
+        ),
+        (
+            Target,
             Part::TransactionalIds,
             Op::Write,
             For::Records,
@@ -370,6 +410,9 @@ pub fn table() -> String {
             Part::Mm2Topics => {
                 "topics `heartbeats`, `<source>.heartbeats`, `<source>.checkpoints.internal`, `mm2-offset-syncs.<source>.internal`: those that are written"
             }
+            Part::TailTopics => {
+                "topics `<copy>.tail.*`, for copies whose rights are by name and not by prefix"
+            }
             Part::MirroredTopics | Part::MirroredGroups | Part::ParkingTopic | Part::Cluster => {
                 part.name()
             }
@@ -419,6 +462,17 @@ fn resources(scope: &FlowScope<'_>, end: End, part: Part) -> Vec<Resource> {
             };
             let literal = topics.iter().cloned().map(Pattern::Literal);
             all(ResourceKind::Topic, literal)
+        }
+        Part::TailTopics => {
+            let patterns = scope.topics.iter().flat_map(|pattern| covering(pattern));
+            let tails = patterns.filter_map(|pattern| match copied(scope.policy, pattern) {
+                Pattern::Literal(name) if !scope.renews => {
+                    Some(Pattern::Prefixed(format!("{name}{TAIL}")))
+                }
+                // What begins as the copies do takes in their tails, `<copy>.` among it.
+                Pattern::Literal(_) | Pattern::Prefixed(_) | Pattern::Any => None,
+            });
+            all(ResourceKind::Topic, tails)
         }
         Part::MirroredTopics => {
             let patterns = scope.topics.iter().flat_map(|pattern| covering(pattern));

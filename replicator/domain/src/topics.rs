@@ -54,6 +54,16 @@ impl StateTopics {
         format!("understudy-{}-settings", self.flow)
     }
 
+    /// The topic of how far tails were put aside; one partition, made when that is first done.
+    pub fn salvage(&self) -> String {
+        self.topic("salvage")
+    }
+
+    /// The transactional id under which tails are put aside.
+    pub fn salvage_transactional_id(&self) -> String {
+        format!("understudy-{}-salvage", self.flow)
+    }
+
     /// The transactional id of a slot's producer.
     pub fn transactional_id(&self, generation: u64, slot: Slot) -> String {
         format!("understudy-{}-{generation}-{slot}", self.flow)

@@ -160,6 +160,33 @@ fn topics_of_their_own_for_what_was_made_again_are_among_the_copies() -> TestRes
 }
 
 #[test]
+fn tails_need_rights_of_their_own_only_where_those_on_copies_do_not_cover_them() -> TestResult {
+    let prefixed = ReplicationPolicy::Prefixed {
+        alias: "use1".to_owned(),
+        separator: ".".to_owned(),
+    };
+    for (policy, tails) in [
+        (&ReplicationPolicy::Identity, "orders.tail."),
+        (&prefixed, "use1.orders.tail."),
+    ] {
+        let needs = of(policy, &["orders", "pay\\..*"])?;
+        let of_tails = needs.iter().filter(|need| need.part == Part::TailTopics);
+        let operations: Vec<_> = of_tails
+            .map(|need| {
+                assert_eq!((need.end, need.purpose), (End::Target, Purpose::Salvage));
+                let patterns: Vec<_> = need.resources.iter().map(|it| &it.pattern).collect();
+                assert_eq!(patterns, [&Pattern::Prefixed(tails.to_owned())]);
+                need.operation
+            })
+            .collect();
+        assert_eq!(operations, [Op::Create, Op::Write, Op::Read]);
+    }
+    let whole = of(&ReplicationPolicy::Identity, &[".*"])?;
+    assert!(whole.iter().all(|need| need.part != Part::TailTopics));
+    Ok(())
+}
+
+#[test]
 fn commands_name_operations_resources_and_quote_for_the_shell() -> TestResult {
     let needs = of(&ReplicationPolicy::Identity, &["orders", "pay\\..*"])?;
     let lines: Vec<String> = acl_commands(needs.iter().filter(|need| need.end == End::Source))
@@ -366,9 +393,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_granted_allows_every_need_and_one_grant_less_does_not(left_out in 0_usize..19, topic in "[a-z]{1,8}") {
+    fn what_is_granted_allows_every_need_and_one_grant_less_does_not(left_out in 0_usize..22, topic in "[a-z]{1,8}") {
         let needs = of(&ReplicationPolicy::Identity, &[&topic]).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        prop_assert_eq!(needs.len(), 19);
+        prop_assert_eq!(needs.len(), 22);
         for end in [End::Source, End::Target] {
             let here: Vec<Need> = needs.iter().filter(|need| need.end == end).cloned().collect();
             let but_one: Vec<Need> = needs

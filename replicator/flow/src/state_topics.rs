@@ -51,6 +51,19 @@ pub fn make(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Makes the topic of how far tails were put aside, if it is not there.
+///
+/// # Errors
+/// The target refuses, or does not answer in time.
+pub fn make_salvage(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
+    let name = flow.state.salvage();
+    if target.topic(&name, WITHIN)?.is_none() {
+        let replicas = Replicas::on(target, flow.replication_factor)?;
+        replicas.create_own(target, &name, 1, &[("cleanup.policy", "compact")])?;
+    }
+    wait_led(target, &name, 1)
+}
+
 /// Gives every topic with one partition a slot at least `slots` of them; none is ever taken away.
 ///
 /// # Errors
@@ -73,8 +86,12 @@ pub fn grow(flow: &Flow, target: &Cluster, slots: NonZeroU32) -> Result<(), Faul
     Ok(())
 }
 
-/// Clients that meet a topic without leaders look again after seconds; this look is after milliseconds.
-fn wait_led(target: &Cluster, name: &str, partitions: i32) -> Result<(), Fault> {
+/// Waits until so many partitions have leaders: clients that meet a topic without look again after seconds, this looks
+/// after milliseconds.
+///
+/// # Errors
+/// The target does not answer, or not all of them have one in time.
+pub fn wait_led(target: &Cluster, name: &str, partitions: i32) -> Result<(), Fault> {
     let limit = Instant::now() + WITHIN;
     while !target
         .topic(name, WITHIN)?

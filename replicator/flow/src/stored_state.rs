@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use understudy_domain::tail::{TailKey, TailProgress};
 use understudy_domain::{
     DecodeError, EndLook, FoldError, GapKey, GapRecord, MapKey, MapReader, MapRecord, OffsetMap,
     Position, SettingsMade, Slot, StateTopics, TopicPartition,
@@ -14,6 +15,9 @@ use understudy_kafka::{Cluster, Fault};
 
 /// Time limit for reading one state partition to its end.
 const WITHIN: Duration = Duration::from_secs(60);
+
+/// Time limit for asking whether any tail was put aside.
+const SALVAGE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Time limit for reading the settings topic to its end.
 const SETTINGS_WITHIN: Duration = Duration::from_secs(10);
@@ -283,6 +287,38 @@ pub fn read_settings(cluster: &Cluster, topics: &StateTopics) -> Result<Settings
             source,
         }),
     }
+}
+
+/// How far tails were put aside; nothing where none ever was.
+///
+/// # Errors
+/// The cluster's answer, or a record that this version cannot read.
+pub fn read_salvage(
+    cluster: &Cluster,
+    topics: &StateTopics,
+) -> Result<BTreeMap<TailKey, TailProgress>, StateError> {
+    let place = TopicPartition::new(topics.salvage(), 0);
+    if cluster.topic(&place.topic, SALVAGE_WITHIN)?.is_none() {
+        return Ok(BTreeMap::new());
+    }
+    let mut latest = BTreeMap::new();
+    cluster.read_to_end(&place, 0, WITHIN, |(key, value, offset)| {
+        latest.insert(key, (value, offset));
+    })?;
+    let mut tails = BTreeMap::new();
+    for (key, (value, offset)) in latest {
+        let Some(value) = value else { continue };
+        let decoded =
+            TailKey::decode(&key).and_then(|key| Ok((key, TailProgress::decode(&value)?)));
+        let (key, progress) = decoded.map_err(|source| StateError::Decode {
+            topic: place.topic.to_string(),
+            slot: Slot::new(0),
+            offset,
+            source,
+        })?;
+        tails.insert(key, progress);
+    }
+    Ok(tails)
 }
 
 /// Every gap ever recorded of a slot's partitions.

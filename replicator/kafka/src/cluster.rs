@@ -695,8 +695,12 @@ impl Cluster {
         Ok(Some(low.min(until.min(end).max(start))))
     }
 
-    /// The first committed record at `offset` or behind it, and the leader epoch under which it was written.
-    fn epoch_at(
+    /// The first committed record at `offset` or behind it, and the leader epoch under which it was written; −1 for a
+    /// record from before brokers had them. None if there is no such record.
+    ///
+    /// # Errors
+    /// A time limit, or what the broker answered.
+    pub fn epoch_at(
         &self,
         partition: &TopicPartition,
         offset: i64,
@@ -710,7 +714,6 @@ impl Cluster {
             reader.poll(Duration::from_millis(200), &mut fetched);
             match fetched.drain(..).next() {
                 Some(Fetched::Record(_, record)) => {
-                    // Without an epoch the record was written before brokers had them.
                     return Ok(Some((record.offset(), record.leader_epoch().unwrap_or(-1))));
                 }
                 Some(Fetched::End(..)) => return Ok(None),

@@ -1,21 +1,18 @@
 //! Reads one partition on both sides, side by side, and compares record by record through the offset map.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
-use rdkafka::config::ClientConfig;
 use serde::Serialize;
 use understudy_domain::{
     OffsetMap, Position, Replicated, SourceOffset, TopicPartition, Translation,
 };
-use understudy_kafka::ffi::reader::{Fetched, Reader, Record};
-use understudy_kafka::{Endpoint, Fault, Operation};
+use understudy_kafka::Fault;
+use understudy_kafka::ffi::reader::Record;
 
 use crate::config::Flow;
+use crate::log_range::LogRange;
 
-/// How long a side may bring nothing before the comparison gives up.
-const SILENCE: Duration = Duration::from_secs(30);
 /// How many source offsets are named in words.
 const NAMED: usize = 3;
 
@@ -97,14 +94,14 @@ pub fn compare(
     ) {
         first_source = first_source.max(offset.get());
     }
-    let mut source = Side::open(
+    let mut source = LogRange::open(
         flow.source.reader_to_end(),
         &flow.source,
         name,
         first_source,
         position.source_offset.get(),
     )?;
-    let mut target = Side::open(
+    let mut target = LogRange::open(
         flow.target.reader_to_end(),
         &flow.target,
         &copies,
@@ -212,7 +209,7 @@ pub fn compare(
 
 /// How many records a `read_uncommitted` reader of the target meets.
 fn count(flow: &Flow, name: &TopicPartition, from: i64, end: i64) -> Result<u64, Fault> {
-    let mut side = Side::open(
+    let mut side = LogRange::open(
         flow.target.reader_of_everything(),
         &flow.target,
         name,
@@ -246,68 +243,4 @@ fn equal(original: &Record, copy: &Record) -> bool {
         && original.payload() == copy.payload()
         && original.timestamp_ms() == copy.timestamp_ms()
         && original.headers() == copy.headers()
-}
-
-/// One side's committed records in order, up to an offset.
-struct Side {
-    reader: Reader,
-    name: TopicPartition,
-    waiting: VecDeque<Record>,
-    end: i64,
-    finished: bool,
-}
-
-impl Side {
-    fn open(
-        config: ClientConfig,
-        endpoint: &Endpoint,
-        name: &TopicPartition,
-        from: i64,
-        end: i64,
-    ) -> Result<Self, Fault> {
-        let mut reader = Reader::new(&config, endpoint.watch.clone())?;
-        if from < end {
-            reader.start(name, from)?;
-        }
-        Ok(Self {
-            reader,
-            name: name.clone(),
-            waiting: VecDeque::new(),
-            end,
-            finished: from >= end,
-        })
-    }
-
-    fn next(&mut self) -> Result<Option<Record>, Fault> {
-        let limit = Instant::now() + SILENCE;
-        let mut fetched = Vec::new();
-        while self.waiting.is_empty() && !self.finished {
-            if Instant::now() > limit {
-                return Err(Fault::TimedOut {
-                    operation: Operation::Fetch,
-                    subject: self.name.to_string(),
-                    within: SILENCE,
-                });
-            }
-            self.reader.poll(Duration::from_millis(200), &mut fetched);
-            for item in fetched.drain(..) {
-                match item {
-                    Fetched::Record(_, record) if record.offset() < self.end => {
-                        self.waiting.push_back(record)
-                    }
-                    Fetched::Record(..) => self.finished = true,
-                    Fetched::End(_, at) => self.finished |= at.get() >= self.end,
-                    Fetched::Fault(_, code, reason) => {
-                        return Err(Fault::code(
-                            Operation::Fetch,
-                            &self.name.to_string(),
-                            code,
-                            reason,
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(self.waiting.pop_front())
-    }
 }

@@ -27,6 +27,7 @@ mod holding;
 mod html;
 mod http;
 mod keeper;
+mod log_range;
 mod log_starts;
 mod logging;
 mod looker;
@@ -42,6 +43,7 @@ mod place_hold;
 mod places;
 mod recovery;
 mod reslot;
+mod salvage;
 mod slot;
 mod slot_state;
 mod spark;
@@ -211,6 +213,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// What a cluster that came back holds beyond the cut of its sealed flow: survey it, put it aside.
+    Salvage {
+        /// The flow.
+        flow: PathBuf,
+        /// What to do.
+        #[command(subcommand)]
+        action: salvage::Action,
+    },
     /// About a pair.
     #[command(flatten)]
     Recovery(recovery::Command),
@@ -292,6 +302,7 @@ fn main() -> ExitCode {
         | Command::Seal { flow, .. }
         | Command::Reslot { flow, .. }
         | Command::Gaps { flow, .. }
+        | Command::Salvage { flow, .. }
         | Command::ExportMm2 { flow, .. }
         | Command::Translate { flow, .. }
         | Command::Verify { flow, .. } => flow,
@@ -371,6 +382,19 @@ fn main() -> ExitCode {
                     };
                     report(gaps::resolve(&flow, &which, resolution.into()), json)
                 }
+            }
+        }
+        Command::Salvage { action, .. } => {
+            logging::start_quiet();
+            match action {
+                salvage::Action::Survey { keys_within, json } => {
+                    report(salvage::survey(&flow, keys_within), json)
+                }
+                salvage::Action::Export {
+                    topic,
+                    to_file,
+                    json,
+                } => report(salvage::export(&flow, &topic, to_file.as_deref()), json),
             }
         }
         Command::ExportMm2 { json, .. } => {

@@ -18,6 +18,13 @@ pub struct Ends<'a> {
     pub target: &'a str,
 }
 
+impl Ends<'_> {
+    /// Whether a flow with this record goes the other way.
+    pub fn is_opposite(&self, record: &FlowRecord) -> bool {
+        record.source_cluster_id == self.target && record.target_cluster_id == self.source
+    }
+}
+
 /// The flows whose state lies on a cluster with these topics: those that write to it.
 pub fn flows_onto<'a>(topics: impl Iterator<Item = &'a str>) -> Vec<FlowName> {
     topics
@@ -39,33 +46,57 @@ pub fn mirrored_back(
     copies: &BTreeSet<String>,
     within: Duration,
 ) -> Result<Vec<String>, String> {
-    let state = StateTopics::new(name.clone());
+    let Some(record) = record_of(name, source, within)? else {
+        return Ok(Vec::new());
+    };
+    let runs = match record.state {
+        FlowState::Running => true,
+        FlowState::Paused | FlowState::Sealed => false,
+    };
+    if !ends.is_opposite(&record) || !runs {
+        return Ok(Vec::new());
+    }
+    let read = topics_read(name, &record, source, within)?;
+    Ok(read.intersection(copies).cloned().collect())
+}
+
+/// The record of flow `name`, whose state lies on `cluster`.
+///
+/// # Errors
+/// In words, why it cannot be told.
+pub fn record_of(
+    name: &FlowName,
+    cluster: &Cluster,
+    within: Duration,
+) -> Result<Option<FlowRecord>, String> {
+    let place = TopicPartition::new(StateTopics::new(name.clone()).flow(), 0);
     let mut value = None;
-    let place = TopicPartition::new(state.flow(), 0);
-    source
+    cluster
         .read_to_end(&place, 0, within, |(key, found, _)| {
             if key == FlowRecord::key(name) {
                 value = found;
             }
         })
         .map_err(|fault| format!("its record cannot be read: {fault}"))?;
-    let Some(value) = value else {
-        return Ok(Vec::new());
-    };
-    let record = FlowRecord::decode(&value).map_err(|error| error.to_string())?;
-    let opposite =
-        record.source_cluster_id == ends.target && record.target_cluster_id == ends.source;
-    let runs = match record.state {
-        FlowState::Running => true,
-        FlowState::Paused | FlowState::Sealed => false,
-    };
-    if !opposite || !runs {
-        return Ok(Vec::new());
-    }
+    let record = value.map(|value| FlowRecord::decode(&value)).transpose();
+    record.map_err(|error| error.to_string())
+}
+
+/// The topics that flow `name`, whose state lies on `cluster`, has ever mirrored, as its source calls them.
+///
+/// # Errors
+/// In words, why they cannot be told.
+pub fn topics_read(
+    name: &FlowName,
+    record: &FlowRecord,
+    cluster: &Cluster,
+    within: Duration,
+) -> Result<BTreeSet<String>, String> {
+    let state = StateTopics::new(name.clone());
     let mut read = BTreeSet::new();
     for slot in record.homes() {
         let place = place_of(state.positions(), slot);
-        source
+        cluster
             .read_to_end(&place, 0, within, |(key, _, _)| {
                 if let Ok(partition) = Position::decode_key(&key) {
                     read.insert(partition.topic.to_string());
@@ -73,7 +104,7 @@ pub fn mirrored_back(
             })
             .map_err(|fault| format!("its positions cannot be read: {fault}"))?;
     }
-    Ok(read.intersection(copies).cloned().collect())
+    Ok(read)
 }
 
 /// Why the flow may not copy now because of another one, if so; `topics` are the source's. What cannot be told is no

@@ -25,7 +25,7 @@ use understudy_domain::{Run, Runs, SourceOffset, TopicPartition};
 
 use super::acks::{Acks, Book, OFFSET_BITS, POLL, Page, STATE, is_purge, millis, poll};
 use super::login::Enlisted;
-use super::reader::{Index, Record};
+use super::reader::{Header, Index, Record};
 use super::topic::Topic;
 use crate::fault::{Fault, Operation};
 use crate::plane::Parked;
@@ -258,9 +258,29 @@ impl Writer {
     ) -> Result<(), Fault> {
         for (index, record) in records {
             self.make_room(index)?;
-            self.forward_one(index, record)?;
+            // librdkafka takes 0 for "now" and knows no way to say zero.
+            if record.timestamp_ms() == Some(0) {
+                let zero = "its timestamp is 0, which librdkafka would replace by the present time";
+                return Err(self.refused(index, record.offset(), zero));
+            }
+            self.forward_one(index, record, &[])?;
         }
         Ok(())
+    }
+
+    /// The same for one record, which gets these headers behind its own. A timestamp of 0 becomes the present time:
+    /// whoever needs it says it in a header.
+    ///
+    /// # Errors
+    /// As [`Writer::forward`].
+    pub fn forward_noted(
+        &mut self,
+        index: Index,
+        record: Record,
+        notes: &[Header],
+    ) -> Result<(), Fault> {
+        self.make_room(index)?;
+        self.forward_one(index, record, notes)
     }
 
     /// Waits while the partition, or the slot as a whole, has too much under way.
@@ -298,27 +318,17 @@ impl Writer {
         Ok(())
     }
 
-    fn forward_one(&mut self, index: Index, mut record: Record) -> Result<(), Fault> {
+    fn forward_one(
+        &mut self,
+        index: Index,
+        mut record: Record,
+        notes: &[Header],
+    ) -> Result<(), Fault> {
         let Some(Some(destination)) = self.destinations.get(index.0 as usize) else {
             return Ok(());
         };
         let source = record.offset();
-        let refused = |reason: &str| Fault::RecordRefused {
-            partition: destination.source.clone(),
-            offset: SourceOffset::new(source),
-            exact: true,
-            reason: reason.to_owned(),
-        };
-        // librdkafka takes 0 for "now" and knows no way to say zero.
-        let timestamp = match record.timestamp_ms() {
-            Some(0) => {
-                return Err(refused(
-                    "its timestamp is 0, which librdkafka would replace by the present time",
-                ));
-            }
-            Some(timestamp) => timestamp,
-            None => -1,
-        };
+        let timestamp = record.timestamp_ms().unwrap_or(-1);
         let base = match self.bases.get_mut(index.0 as usize) {
             Some(Some(base)) => *base,
             Some(place) => {
@@ -332,13 +342,16 @@ impl Writer {
         };
         let delta = u64::try_from(source - base).unwrap_or(u64::MAX);
         if delta >> OFFSET_BITS != 0 {
-            return Err(refused(
-                "the hole in front of it is wider than 2^48 offsets",
-            ));
+            let wide = "the hole in front of it is wider than 2^48 offsets";
+            return Err(self.refused(index, source, wide));
         }
         let tag = (u64::from(index.0) << OFFSET_BITS) | delta;
         let (topic, partition) = (destination.topic, destination.partition.partition);
-        let headers = record.detach_headers();
+        let mut headers = record.detach_headers();
+        if !notes.is_empty() {
+            // SAFETY: the list is the record's or made here, and ours until the producer takes it.
+            headers = unsafe { with_headers(headers, notes) };
+        }
         let message = record.native();
         let (value, key) = (
             (message.payload, message.len),
@@ -445,19 +458,8 @@ impl Writer {
             Some(bytes) => (bytes.as_ptr().cast_mut().cast::<c_void>(), bytes.len()),
             None => (ptr::null_mut(), 0),
         };
-        let size = |bytes: &[u8]| isize::try_from(bytes.len()).unwrap_or(isize::MAX);
-        // SAFETY: the list is made here and ours until the producer takes it; names and values are copied into it.
-        let headers = unsafe {
-            let headers = rdsys::rd_kafka_headers_new(record.headers.len());
-            for (name, value) in &record.headers {
-                let (at, length) = match value {
-                    Some(value) => (value.as_ptr().cast(), size(value)),
-                    None => (ptr::null(), 0),
-                };
-                rdsys::rd_kafka_header_add(headers, name.as_ptr().cast(), size(name), at, length);
-            }
-            headers
-        };
+        // SAFETY: the list is made here and ours until the producer takes it.
+        let headers = unsafe { with_headers(ptr::null_mut(), &record.headers) };
         let tag = (u64::from(STATE) << OFFSET_BITS) | u64::from(PARKED);
         let timestamp = record.timestamp_ms.unwrap_or_default();
         let (key, value) = (bytes(&record.key), bytes(&record.payload));
@@ -729,6 +731,16 @@ impl Writer {
         }
     }
 
+    /// A record that is not handed over for what it is.
+    fn refused(&self, index: Index, offset: i64, reason: &str) -> Fault {
+        Fault::RecordRefused {
+            partition: self.source_of(index),
+            offset: SourceOffset::new(offset),
+            exact: true,
+            reason: reason.to_owned(),
+        }
+    }
+
     fn native(&self) -> *mut rdsys::rd_kafka_t {
         self.client.native_ptr()
     }
@@ -843,6 +855,33 @@ impl Drop for Writer {
         if let Some(poller) = self.poller.take() {
             drop(poller.join());
         }
+    }
+}
+
+/// Appends headers to a list, or to a new one where there is none; names and values are copied into it.
+///
+/// # Safety
+/// `list` is null or a live list that nobody else uses.
+unsafe fn with_headers(
+    list: *mut rdsys::rd_kafka_headers_t,
+    headers: &[Header],
+) -> *mut rdsys::rd_kafka_headers_t {
+    let size = |bytes: &[u8]| isize::try_from(bytes.len()).unwrap_or(isize::MAX);
+    // SAFETY: promised by the caller; what is pointed at outlives each call.
+    unsafe {
+        let list = if list.is_null() {
+            rdsys::rd_kafka_headers_new(headers.len())
+        } else {
+            list
+        };
+        for (name, value) in headers {
+            let (at, length) = match value {
+                Some(value) => (value.as_ptr().cast(), size(value)),
+                None => (ptr::null(), 0),
+            };
+            rdsys::rd_kafka_header_add(list, name.as_ptr().cast(), size(name), at, length);
+        }
+        list
     }
 }
 

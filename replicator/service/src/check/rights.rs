@@ -113,6 +113,7 @@ pub fn judge(
             | Part::OwnGroup
             | Part::ParkingTopic
             | Part::Mm2Topics
+            | Part::TailTopics
             | Part::Cluster => false,
         };
         let number = if counted {
@@ -179,6 +180,8 @@ fn things(flow: &Flow, need: &Need, wanted: &Wanted) -> (ResourceKind, Vec<Strin
             };
             (ResourceKind::Topic, names)
         }
+        // No flow file asks for it.
+        Part::TailTopics => (ResourceKind::Topic, Vec::new()),
         Part::Cluster => (ResourceKind::Cluster, vec!["kafka-cluster".to_owned()]),
     }
 }

@@ -45,8 +45,7 @@ impl Wanted {
 pub fn needs(flow: &Flow) -> Vec<Need> {
     let mm2 = flow.mm2.written_on_target(&flow.source.alias);
     let mm2_on_source = flow.mm2.written_on_source();
-    let purposes: Vec<Purpose> = Purpose::ALL
-        .into_iter()
+    let purposes: Vec<Purpose> = Purpose::of_workers()
         .filter(|purpose| match purpose {
             Purpose::Records | Purpose::Growth => true,
             Purpose::Configs => flow.settings.configs,
@@ -55,6 +54,8 @@ pub fn needs(flow: &Flow) -> Vec<Need> {
             Purpose::Parking => flow.parking_topic.is_some(),
             Purpose::Mm2 => !mm2.is_empty(),
             Purpose::SourceHeartbeats => !mm2_on_source.is_empty(),
+            // No worker does it.
+            Purpose::Salvage => false,
         })
         .collect();
     needs_of(&FlowScope {

@@ -1,0 +1,177 @@
+//! What a tool about tails stands on: a sealed flow, its cut, and both clusters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use understudy_domain::tail::{TailKey, TailProgress};
+use understudy_domain::{FlowRecord, FlowState, Position, TopicPartition};
+use understudy_kafka::{Cluster, Fault};
+
+use crate::config::Flow;
+use crate::flow_record;
+use crate::opposite::{Ends, flows_onto, record_of, topics_read};
+use crate::salvage::SalvageError;
+use crate::status::{ToolError, open_target};
+use crate::stored_state::{read_positions, read_salvage};
+
+/// Time limit of one call.
+pub const WITHIN: Duration = Duration::from_secs(10);
+
+/// A sealed flow, its cut, and both clusters.
+pub struct Ground<'a> {
+    /// The flow.
+    pub flow: &'a Flow,
+    /// The cluster that is active since.
+    pub target: Cluster,
+    /// The cluster that came back.
+    pub source: Cluster,
+    /// The flow's record: sealed.
+    pub record: FlowRecord,
+    /// Where each partition ended.
+    pub cut: BTreeMap<TopicPartition, Position>,
+    /// The id of the cluster behind the source's address.
+    pub source_id: String,
+}
+
+impl<'a> Ground<'a> {
+    /// Opens both clusters and reads the cut.
+    ///
+    /// # Errors
+    /// The flow is not sealed, another one copies the other way, or a cluster does not answer.
+    pub fn open(flow: &'a Flow) -> Result<Self, SalvageError> {
+        let target = open_target(flow)?;
+        let record = flow_record::read(&target, flow)?
+            .ok_or_else(|| ToolError::NoFlow(flow.name.to_string()))?;
+        if record.state != FlowState::Sealed {
+            return Err(SalvageError::NotSealed {
+                flow: flow.name.to_string(),
+                state: record.state.name(),
+            });
+        }
+        let mut cut = BTreeMap::new();
+        for slot in record.homes() {
+            cut.extend(read_positions(&target, &flow.state, slot)?);
+        }
+        let at_source = |fault: Fault| SalvageError::source(flow, &fault);
+        let source = Cluster::open(&flow.source).map_err(at_source)?;
+        let source_id = source.id(WITHIN).map_err(at_source)?;
+        let ground = Self {
+            flow,
+            target,
+            source,
+            record,
+            cut,
+            source_id,
+        };
+        if ground.is_own_source() {
+            ground.nothing_flows_back()?;
+        }
+        Ok(ground)
+    }
+
+    /// Whether the cluster behind the source's address is the one that was mirrored.
+    pub fn is_own_source(&self) -> bool {
+        self.source_id == self.record.source_cluster_id
+    }
+
+    /// Leaves only these topics of the source; without any, all of them.
+    ///
+    /// # Errors
+    /// One that was never mirrored.
+    pub fn keep(&mut self, topics: &[String]) -> Result<(), SalvageError> {
+        for topic in topics {
+            if !self.cut.keys().any(|name| *name.topic == **topic) {
+                return Err(SalvageError::NoTopic {
+                    flow: self.flow.name.to_string(),
+                    topic: topic.clone(),
+                });
+            }
+        }
+        if !topics.is_empty() {
+            let named = |name: &TopicPartition| topics.iter().any(|topic| **topic == *name.topic);
+            self.cut.retain(|name, _| named(name));
+        }
+        Ok(())
+    }
+
+    /// The topics of the cut, as on the source.
+    pub fn topics(&self) -> BTreeSet<&str> {
+        self.cut.keys().map(|name| &*name.topic).collect()
+    }
+
+    /// Whose tail a partition's is.
+    pub fn tail_key(&self, name: &TopicPartition) -> TailKey {
+        TailKey {
+            epoch: self.record.epoch,
+            partition: name.clone(),
+        }
+    }
+
+    /// What was put aside by now. What somebody puts aside just now is not waited for.
+    ///
+    /// # Errors
+    /// The target does not answer, or holds progress that this version cannot read.
+    pub fn put_aside(&self) -> Result<BTreeMap<TailKey, TailProgress>, SalvageError> {
+        let by_now = Cluster::open(&self.flow.target).map(Cluster::committed_by_now);
+        let by_now = by_now.map_err(|fault| SalvageError::target(self.flow, &fault))?;
+        Ok(read_salvage(&by_now, &self.flow.state)?)
+    }
+
+    /// Whether the flow is still what it was.
+    ///
+    /// # Errors
+    /// It is not: what was seen since does not count.
+    pub fn still_stands(&self) -> Result<(), SalvageError> {
+        let now = flow_record::read(&self.target, self.flow)?
+            .ok_or_else(|| ToolError::NoFlow(self.flow.name.to_string()))?;
+        if (now.state, now.epoch) == (self.record.state, self.record.epoch) {
+            return Ok(());
+        }
+        Err(SalvageError::Changed {
+            flow: self.flow.name.to_string(),
+            epoch: self.record.epoch,
+            state: now.state.name(),
+            now: now.epoch,
+        })
+    }
+
+    /// A flow that goes the other way since puts its copies where the tail would be. It is seen where its own topics on
+    /// the source may be read.
+    fn nothing_flows_back(&self) -> Result<(), SalvageError> {
+        let listed = self.source.topics(WITHIN);
+        let listed = listed.map_err(|fault| SalvageError::source(self.flow, &fault))?;
+        let ends = Ends {
+            source: &self.record.source_cluster_id,
+            target: &self.record.target_cluster_id,
+        };
+        let copies: BTreeSet<String> = (self.cut.iter())
+            .map(|(name, position)| self.flow.copies_of(name, position).topic.to_string())
+            .collect();
+        for back in flows_onto(listed.iter().map(|topic| topic.name.as_str())) {
+            let read = record_of(&back, &self.source, WITHIN).and_then(|record| match record {
+                // One that a later recovery sealed has copied before that.
+                Some(record)
+                    if ends.is_opposite(&record)
+                        && (record.state != FlowState::Sealed
+                            || record.epoch > self.record.epoch) =>
+                {
+                    topics_read(&back, &record, &self.source, WITHIN)
+                }
+                Some(_) | None => Ok(BTreeSet::new()),
+            });
+            let read = read.unwrap_or_else(|reason| {
+                tracing::debug!(flow = %back, reason, "cannot tell whether it runs the other way");
+                BTreeSet::new()
+            });
+            let copied: Vec<_> = read.intersection(&copies).map(String::as_str).collect();
+            if !copied.is_empty() {
+                return Err(SalvageError::FlowBack {
+                    back: back.to_string(),
+                    topics: copied.join(", "),
+                    source_alias: self.flow.source.alias.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! The tail of one topic, counted, and its keys looked for among what was written on the active cluster since the cut.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use understudy_domain::TopicPartition;
+use understudy_domain::tail::{KeyCensus, Tail};
+use understudy_kafka::ffi::admin::{Edge, Edges};
+use understudy_kafka::{Cluster, Fault};
+
+use crate::log_range::LogRange;
+use crate::salvage::SalvageError;
+use crate::salvage::ground::{Ground, WITHIN};
+use crate::salvage::tally::Tally;
+
+/// How many different keys of one topic's tail are remembered: some 50 MB.
+const KEYS_MAX: usize = 1_000_000;
+/// How many records of the active cluster are read between two looks at the clock.
+const RECORDS_A_LOOK: u32 = 1_000;
+
+/// What the tail of one topic came to.
+pub struct TopicTail {
+    /// By partition.
+    pub tallies: BTreeMap<i32, Tally>,
+    /// Its keys, and which of them were met on the active cluster.
+    pub census: KeyCensus,
+}
+
+/// Counts the tail of a topic, and until `limit` looks for its keys on the active cluster.
+///
+/// # Errors
+/// The source does not answer.
+pub fn count(
+    ground: &Ground<'_>,
+    topic: &str,
+    tails: &[(&TopicPartition, &Tail)],
+    limit: Instant,
+) -> Result<TopicTail, SalvageError> {
+    let flow = ground.flow;
+    let mut census = KeyCensus::new(KEYS_MAX);
+    let mut tallies = BTreeMap::new();
+    for (name, tail) in tails {
+        let at_source = |fault: Fault| SalvageError::source(flow, &fault);
+        let (from, end) = (tail.first.get(), tail.end.get());
+        let config = flow.source.reader_to_end();
+        let mut range = LogRange::open(config, &flow.source, name, from, end).map_err(at_source)?;
+        let mut tally = Tally::default();
+        while let Some(record) = range.next().map_err(at_source)? {
+            tally.add(&record);
+            if let Some(key) = record.key() {
+                census.note(name.partition, key);
+            }
+        }
+        tallies.insert(name.partition, tally);
+    }
+    if !census.is_empty()
+        && let Err(fault) = meet(ground, topic, &mut census, limit)
+    {
+        tracing::debug!(%fault, topic, "keys on the active cluster are not all known");
+        census.leave_off();
+    }
+    Ok(TopicTail { tallies, census })
+}
+
+/// Reads what was written to the topic on the active cluster since the cut.
+fn meet(
+    ground: &Ground<'_>,
+    topic: &str,
+    census: &mut KeyCensus,
+    limit: Instant,
+) -> Result<(), Fault> {
+    let flow = ground.flow;
+    let mut since: BTreeMap<TopicPartition, i64> = (ground.cut.iter())
+        .filter(|(name, _)| *name.topic == *topic)
+        .map(|(name, position)| {
+            let copies = flow.copies_of(name, position);
+            (copies, position.target_offset.get())
+        })
+        .collect();
+    add_grown(&ground.target, &mut since)?;
+    let edges = |edge| ground.target.edges(since.keys(), edge, WITHIN);
+    let (starts, ends) = (edges(Edge::Earliest)?, edges(Edge::LastStable)?);
+    for (name, cut) in &since {
+        let offset = |edges: &Edges| edges.get(name).and_then(|edge| edge.as_ref().ok()).copied();
+        let (Some(start), Some(end)) = (offset(&starts), offset(&ends)) else {
+            census.leave_off();
+            continue;
+        };
+        if start > *cut {
+            // Retention has taken some of it.
+            census.leave_off();
+        }
+        let from = start.max(*cut);
+        let config = flow.target.reader_to_end();
+        let mut range = LogRange::open(config, &flow.target, name, from, end)?;
+        let mut read = 0_u32;
+        loop {
+            if read.is_multiple_of(RECORDS_A_LOOK) && from < end && Instant::now() >= limit {
+                census.leave_off();
+                return Ok(());
+            }
+            let Some(record) = range.next()? else { break };
+            if let Some(key) = record.key() {
+                census.meet(key);
+            }
+            read = read.wrapping_add(1);
+        }
+    }
+    Ok(())
+}
+
+/// Adds partitions that nothing was copied to: everything in them was written by others.
+fn add_grown(target: &Cluster, since: &mut BTreeMap<TopicPartition, i64>) -> Result<(), Fault> {
+    let mut topics: Vec<_> = since.keys().map(|name| name.topic.clone()).collect();
+    topics.dedup();
+    for topic in topics {
+        let partitions = target.topic(&topic, WITHIN)?.map_or(0, |it| it.partitions);
+        for partition in 0..partitions {
+            let name = TopicPartition::new(topic.clone(), partition);
+            since.entry(name).or_insert(0);
+        }
+    }
+    Ok(())
+}
