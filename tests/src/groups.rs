@@ -1,6 +1,7 @@
 //! Consumer groups: committing a place, looking one up, reading as a member.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -77,6 +78,19 @@ impl Cluster {
             .commit_consumer_state(CommitMode::Sync)
             .doing(format!("commit places of {group}"))?;
         Ok(keys)
+    }
+
+    /// Is in a group, and reads on, until it is told to stop; commits nothing.
+    pub fn stay_in_group(&self, group: &str, topic: &str, stop: &AtomicBool) -> Result<()> {
+        let reader = self.member(group)?;
+        reader
+            .subscribe(&[topic])
+            .doing(format!("subscribe to {topic}"))?;
+        while !stop.load(Ordering::Relaxed) {
+            // A connection that comes and goes is retried by the client.
+            let _ = reader.poll(Duration::from_millis(100));
+        }
+        Ok(())
     }
 
     fn member(&self, group: &str) -> Result<BaseConsumer> {

@@ -221,7 +221,7 @@ fn the_lost_side_is_called_only_where_nothing_waits_for_it() -> Outcome {
     let arguments = [
         "failover", &file, "--local", "--json", "--yes", "--reason", "lost",
     ];
-    let failover = answered(&understudy(&arguments, LIMIT)?)?;
+    let failover = answered(&understudy(arguments, LIMIT)?)?;
     let ended = (failover.code, at(&failover.json, "ended"));
     assert_eq!(ended, (0, "TargetActive"), "{failover:?}");
 

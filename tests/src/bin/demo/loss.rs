@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -113,7 +114,14 @@ pub fn lose_region(
     // Both are started only now, as an application is that follows its pointer.
     let moved = LoggedProducer::start(target.client(), SALES, PARTITIONS)?;
     let read = target.read_as_group(CHECKOUT, SALES, 40 * PARTITIONS as usize)?;
-    let ended = aws.usw2.wait_execution(FAILOVER, EXECUTION, LIMIT)?;
+    // Whether applications are at work is seen by their groups.
+    let stop = AtomicBool::new(false);
+    let ended = thread::scope(|scope| {
+        scope.spawn(|| target.stay_in_group(CHECKOUT, SALES, &stop));
+        let ended = aws.usw2.wait_execution(FAILOVER, EXECUTION, LIMIT);
+        stop.store(true, Ordering::Relaxed);
+        ended
+    })?;
     if ended.status != "SUCCEEDED" {
         let states = aws.usw2.states(FAILOVER, EXECUTION)?;
         return Err(
