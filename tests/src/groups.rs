@@ -12,6 +12,8 @@ use crate::error::{Doing, LabError, Result};
 use crate::wait::wait_for;
 
 const LIMIT: Duration = Duration::from_secs(90);
+/// How often one that stays in a group commits.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Cluster {
     /// Commits places for a group without members.
@@ -80,15 +82,25 @@ impl Cluster {
         Ok(keys)
     }
 
-    /// Is in a group, and reads on, until it is told to stop; commits nothing.
+    /// Is in a group, reads on and commits its places, until it is told to stop.
     pub fn stay_in_group(&self, group: &str, topic: &str, stop: &AtomicBool) -> Result<()> {
         let reader = self.member(group)?;
         reader
             .subscribe(&[topic])
             .doing(format!("subscribe to {topic}"))?;
+        let mut committed_at = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             // A connection that comes and goes is retried by the client.
-            let _ = reader.poll(Duration::from_millis(100));
+            if let Some(Ok(message)) = reader.poll(Duration::from_millis(100)) {
+                reader
+                    .store_offset_from_message(&message)
+                    .doing("note a place")?;
+            }
+            if committed_at.elapsed() >= COMMIT_INTERVAL {
+                committed_at = Instant::now();
+                // What cannot be committed now, or need not be, is tried again.
+                let _ = reader.commit_consumer_state(CommitMode::Sync);
+            }
         }
         Ok(())
     }
