@@ -134,6 +134,19 @@ fn what_the_cluster_lost_is_named() {
 }
 
 #[test]
+fn of_a_partition_that_was_never_copied_everything_is_tail() {
+    let tail = |from, log: HeldLog| {
+        let tail = Tail::never_copied(at(from), &log);
+        assert!(tail.loss.is_none() && tail.deleted().is_empty());
+        (tail.first.get(), tail.end.get(), tail.held_back)
+    };
+    assert_eq!(tail(0, held(0, 0, 0)), (0, 0, 0));
+    assert_eq!(tail(0, held(30, 40, 45)), (30, 40, 5));
+    assert_eq!(tail(35, held(30, 40, 40)), (35, 40, 0));
+    assert_eq!(tail(50, held(30, 40, 45)), (50, 50, 0));
+}
+
+#[test]
 fn losses_have_names_for_machines() -> TestResult {
     let text = |loss: &Loss| serde_json::to_string(loss);
     assert_eq!(text(&Loss::TopicGone)?, r#"{"kind":"topic-gone"}"#);

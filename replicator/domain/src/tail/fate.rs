@@ -119,6 +119,20 @@ impl Tail {
         }
     }
 
+    /// The tail of a partition that the flow had not begun with when it ended: everything from `from` on.
+    pub fn never_copied(from: SourceOffset, log: &HeldLog) -> Self {
+        let begins = from.max(log.start);
+        let end = log.last_stable.max(begins);
+        let held_back = log.high_watermark.get().saturating_sub(end.get());
+        Self {
+            begins,
+            first: begins,
+            end,
+            held_back: u64::try_from(held_back).unwrap_or_default(),
+            loss: None,
+        }
+    }
+
     /// Whether the log holds nothing of it that a reader of committed records can have. Where it does hold offsets,
     /// there may still be no record: control records and aborted ones have offsets too.
     pub fn is_empty(&self) -> bool {

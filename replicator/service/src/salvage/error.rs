@@ -67,7 +67,7 @@ pub enum SalvageError {
     },
     /// A topic that was named and never mirrored.
     #[error(
-        "flow {flow} has never mirrored a topic {topic}; `understudy seal` names those of the cut"
+        "flow {flow} mirrors no topic {topic} of the source; `understudy salvage FLOW.toml survey --json` names those that it does"
     )]
     NoTopic {
         /// The flow.

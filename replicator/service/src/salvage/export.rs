@@ -143,7 +143,8 @@ pub fn export(
     for (name, position) in &ground.cut {
         let key = ground.tail_key(name);
         let (progress, known) = (stored.get(&key), before.get(&key));
-        let mut line = Line::of(name, position.source_offset, &found, progress, known);
+        let cut = position.as_ref().map(|position| position.source_offset);
+        let mut line = Line::of(name, cut, &found, progress, known);
         if let Some(progress) = progress {
             let back = read_back(&ground, name, progress, folder)?;
             line.faults.extend(back.faults);
@@ -385,11 +386,13 @@ fn message_bytes(ground: &Ground<'_>, topic: &str) -> i64 {
 impl Line {
     fn of(
         name: &TopicPartition,
-        cut: SourceOffset,
+        cut: Option<SourceOffset>,
         found: &Found,
         progress: Option<&TailProgress>,
         before: Option<&TailProgress>,
     ) -> Self {
+        let tail = found.tails.get(name).and_then(|tail| tail.as_ref().ok());
+        let cut = cut.or(tail.map(|tail| tail.begins)).unwrap_or_default();
         let mut line = Self {
             topic: name.topic.to_string(),
             partition: name.partition,
@@ -583,7 +586,7 @@ mod tests {
         let mut of_another = progress(120);
         of_another.source_topic_id = Some("other".to_owned());
         assert!(!is_left(Some(&of_another)), "two topics are not mixed");
-        let cut = SourceOffset::new(100);
+        let cut = Some(SourceOffset::new(100));
         let line = Line::of(&name, cut, &found, Some(&of_another), None);
         assert!(!line.holds() && line.notes().concat().contains("made again"));
     }
@@ -591,7 +594,7 @@ mod tests {
     #[test]
     fn what_the_source_deleted_is_missing_on_every_run() {
         let name = TopicPartition::new("orders", 3);
-        let cut = SourceOffset::new(100);
+        let cut = Some(SourceOffset::new(100));
         let gone = Line::of(&name, cut, &found(tail(150, 150)), None, None);
         assert!(!gone.holds());
         assert!(
@@ -619,7 +622,7 @@ mod tests {
     #[test]
     fn a_partition_that_is_put_aside_whole_holds() {
         let name = TopicPartition::new("orders", 3);
-        let cut = SourceOffset::new(100);
+        let cut = Some(SourceOffset::new(100));
         let found = found(tail(100, 130));
         let line = Line::of(&name, cut, &found, Some(&progress(130)), None);
         assert!(line.holds() && line.notes().is_empty());

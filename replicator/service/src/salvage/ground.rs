@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use understudy_domain::tail::{TailKey, TailProgress};
 use understudy_domain::{FlowRecord, FlowState, Position, TopicPartition};
+use understudy_kafka::cluster::Topic;
 use understudy_kafka::{Cluster, Fault};
 
 use crate::config::Flow;
@@ -27,8 +28,8 @@ pub struct Ground<'a> {
     pub source: Cluster,
     /// The flow's record: sealed.
     pub record: FlowRecord,
-    /// Where each partition ended.
-    pub cut: BTreeMap<TopicPartition, Position>,
+    /// Where each partition ended; none where the flow had not begun with one that it mirrors.
+    pub cut: BTreeMap<TopicPartition, Option<Position>>,
     /// The id of the cluster behind the source's address.
     pub source_id: String,
 }
@@ -50,12 +51,13 @@ impl<'a> Ground<'a> {
         }
         let mut cut = BTreeMap::new();
         for slot in record.homes() {
-            cut.extend(read_positions(&target, &flow.state, slot)?);
+            let positions = read_positions(&target, &flow.state, slot)?;
+            cut.extend(positions.into_iter().map(|(name, it)| (name, Some(it))));
         }
         let at_source = |fault: Fault| SalvageError::source(flow, &fault);
         let source = Cluster::open(&flow.source).map_err(at_source)?;
         let source_id = source.id(WITHIN).map_err(at_source)?;
-        let ground = Self {
+        let mut ground = Self {
             flow,
             target,
             source,
@@ -64,7 +66,9 @@ impl<'a> Ground<'a> {
             source_id,
         };
         if ground.is_own_source() {
-            ground.nothing_flows_back()?;
+            let listed = ground.source.topics(WITHIN).map_err(at_source)?;
+            ground.add_never_copied(&listed);
+            ground.nothing_flows_back(&listed)?;
         }
         Ok(ground)
     }
@@ -97,6 +101,14 @@ impl<'a> Ground<'a> {
     /// The topics of the cut, as on the source.
     pub fn topics(&self) -> BTreeSet<&str> {
         self.cut.keys().map(|name| &*name.topic).collect()
+    }
+
+    /// Where the copies of a partition are, or would be.
+    pub fn copies_of(&self, name: &TopicPartition, position: Option<&Position>) -> TopicPartition {
+        match position {
+            Some(position) => self.flow.copies_of(name, position),
+            None => self.flow.target_of(name),
+        }
     }
 
     /// Whose tail a partition's is.
@@ -135,17 +147,25 @@ impl<'a> Ground<'a> {
         })
     }
 
+    /// What is mirrored and was never begun with, such as a topic that was made just before the source was lost.
+    fn add_never_copied(&mut self, listed: &[Topic]) {
+        for topic in listed.iter().filter(|topic| self.flow.selects(&topic.name)) {
+            for partition in 0..topic.partitions {
+                let name = TopicPartition::new(topic.name.as_str(), partition);
+                self.cut.entry(name).or_default();
+            }
+        }
+    }
+
     /// A flow that goes the other way since puts its copies where the tail would be. It is seen where its own topics on
     /// the source may be read.
-    fn nothing_flows_back(&self) -> Result<(), SalvageError> {
-        let listed = self.source.topics(WITHIN);
-        let listed = listed.map_err(|fault| SalvageError::source(self.flow, &fault))?;
+    fn nothing_flows_back(&self, listed: &[Topic]) -> Result<(), SalvageError> {
         let ends = Ends {
             source: &self.record.source_cluster_id,
             target: &self.record.target_cluster_id,
         };
         let copies: BTreeSet<String> = (self.cut.iter())
-            .map(|(name, position)| self.flow.copies_of(name, position).topic.to_string())
+            .map(|(name, position)| self.copies_of(name, position.as_ref()).topic.to_string())
             .collect();
         for back in flows_onto(listed.iter().map(|topic| topic.name.as_str())) {
             let read = record_of(&back, &self.source, WITHIN).and_then(|record| match record {

@@ -1,6 +1,7 @@
 //! The tail of one topic, counted, and its keys looked for among what was written on the active cluster since the cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use understudy_domain::TopicPartition;
@@ -70,14 +71,16 @@ fn meet(
     limit: Instant,
 ) -> Result<(), Fault> {
     let flow = ground.flow;
-    let mut since: BTreeMap<TopicPartition, i64> = (ground.cut.iter())
-        .filter(|(name, _)| *name.topic == *topic)
+    let own = ground.cut.iter().filter(|(name, _)| *name.topic == *topic);
+    let copied = own.filter_map(|(name, position)| Some((name, position.as_ref()?)));
+    let mut since: BTreeMap<TopicPartition, i64> = copied
         .map(|(name, position)| {
             let copies = flow.copies_of(name, position);
             (copies, position.target_offset.get())
         })
         .collect();
-    add_grown(&ground.target, &mut since)?;
+    let taker = flow.target_of(&TopicPartition::new(topic, 0)).topic;
+    add_grown(&ground.target, taker, &mut since)?;
     let edges = |edge| ground.target.edges(since.keys(), edge, WITHIN);
     let (starts, ends) = (edges(Edge::Earliest)?, edges(Edge::LastStable)?);
     for (name, cut) in &since {
@@ -110,9 +113,13 @@ fn meet(
 }
 
 /// Adds partitions that nothing was copied to: everything in them was written by others.
-fn add_grown(target: &Cluster, since: &mut BTreeMap<TopicPartition, i64>) -> Result<(), Fault> {
-    let mut topics: Vec<_> = since.keys().map(|name| name.topic.clone()).collect();
-    topics.dedup();
+fn add_grown(
+    target: &Cluster,
+    taker: Arc<str>,
+    since: &mut BTreeMap<TopicPartition, i64>,
+) -> Result<(), Fault> {
+    let mut topics: BTreeSet<_> = since.keys().map(|name| name.topic.clone()).collect();
+    topics.insert(taker);
     for topic in topics {
         let partitions = target.topic(&topic, WITHIN)?.map_or(0, |it| it.partitions);
         for partition in 0..partitions {

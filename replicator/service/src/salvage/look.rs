@@ -9,6 +9,7 @@ use understudy_domain::{Position, SourceOffset, TopicPartition};
 use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::{Cluster, Fault};
 
+use crate::config::Start;
 use crate::explain::explain;
 use crate::salvage::SalvageError;
 use crate::salvage::ground::{Ground, WITHIN};
@@ -46,7 +47,25 @@ pub fn look(ground: &Ground<'_>) -> Result<Found, SalvageError> {
     let topic_ids = ground.source.topic_ids(ground.topics(), WITHIN);
     let topic_ids = topic_ids.map_err(at_source)?;
     let mut tails = Tails::new();
+    let since = since(ground)?;
     for (name, position) in &ground.cut {
+        let Some(position) = position else {
+            let tail = match logs.remove(name) {
+                Some(Ok(ReturnedLog::Held(log))) => {
+                    let from = match since.get(name) {
+                        Some(Some(from)) => *from,
+                        // No record is young enough.
+                        Some(None) => log.last_stable,
+                        None => SourceOffset::ZERO,
+                    };
+                    Ok(Tail::never_copied(from, &log))
+                }
+                Some(Ok(_)) | None => Err("the source does not tell of it any more".to_owned()),
+                Some(Err(reason)) => Err(reason),
+            };
+            tails.insert(name.clone(), tail);
+            continue;
+        };
         let tail = match logs.remove(name) {
             Some(Ok(ReturnedLog::Held(mut log))) => {
                 log.topic_id = topic_ids.get(&*name.topic).cloned();
@@ -65,6 +84,29 @@ pub fn look(ground: &Ground<'_>) -> Result<Found, SalvageError> {
         tails.insert(name.clone(), tail);
     }
     Ok(Found { tails, topic_ids })
+}
+
+/// By partition that was never copied: the first offset that was to be, if there is one.
+type Since = BTreeMap<TopicPartition, Option<SourceOffset>>;
+
+/// Where partitions that were never copied would have begun, where that is not their beginning.
+fn since(ground: &Ground<'_>) -> Result<Since, SalvageError> {
+    let never = ground.cut.iter().filter(|(_, position)| position.is_none());
+    let never: Vec<&TopicPartition> = never.map(|(name, _)| name).collect();
+    let edge = match (ground.flow.start, ground.record.created_at_ms) {
+        (Start::Latest, Some(created_at_ms)) => Edge::Since(created_at_ms),
+        (Start::Latest, None) | (Start::Earliest | Start::Mm2, _) => return Ok(Since::new()),
+    };
+    let at_source = |fault: Fault| SalvageError::source(ground.flow, &fault);
+    let told = ground
+        .source
+        .edges(never, edge, WITHIN)
+        .map_err(at_source)?;
+    let offset = |offset: i64| (offset >= 0).then(|| SourceOffset::new(offset));
+    let told = told.into_iter();
+    Ok(told
+        .filter_map(|(name, answer)| Some((name, offset(answer.ok()?))))
+        .collect())
 }
 
 /// Which of these tails end elsewhere by now, and those that the source does not tell of any more.

@@ -49,8 +49,8 @@ struct OtherCluster {
 struct Line {
     topic: String,
     partition: i32,
-    /// The first source offset that was not copied.
-    cut: i64,
+    /// The first source offset that was not copied; null where the flow had not begun with the partition.
+    cut: Option<i64>,
     /// Where the tail begins: at the cut, unless the log is another one than what was copied.
     begins: i64,
     /// Where readers of committed records end.
@@ -126,7 +126,7 @@ pub fn survey(flow: &Flow, keys_within: Duration) -> Result<Survey, SalvageError
     ground.still_stands()?;
     for (name, position) in &ground.cut {
         let tail = tails.get(name);
-        let mut line = Line::of(name, position, tail);
+        let mut line = Line::of(name, position.as_ref(), tail);
         if let Some((tally, keys)) = counted.remove(name) {
             (line.tally, line.keys) = (tally, keys);
         }
@@ -176,14 +176,19 @@ fn count_all(
 }
 
 impl Line {
-    fn of(name: &TopicPartition, position: &Position, tail: Option<&Result<Tail, String>>) -> Self {
-        let cut = position.source_offset.get();
+    fn of(
+        name: &TopicPartition,
+        position: Option<&Position>,
+        tail: Option<&Result<Tail, String>>,
+    ) -> Self {
+        let cut = position.map(|position| position.source_offset.get());
+        let begins = cut.unwrap_or_default();
         let mut line = Self {
             topic: name.topic.to_string(),
             partition: name.partition,
             cut,
-            begins: cut,
-            end: cut,
+            begins,
+            end: begins,
             tally: Tally::default(),
             held_back_offsets: 0,
             keys: None,
@@ -216,7 +221,13 @@ impl Line {
     /// What else is to be said of it.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        notes.extend(self.loss.as_ref().map(|loss| lost(loss, self.cut)));
+        if self.cut.is_none() {
+            notes.push(
+                "never copied: the flow ended before it began with this partition".to_owned(),
+            );
+        }
+        let cut = self.cut.unwrap_or(self.begins);
+        notes.extend(self.loss.as_ref().map(|loss| lost(loss, cut)));
         notes.extend(self.unknown.as_ref().map(|why| format!("not known: {why}")));
         if self.held_back_offsets > 0 {
             notes.push(format!(
@@ -337,7 +348,8 @@ impl fmt::Display for Survey {
                 "{:wide$}  {:>9}  {:>12}  {:>11}  {:>12}  {:>12}  {:>11}  {:>11}  {times}",
                 line.topic,
                 line.partition,
-                line.cut,
+                line.cut
+                    .map_or_else(|| "never".to_owned(), |cut| cut.to_string()),
                 words::count(line.tally.records),
                 number(line.tally.first_offset),
                 number(line.tally.last_offset),
@@ -431,7 +443,7 @@ mod tests {
         Line {
             topic: "orders".to_owned(),
             partition: 3,
-            cut: 1_200,
+            cut: Some(1_200),
             begins: 1_200,
             end: 1_230,
             tally: Tally {
@@ -525,6 +537,14 @@ mod tests {
             assert!(!spoilt.notes().is_empty());
             assert!(!survey_of(vec![spoilt]).holds());
         }
+    }
+
+    #[test]
+    fn what_was_never_copied_is_told_apart() {
+        let mut never = line(3);
+        never.cut = None;
+        let text = survey_of(vec![never]).to_string();
+        assert!(text.contains("never copied"), "{text}");
     }
 
     #[test]
