@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
-use understudy_domain::{FlowName, FlowRecord, Position, StateTopics, TopicPartition, slot_of};
+use understudy_domain::{
+    EndLook, FlowName, FlowRecord, Position, StateTopics, TopicPartition, slot_of,
+};
 use understudy_kafka::{Cluster as Client, Endpoint};
 use understudy_tests::{
     Cluster, FlowFile, Judge, Listener, Pair, Process, Worker, Workload, understudy,
@@ -294,7 +296,9 @@ impl Moving {
                 latest.insert(key, value);
             })?;
             for (key, value) in latest {
-                let Some(value) = value else { continue };
+                let Some(value) = value.filter(|_| !EndLook::is_key(&key)) else {
+                    continue;
+                };
                 let name = Position::decode_key(&key)?;
                 let position = Position::decode(&value)?;
                 // While a change goes on a partition may be met in both, once moved and once not yet: read again then.
