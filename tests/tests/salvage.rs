@@ -13,8 +13,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use understudy_tests::{
-    Cluster, Ends, FlowFile, Listener, Pair, PlainRecord, Process, Worker, Workload, understudy,
-    understudy_binary, wait_for,
+    Cluster, Ends, FlowFile, Listener, Pair, PlainRecord, Process, Worker, Workload, copy_folder,
+    understudy, understudy_binary, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -343,9 +343,9 @@ fn a_source_restored_from_an_older_disk_is_shorter_and_then_another_log() -> Out
     write(source, topic, "before", 100)?;
     let data = source.broker(1)?.dir().join("data");
     let (log, snapshot) = (data.join("restored-0"), source.dir().join("restored"));
-    stop(source)?;
-    copy(&log, &snapshot)?;
-    start(source)?;
+    source.stop_cleanly(LIMIT)?;
+    copy_folder(&log, &snapshot)?;
+    source.start_again()?;
     write(source, topic, "lost", 50)?;
     let flow = FlowFile::new(source, target)
         .named(topic)
@@ -355,10 +355,10 @@ fn a_source_restored_from_an_older_disk_is_shorter_and_then_another_log() -> Out
     worker.wait_copied(source, topic, LIMIT)?;
     worker.kill()?;
     seal(worker.flow(), 1)?;
-    stop(source)?;
+    source.stop_cleanly(LIMIT)?;
     fs::remove_dir_all(&log)?;
-    copy(&snapshot, &log)?;
-    start(source)?;
+    copy_folder(&snapshot, &log)?;
+    source.start_again()?;
     let (code, survey) = json(worker.flow(), &["survey"])?;
     let line = at(&survey, "/partitions/0");
     assert_eq!(
@@ -589,28 +589,6 @@ fn write(cluster: &Cluster, topic: &str, producer: &str, records: u64) -> Outcom
         .value_bytes(100)
         .records(records)
         .run()?;
-    Ok(())
-}
-
-/// A clean stop: everything is on the disk.
-fn stop(source: &Cluster) -> Outcome {
-    let broker = source.broker(1)?;
-    broker.terminate()?;
-    broker.wait(LIMIT)?;
-    Ok(())
-}
-
-fn start(source: &Cluster) -> Outcome {
-    source.broker(1)?.start()?;
-    Ok(source.wait_ready()?)
-}
-
-fn copy(from: &Path, to: &Path) -> Outcome {
-    fs::create_dir_all(to)?;
-    for file in fs::read_dir(from)? {
-        let file = file?;
-        fs::copy(file.path(), to.join(file.file_name()))?;
-    }
     Ok(())
 }
 

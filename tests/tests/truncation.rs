@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, understudy};
+use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, copy_folder, understudy};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -27,11 +27,11 @@ fn a_source_restored_from_an_older_disk_is_found_although_it_grew_beyond_the_cop
     };
     // What a snapshot of the disk holds.
     let data = source.broker(1)?.dir().join("data");
-    stop_source(source)?;
+    source.stop_cleanly(LIMIT)?;
     for topic in ["asleep", "awake"] {
-        copy(&data.join(format!("{topic}-0")), &source.dir().join(topic))?;
+        copy_folder(&data.join(format!("{topic}-0")), &source.dir().join(topic))?;
     }
-    start_source(source)?;
+    source.start_again()?;
     for topic in ["asleep", "awake"] {
         write(source, topic, "lost", 50)?;
     }
@@ -44,13 +44,13 @@ fn a_source_restored_from_an_older_disk_is_found_although_it_grew_beyond_the_cop
     asleep.kill()?;
     // Not cut: a source that refuses connections would keep the worker busy, and the machine with it.
     source.link().blackhole()?;
-    stop_source(source)?;
+    source.stop_cleanly(LIMIT)?;
     for topic in ["asleep", "awake"] {
         let log = data.join(format!("{topic}-0"));
         fs::remove_dir_all(&log)?;
-        copy(&source.dir().join(topic), &log)?;
+        copy_folder(&source.dir().join(topic), &log)?;
     }
-    start_source(source)?;
+    source.start_again()?;
     for topic in ["asleep", "awake"] {
         write(source, topic, "after", 300)?;
     }
@@ -107,8 +107,8 @@ fn a_new_leader_epoch_alone_is_no_truncation() -> Outcome {
     let worker = Worker::start(&file, "moved")?;
     worker.wait_copied(source, "moved", LIMIT)?;
     for round in 0..2 {
-        stop_source(source)?;
-        start_source(source)?;
+        source.stop_cleanly(LIMIT)?;
+        source.start_again()?;
         if round == 1 {
             worker.kill()?;
         }
@@ -134,28 +134,6 @@ fn write(source: &Cluster, topic: &str, producer: &str, records: u64) -> Outcome
         .producer(producer)
         .records(records)
         .run()?;
-    Ok(())
-}
-
-/// A clean stop: everything is on the disk.
-fn stop_source(source: &Cluster) -> Outcome {
-    let broker = source.broker(1)?;
-    broker.terminate()?;
-    broker.wait(LIMIT)?;
-    Ok(())
-}
-
-fn start_source(source: &Cluster) -> Outcome {
-    source.broker(1)?.start()?;
-    Ok(source.wait_ready()?)
-}
-
-fn copy(from: &Path, to: &Path) -> Outcome {
-    fs::create_dir_all(to)?;
-    for file in fs::read_dir(from)? {
-        let file = file?;
-        fs::copy(file.path(), to.join(file.file_name()))?;
-    }
     Ok(())
 }
 

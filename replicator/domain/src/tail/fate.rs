@@ -107,6 +107,16 @@ impl Tail {
             (_, _, None) if log.start > cut => (cut, Some(Loss::Deleted { until: log.start })),
             (_, _, None) => (cut, None),
         };
+        Self::from(begins, log, loss)
+    }
+
+    /// The tail of a partition that the flow had not begun with when it ended: everything from `from` on.
+    pub fn never_copied(from: SourceOffset, log: &HeldLog) -> Self {
+        Self::from(from.max(log.start), log, None)
+    }
+
+    /// What the log holds from where the tail begins.
+    fn from(begins: SourceOffset, log: &HeldLog, loss: Option<Loss>) -> Self {
         let first = begins.max(log.start);
         let end = log.last_stable.max(first);
         let held_back = log.high_watermark.get().saturating_sub(end.get());
@@ -116,20 +126,6 @@ impl Tail {
             end,
             held_back: u64::try_from(held_back).unwrap_or_default(),
             loss,
-        }
-    }
-
-    /// The tail of a partition that the flow had not begun with when it ended: everything from `from` on.
-    pub fn never_copied(from: SourceOffset, log: &HeldLog) -> Self {
-        let begins = from.max(log.start);
-        let end = log.last_stable.max(begins);
-        let held_back = log.high_watermark.get().saturating_sub(end.get());
-        Self {
-            begins,
-            first: begins,
-            end,
-            held_back: u64::try_from(held_back).unwrap_or_default(),
-            loss: None,
         }
     }
 
