@@ -82,16 +82,23 @@ impl Cluster {
         Ok(keys)
     }
 
-    /// Is in a group, reads on and commits its places, until it is told to stop.
-    pub fn stay_in_group(&self, group: &str, topic: &str, stop: &AtomicBool) -> Result<()> {
+    /// Is in a group, reads on and commits its places, until it is told to stop; returns each record's partition and key.
+    pub fn stay_in_group(
+        &self,
+        group: &str,
+        topic: &str,
+        stop: &AtomicBool,
+    ) -> Result<Vec<(i32, Vec<u8>)>> {
         let reader = self.member(group)?;
         reader
             .subscribe(&[topic])
             .doing(format!("subscribe to {topic}"))?;
-        let mut committed_at = Instant::now();
+        let (mut committed_at, mut read) = (Instant::now(), Vec::new());
         while !stop.load(Ordering::Relaxed) {
             // A connection that comes and goes is retried by the client.
             if let Some(Ok(message)) = reader.poll(Duration::from_millis(100)) {
+                let key = message.key().unwrap_or_default();
+                read.push((message.partition(), key.to_vec()));
                 reader
                     .store_offset_from_message(&message)
                     .doing("note a place")?;
@@ -102,7 +109,7 @@ impl Cluster {
                 let _ = reader.commit_consumer_state(CommitMode::Sync);
             }
         }
-        Ok(())
+        Ok(read)
     }
 
     fn member(&self, group: &str) -> Result<BaseConsumer> {

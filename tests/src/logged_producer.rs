@@ -62,8 +62,18 @@ impl ProducerContext for Hears {
 }
 
 impl LoggedProducer {
-    /// Starts to write to the topic.
-    pub fn start(mut client: ClientConfig, topic: &str, partitions: i32) -> Result<Self> {
+    /// Starts to write to the topic, from 0 on.
+    pub fn start(client: ClientConfig, topic: &str, partitions: i32) -> Result<Self> {
+        Self::start_from(0, client, topic, partitions)
+    }
+
+    /// The same, from another number on.
+    pub fn start_from(
+        first: u64,
+        mut client: ClientConfig,
+        topic: &str,
+        partitions: i32,
+    ) -> Result<Self> {
         let (stop, log) = (Arc::<AtomicBool>::default(), Arc::<Log>::default());
         client
             .set("acks", "all")
@@ -74,7 +84,7 @@ impl LoggedProducer {
             .doing("make a producer")?;
         let (seen, sent, topic) = (stop.clone(), log.clone(), topic.to_owned());
         let thread = std::thread::spawn(move || {
-            for number in 0_u64.. {
+            for number in first.. {
                 if seen.load(Ordering::Relaxed) {
                     break;
                 }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use understudy_tests::aws::{AwsRegion, Deployed, EcsAgent, TwoRegions};
-use understudy_tests::{Cluster, FlowFile, Judge, Pair, Workload, deployed_pair, wait_for};
+use understudy_tests::{
+    Cluster, FlowFile, Judge, Pair, Workload, deployed_pair, understudy_in, wait_for,
+};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -94,7 +96,8 @@ fn a_second_deployment_changes_nothing_and_ten_alarms_are_one_recovery() -> Outc
     a_wrong_event_is_refused_by_name(&lab)?;
     the_alarm_is_ignored_where_its_cluster_stands_by(&lab)?;
     let execution = ten_alarms_are_one_execution(&lab)?;
-    it_ends_and_leaves_evidence(&lab, &execution)
+    it_ends_and_leaves_evidence(&lab, &execution)?;
+    the_command_line_drills_there_and_tells_what_came_of_it(&lab)
 }
 
 /// From nothing to an answer: the process, the way to AWS, the pair and the ledger; and the same once more.
@@ -175,6 +178,39 @@ fn it_ends_and_leaves_evidence(lab: &Lab, execution: &str) -> Outcome {
         Some(&json!(0)),
         "nobody was moved: {pointer}"
     );
+    Ok(())
+}
+
+/// All that it is told is the Region; where the rest is, it is told there.
+fn the_command_line_drills_there_and_tells_what_came_of_it(lab: &Lab) -> Outcome {
+    let (source, target) = (&lab.clusters.source, &lab.clusters.target);
+    let file = target.dir().join("orders.toml");
+    std::fs::write(&file, toml::to_string(&pair(source, target))?)?;
+    let file = file.display().to_string();
+    let url = lab.aws.usw2.ministack().url();
+    let environment = [
+        ("AWS_ENDPOINT_URL", url.as_str()),
+        ("AWS_ACCESS_KEY_ID", "nobody"),
+        ("AWS_SECRET_ACCESS_KEY", "nothing"),
+    ];
+    let run = |command: &[&str]| -> Result<String, Box<dyn Error>> {
+        let arguments = [command, &["--region", "us-west-2"]].concat();
+        let output = understudy_in(&environment, &arguments, LIMIT)?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {told}");
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let drill: Value = serde_json::from_str(&run(&["drill", &file, "--json"])?)?;
+    assert_eq!(drill.get("ended"), Some(&json!("DrillDone")), "{drill}");
+    let evidence: Value = serde_json::from_str(&run(&["evidence", &file, "--json"])?)?;
+    assert_eq!(
+        evidence.get("ended"),
+        Some(&json!("DrillDone")),
+        "{evidence}"
+    );
+    let execution = evidence.get("execution").and_then(Value::as_str);
+    let followed = run(&["watch", &file, execution.ok_or("no execution")?])?;
+    assert!(followed.contains("DrillDone"), "{followed}");
     Ok(())
 }
 

@@ -167,6 +167,7 @@ impl Stage {
             leash,
             source,
             target,
+            found_fenced: false,
         }
     }
 

@@ -59,6 +59,10 @@ pub struct Order {
     pub source: Alias,
     /// The cluster that becomes active.
     pub target: Alias,
+    /// Whether a fence was on the cluster that is left before this recovery began: one that ended in the middle left it,
+    /// and may have stopped consumers behind it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found_fenced: bool,
 }
 
 /// A request that holds an order and nothing else.

@@ -83,6 +83,7 @@ fn order(mode: Mode) -> Order {
         leash: Leash::Acting,
         source: alias("use1"),
         target: alias("usw2"),
+        found_fenced: false,
     }
 }
 

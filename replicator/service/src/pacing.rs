@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 /// The least time between two commits of a slot that has little to do. Commits cost the brokers a few requests each;
-/// this trades milliseconds of latency for them. Where commits take longer than this, brokers are busy, and the time
-/// between them is as long as they take.
+/// this trades milliseconds of latency for them.
 const GAP_MIN: Duration = Duration::from_millis(25);
+/// Where commits take long, brokers are busy: between two of them lies this many times what the last one took, so that
+/// they are at work on a slot's commits for a third of the time at most. More commits would only be later ones.
+const GAP_PER_COMMIT: u32 = 2;
 
 /// Commits at the latest after an interval, and sooner when nothing more is waiting.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +46,9 @@ impl Pacing {
         if !idle {
             return interval;
         }
-        let gap = (self.last_commit + GAP_MIN.max(self.commit_took).min(self.interval))
-            .saturating_duration_since(now);
-        interval.min(gap)
+        let gap = GAP_MIN.max(self.commit_took * GAP_PER_COMMIT);
+        let next = self.last_commit + gap.min(self.interval);
+        interval.min(next.saturating_duration_since(now))
     }
 }
 
@@ -66,8 +68,11 @@ mod tests {
         pacing.committed(later(600), Duration::from_millis(10));
         pacing.opened(later(601));
         assert_eq!(pacing.left(true, later(601)), Duration::from_millis(24));
-        pacing.committed(later(700), Duration::from_millis(60));
+        pacing.committed(later(700), Duration::from_millis(30));
         pacing.opened(later(701));
         assert_eq!(pacing.left(true, later(701)), Duration::from_millis(59));
+        pacing.committed(later(800), Duration::from_secs(5));
+        pacing.opened(later(801));
+        assert_eq!(pacing.left(true, later(801)), Duration::from_millis(99));
     }
 }

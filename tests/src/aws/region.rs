@@ -110,17 +110,23 @@ impl AwsRegion {
         execution: &str,
         limit: Duration,
     ) -> Result<Execution> {
-        let arn = format!(
-            "arn:aws:states:{}:{ACCOUNT}:execution:{machine}:{execution}",
-            self.name()
-        );
         wait_for(&format!("{execution} to end"), limit, || {
-            let found = self.describe(&arn).map_err(|error| error.to_string())?;
-            match found.status.as_str() {
-                "RUNNING" => Err(self.standing(&arn)),
-                _ => Ok(found),
-            }
+            self.ended(machine, execution)
         })
+    }
+
+    /// How an execution ended; where it stands, if it has not.
+    pub fn ended(&self, machine: &str, execution: &str) -> std::result::Result<Execution, String> {
+        let arn = self.arn(machine, execution);
+        let found = self.describe(&arn).map_err(|error| error.to_string())?;
+        match found.status.as_str() {
+            "RUNNING" => {
+                let states = self.states(machine, execution);
+                let last = states.ok().and_then(|states| states.last().cloned());
+                Err(last.unwrap_or_else(|| "RUNNING".to_owned()))
+            }
+            _ => Ok(found),
+        }
     }
 
     fn describe(&self, arn: &str) -> Result<Execution> {
@@ -144,12 +150,14 @@ impl AwsRegion {
         })
     }
 
+    fn arn(&self, machine: &str, execution: &str) -> String {
+        let region = self.name();
+        format!("arn:aws:states:{region}:{ACCOUNT}:execution:{machine}:{execution}")
+    }
+
     /// The states that an execution entered, in order.
     pub fn states(&self, machine: &str, execution: &str) -> Result<Vec<String>> {
-        let arn = format!(
-            "arn:aws:states:{}:{ACCOUNT}:execution:{machine}:{execution}",
-            self.name()
-        );
+        let arn = self.arn(machine, execution);
         let input = json!({ "executionArn": arn, "maxResults": 1000 });
         let answer = self
             .api
@@ -160,17 +168,5 @@ impl AwsRegion {
             name.as_str().map(str::to_owned)
         });
         Ok(entered.collect())
-    }
-
-    /// In which state an execution is, for whoever waits in vain.
-    fn standing(&self, arn: &str) -> String {
-        let mut parts = arn.rsplit(':');
-        let (execution, machine) = (parts.next(), parts.next());
-        let states = machine
-            .zip(execution)
-            .and_then(|(machine, execution)| self.states(machine, execution).ok());
-        states
-            .and_then(|states| states.last().cloned())
-            .unwrap_or_else(|| "RUNNING".to_owned())
     }
 }

@@ -137,6 +137,13 @@ pub fn all() -> Vec<Scenario> {
         way(Failover, "nobody answers", "SourceStillActive", |_| {}).people(SILENT),
         way(
             Failover,
+            "a person says no behind a switchover that was cut off",
+            "SourceStillActive",
+            cut_off,
+        )
+        .people(NO),
+        way(
+            Failover,
             "nobody consents to the loss",
             "OperatorNeeded",
             |_| {},
@@ -273,6 +280,22 @@ fn early(stage: &mut Stage) {
     let mut scene = stage.scene();
     let groups = &mut scene.cluster("usw2").groups;
     groups.insert("early".to_owned(), Presence::Live);
+}
+
+/// A switchover was cut off: it has fenced the source and stopped its consumers, and has sealed nothing.
+fn cut_off(stage: &mut Stage) {
+    let start = start(stage, Mode::Switchover, Leash::Acting);
+    let machine = shipped::machine(Mode::Switchover).expect("a machine");
+    let rig = Rig {
+        machine: &machine,
+        stage,
+        execution: execution_of(&start),
+        people: YES,
+        surprise: None,
+    };
+    let (_played, moments) = rig.moments(from_start(&machine, &start));
+    let behind = moments.get("LookOnceMore").expect("a state");
+    *stage = Stage::of(stage.pair.clone(), behind.scene.clone());
 }
 
 /// A failover holds the pair.

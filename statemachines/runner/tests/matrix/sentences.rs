@@ -59,7 +59,7 @@ const SENTENCES: [Sentence; 26] = [
     ("This was a drill: nothing was changed", |left| {
         left.changed_anything().is_ok()
     }),
-    ("Not approved, said by", untouched),
+    ("Not approved, said by", put_back),
     ("The loss was not consented to", |left| {
         left.active() == "use1"
     }),
@@ -68,8 +68,8 @@ const SENTENCES: [Sentence; 26] = [
             .and_then(|it| it.loss)
             .is_some_and(|it| it.records_at_most != Some(0))
     }),
-    ("not failing over: ", untouched),
-    ("not switching over: ", untouched),
+    ("not failing over: ", put_back),
+    ("not switching over: ", put_back),
     ("Not seen at work there yet: ", |left| {
         left.active() == "usw2"
     }),
@@ -80,8 +80,21 @@ const SENTENCES: [Sentence; 26] = [
     ("may be", |_| true),
 ];
 
-fn untouched(left: &Left<'_>) -> bool {
+/// Nothing was touched but what an earlier recovery had left half-done at the source.
+fn put_back(left: &Left<'_>) -> bool {
     left.did().all(|it| match it {
+        Happened::Acls { cluster, .. } => cluster == "use1",
+        Happened::Told { active, stop, .. } => active == "use1" && !stop,
+        it => only_noted(it),
+    })
+}
+
+fn untouched(left: &Left<'_>) -> bool {
+    left.did().all(only_noted)
+}
+
+fn only_noted(it: &Happened) -> bool {
+    match it {
         Happened::Ledger(_)
         | Happened::Stored(_)
         | Happened::Notice(_)
@@ -98,7 +111,7 @@ fn untouched(left: &Left<'_>) -> bool {
         | Happened::Wrote { .. }
         | Happened::Copied { .. }
         | Happened::Read { .. } => false,
-    })
+    }
 }
 
 /// Every sentence of `stand` that is not true.

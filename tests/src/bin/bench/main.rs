@@ -22,6 +22,7 @@ mod partitions;
 mod payload;
 mod plan;
 mod progress;
+mod recovery;
 mod results;
 mod row;
 mod section;

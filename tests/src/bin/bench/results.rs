@@ -12,6 +12,7 @@ use crate::latency::{self, LatencyRun};
 use crate::machine::Machine;
 use crate::partitions::{self, PartitionsRun};
 use crate::plan::Plan;
+use crate::recovery::{self, RecoveryRun};
 use crate::row::Row;
 use crate::section::Section;
 use crate::takeover::{self, TakeoverRun};
@@ -44,6 +45,8 @@ pub struct Results {
     pub groups: GroupsSection,
     /// Places found by a tool that knows nothing yet.
     pub translate: Vec<TranslateRun>,
+    /// Recoveries.
+    pub recovery: Vec<RecoveryRun>,
 }
 
 impl Results {
@@ -62,6 +65,7 @@ impl Results {
             takeover: Vec::new(),
             groups: GroupsSection::default(),
             translate: Vec::new(),
+            recovery: Vec::new(),
         }
     }
 
@@ -78,6 +82,7 @@ impl Results {
             Section::Takeover => self.takeover.extend(takeover::section(lab)?),
             Section::Groups => self.groups = groups::section(lab)?,
             Section::Translate => self.translate.extend(translate::section(lab)?),
+            Section::Recovery => self.recovery.extend(recovery::section(lab)?),
         }
         self.rows = crate::summary::rows(self);
         self.seconds = lab.progress.seconds();

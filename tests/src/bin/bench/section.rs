@@ -27,4 +27,6 @@ pub enum Section {
     Groups,
     /// Places found by a tool that knows nothing yet.
     Translate,
+    /// Failover, switchover, and a look at a large pair.
+    Recovery,
 }

@@ -6,6 +6,7 @@ use crate::groups::{BEHIND, GroupsSection};
 use crate::latency::LatencyRun;
 use crate::mirror::Contender;
 use crate::partitions::PartitionsRun;
+use crate::recovery::{RecoveryRun, Span};
 use crate::results::Results;
 use crate::row::Requirement::{AtMost, RatioAtLeast, RatioAtMost};
 use crate::row::Row;
@@ -21,6 +22,7 @@ pub fn rows(results: &Results) -> Vec<Row> {
     rows.extend(other_rows(results));
     rows.extend(partition_rows(&results.partitions));
     rows.extend(group_rows(&results.groups));
+    rows.extend(recovery_rows(&results.recovery));
     // Without MirrorMaker 2, a line that only compares says what another says.
     let ours_only = results.plan.ours_only;
     rows.retain(|row: &Row| !ours_only || row.theirs.is_some() || !row.required.is_empty());
@@ -306,6 +308,40 @@ fn partition_rows(runs: &[PartitionsRun]) -> Vec<Row> {
                 many.loaded_target_cpu_percent,
                 Some(few.loaded_target_cpu_percent),
             )],
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn recovery_rows(runs: &[RecoveryRun]) -> Vec<Row> {
+    let row = |what: &str, span: Span, most: f64| {
+        let of = runs.iter().filter(|run| run.span == span);
+        let row = Row::alone(what, "s", of.map(|run| run.seconds));
+        row.map(|row| row.required(&[AtMost(most)]))
+    };
+    let pair = "100 partitions, 50 groups";
+    [
+        row(
+            &format!("failover until clients may start, {pair}"),
+            Span::Failover,
+            15.0,
+        ),
+        row(
+            &format!("failover, its own steps, {pair}"),
+            Span::OwnSteps,
+            5.0,
+        ),
+        row(
+            &format!("switchover, pause of writers, {pair}"),
+            Span::WritePause,
+            10.0,
+        ),
+        row(
+            "assess and plan, 1,000 partitions, 200 groups",
+            Span::Look,
+            5.0,
         ),
     ]
     .into_iter()

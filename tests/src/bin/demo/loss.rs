@@ -15,6 +15,7 @@ use understudy_tests::{Cluster, FlowFile, Heard, LabError, LoggedProducer, deplo
 
 use crate::stage::Clusters;
 use crate::voice::{Voice, grouped, seconds};
+use crate::warehouse::{WAREHOUSE, Warehouse};
 
 /// What the shop writes and the checkout reads.
 pub const SALES: &str = "sales";
@@ -22,8 +23,12 @@ pub const SALES: &str = "sales";
 pub const PARTITIONS: i32 = 4;
 /// Who reads it.
 pub const CHECKOUT: &str = "checkout";
-/// Where the checkout stands when the Region is lost: at this offset of each partition.
-const STANDS: i64 = 100;
+/// Where a group stands when the Region is lost: at this offset of each partition.
+const STANDS: [(&str, i64); 2] = [(CHECKOUT, 100), (WAREHOUSE, 250)];
+/// Sales of each partition that are written before; more than any group has read.
+const WRITTEN: i64 = 400;
+/// Where the shop's numbers go on at the other side: beyond all that it wrote before.
+const MOVED: u64 = 1_000_000_000;
 const ALARM: &str = "understudy-orders-use1-unhealthy";
 const FAILOVER: &str = "understudy-orders-failover";
 const EXECUTION: &str = "orders-e1-failover-1";
@@ -34,6 +39,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(200);
 /// Between two looks of a prober; its schedule's minute is not waited for.
 const PROBE: Duration = Duration::from_millis(1_100);
+/// How long the source is written to while nothing is copied any more.
+const ALONE: Duration = Duration::from_millis(700);
 /// Looks before the loss and after it.
 const LOOKS: usize = 3;
 
@@ -54,9 +61,9 @@ pub struct Loss {
     pub before_cut: u64,
     /// Of these: not there exactly once, in order.
     pub before_cut_wrong: u64,
-    /// Records that the checkout reads a second time.
+    /// Records that checkout and warehouse read a second time.
     pub re_read: u64,
-    /// Records that the checkout never reads.
+    /// Records that one of them never reads.
     pub skipped: u64,
     /// The page for people.
     pub page: PathBuf,
@@ -92,9 +99,17 @@ pub fn lose_region(
     ));
     let (source, target) = (&clusters.source, &clusters.target);
     let shop = LoggedProducer::start(source.client(), SALES, PARTITIONS)?;
-    voice.say("The shop writes sales to use1 and keeps its own log of what was acknowledged to it. Group checkout reads them.");
+    voice.say(
+        "The shop writes sales to use1 and keeps its own log of what was acknowledged to it. Groups checkout (librdkafka) and \
+         warehouse (Java) read them.",
+    );
     calm(&aws, source, target, &shop, interrupt, voice)?;
 
+    source.link().cut()?;
+    voice.alarm(
+        "The way from usw2 to use1 fails first: what the shop still writes stays on use1 alone.",
+    );
+    interrupt.sleep(ALONE)?;
     for broker in source.brokers() {
         broker.kill()?;
     }
@@ -111,16 +126,19 @@ pub fn lose_region(
     aws.usw2.set_alarm(ALARM, "ALARM")?;
     follow(&aws, lost, interrupt, voice)?;
     let mut loss = Loss::default();
-    // Both are started only now, as an application is that follows its pointer.
-    let moved = LoggedProducer::start(target.client(), SALES, PARTITIONS)?;
-    let read = target.read_as_group(CHECKOUT, SALES, 40 * PARTITIONS as usize)?;
+    // All are started only now: two find their pointer, one has a person who was told.
+    let moved = LoggedProducer::start_from(MOVED, target.client(), SALES, PARTITIONS)?;
+    let warehouse = Warehouse::start(target, SALES)?;
     // Whether applications are at work is seen by their groups.
     let stop = AtomicBool::new(false);
-    let ended = thread::scope(|scope| {
-        scope.spawn(|| target.stay_in_group(CHECKOUT, SALES, &stop));
-        let ended = aws.usw2.wait_execution(FAILOVER, EXECUTION, LIMIT);
+    let (ended, read) = thread::scope(|scope| {
+        let checkout = scope.spawn(|| target.stay_in_group(CHECKOUT, SALES, &stop));
+        let ended = interrupt.wait_for("the recovery to end", LIMIT, || {
+            aws.usw2.ended(FAILOVER, EXECUTION)
+        });
         stop.store(true, Ordering::Relaxed);
-        ended
+        let panicked = |_| LabError::Usage("the checkout panicked".to_owned());
+        Ok::<_, ChaosError>((ended?, checkout.join().map_err(panicked)??))
     })?;
     if ended.status != "SUCCEEDED" {
         let states = aws.usw2.states(FAILOVER, EXECUTION)?;
@@ -137,7 +155,14 @@ pub fn lose_region(
         action: format!("write {}", loss.page.display()),
         source,
     })?;
-    loss.count(target, &evidence, &heard, &read)?;
+    loss.count(target, &evidence, &heard)?;
+    let sale = |(partition, key): &(i32, Vec<u8>)| {
+        LoggedProducer::number(Some(key)).map(|number| (*partition, number))
+    };
+    let read: Vec<_> = read.iter().filter_map(sale).collect();
+    for (group, read) in [(CHECKOUT, read), (WAREHOUSE, warehouse.read())] {
+        loss.went_on(group, &heard, &read);
+    }
     tell(&loss, voice);
     Ok(loss)
 }
@@ -168,7 +193,7 @@ fn deploy(
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let reverse = FlowFile::new(target, source)
         .topics([SALES])
-        .groups([CHECKOUT]);
+        .groups([CHECKOUT, WAREHOUSE]);
     let flows = BTreeMap::from([
         ("use1-usw2.toml".to_owned(), flow.render(nowhere)?),
         ("usw2-use1.toml".to_owned(), reverse.render(nowhere)?),
@@ -187,10 +212,12 @@ fn deploy(
 
 fn pair(source: &Cluster, target: &Cluster) -> Value {
     let pointer = json!([{ "kind": "ssm-parameter", "parameter": POINTER }]);
+    let told = json!([{ "kind": "notify", "text": "start the warehouse with the address of the active cluster" }]);
     let more = json!({
         "consent": { "max_lost_records": 1_000_000, "max_age_seconds": 3_600 },
         "applications": [
             { "name": CHECKOUT, "role": "consumer", "groups": [CHECKOUT], "adapters": pointer },
+            { "name": WAREHOUSE, "role": "consumer", "groups": [WAREHOUSE], "adapters": told },
             { "name": "shop", "role": "producer", "topics": [SALES], "adapters": pointer },
         ],
         "notify": ["arn:aws:sns:us-west-2:000000000000:understudy-orders-people"],
@@ -212,30 +239,40 @@ fn calm(
     interrupt: &Interrupt,
     voice: &mut Voice,
 ) -> Result<()> {
-    let enough = STANDS as usize * 4 * PARTITIONS as usize;
+    let enough = WRITTEN as usize * PARTITIONS as usize;
     interrupt.wait_for("the shop to write", LIMIT, || match shop.acknowledged() {
         some if some >= enough => Ok(()),
         few => Err(format!("{few} were acknowledged")),
     })?;
-    let places: Vec<_> = (0..PARTITIONS)
-        .map(|partition| (SALES, partition, STANDS))
-        .collect();
-    source.commit_group(CHECKOUT, &places)?;
-    interrupt.wait_for("the checkout's place on usw2", LIMIT, || {
-        match target.group_places(CHECKOUT, SALES) {
-            Ok(found) if found.len() == PARTITIONS as usize => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })?;
+    for (group, offset) in STANDS {
+        let places: Vec<_> = (0..PARTITIONS)
+            .map(|partition| (SALES, partition, offset))
+            .collect();
+        source.commit_group(group, &places)?;
+    }
+    for (group, _offset) in STANDS {
+        interrupt.wait_for(
+            &format!("the place of {group} on usw2"),
+            LIMIT,
+            || match target.group_places(group, SALES) {
+                Ok(found) if found.len() == PARTITIONS as usize => Ok(()),
+                other => Err(format!("{other:?}")),
+            },
+        )?;
+    }
     for _look in 0..LOOKS {
         aws.probe("use1", &aws.use1)?;
         aws.probe("use1", &aws.usw2)?;
         interrupt.sleep(PROBE)?;
     }
     voice.relief(&format!(
-        "{} sales are written and mirrored as they come; checkout has read {STANDS} of each partition, and stands there on \
-         usw2 as well. Both Regions' probers see use1 well.",
-        grouped(shop.acknowledged() as u64)
+        "{} sales are written and mirrored as they come; {} has read {} of each partition, {} {}, and usw2 has their places as \
+         well. Both Regions' probers see use1 well.",
+        grouped(shop.acknowledged() as u64),
+        STANDS[0].0,
+        STANDS[0].1,
+        STANDS[1].0,
+        STANDS[1].1
     ));
     Ok(())
 }
@@ -263,21 +300,15 @@ fn follow(aws: &TwoRegions, lost: Instant, interrupt: &Interrupt, voice: &mut Vo
         interrupt.sleep(LOOK)?;
     }
     voice.relief(&format!(
-        "Clients may start on usw2, {} after use1's AWS was lost. Shop and checkout start there, at the pointer that they \
-         follow.",
+        "Clients may start on usw2, {} after use1's AWS was lost. Shop and checkout do, at the pointer that they follow; the \
+         warehouse by hand, for it needs nothing but the other address.",
         seconds(lost.elapsed())
     ));
     Ok(())
 }
 
 impl Loss {
-    fn count(
-        &mut self,
-        target: &Cluster,
-        evidence: &Value,
-        heard: &Heard,
-        read: &[Vec<u8>],
-    ) -> Result<()> {
+    fn count(&mut self, target: &Cluster, evidence: &Value, heard: &Heard) -> Result<()> {
         let number = |pointer: &str| evidence.pointer(pointer).and_then(Value::as_u64);
         let missing = |what: &str| LabError::Usage(format!("the evidence has no {what}"));
         let wanted_at = number("/started_at_ms").ok_or_else(|| missing("start"))?;
@@ -317,20 +348,23 @@ impl Loss {
             self.before_cut_wrong += wrong(&before, &copied, heard.unheard);
         }
         self.lost = lost;
-        // Each number went to each partition: where the checkout stood there are as many of the same.
-        let stood = heard
-            .acknowledged
-            .get(&(0, STANDS))
-            .copied()
-            .unwrap_or_default();
-        let numbers = read
-            .iter()
-            .filter_map(|key| LoggedProducer::number(Some(key)));
-        let numbers: Vec<u64> = numbers.collect();
-        self.re_read = numbers.iter().filter(|it| **it < stood).count() as u64;
-        let first = numbers.iter().filter(|it| **it == stood).count();
-        self.skipped = (PARTITIONS as usize).saturating_sub(first) as u64;
         Ok(())
+    }
+
+    /// Adds what a group read a second time, or will never read: it went on with these sales.
+    fn went_on(&mut self, group: &str, heard: &Heard, read: &[(i32, u64)]) {
+        let stands = STANDS.iter().find(|(name, _)| *name == group);
+        let stands = stands.map(|(_, offset)| *offset).unwrap_or_default();
+        for partition in 0..PARTITIONS {
+            let next = heard.acknowledged.get(&(partition, stands));
+            let next = next.copied().unwrap_or_default();
+            let here = read.iter().filter(|(of, _)| *of == partition);
+            let numbers: Vec<u64> = here.map(|(_, number)| *number).collect();
+            self.re_read += numbers.iter().filter(|it| **it < next).count() as u64;
+            // Numbers follow each other by one. Who reads nothing skips what comes next.
+            let first = numbers.iter().copied().min().unwrap_or(next + 1);
+            self.skipped += first.saturating_sub(next);
+        }
     }
 }
 
@@ -360,7 +394,7 @@ fn tell(loss: &Loss, voice: &mut Voice) {
         grouped(loss.unheard)
     ));
     voice.say(&format!(
-        "Of {} sales before the cut {} are missing, doubled or out of order. The checkout reads {} again and skips {}.",
+        "Of {} sales before the cut {} are missing, doubled or out of order. Checkout and warehouse read {} again and skip {}.",
         grouped(loss.before_cut),
         loss.before_cut_wrong,
         loss.re_read,

@@ -9,6 +9,7 @@ use understudy_tests::{Cluster, FlowFile, LabError};
 use crate::groups::{GROUPS, HISTORY, PARTITIONS};
 use crate::loss::{self, CHECKOUT, SALES};
 use crate::voice::{Voice, grouped, seconds};
+use crate::warehouse::WAREHOUSE;
 
 /// How many workers.
 pub const WORKERS: usize = 3;
@@ -52,7 +53,7 @@ impl Clusters {
 pub fn flow(clusters: &Clusters, plan: &LoadPlan) -> FlowFile {
     FlowFile::new(&clusters.source, &clusters.target)
         .topics(plan.topics().into_iter().chain([HISTORY, SALES]))
-        .groups(GROUPS.into_iter().chain([CHECKOUT]))
+        .groups(GROUPS.into_iter().chain([CHECKOUT, WAREHOUSE]))
         .slots(SLOTS)
 }
 

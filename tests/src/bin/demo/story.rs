@@ -64,7 +64,7 @@ pub fn tell(arguments: &Arguments, interrupt: Interrupt) -> Result<Report> {
     drop(other);
     // Its workers end; the second half's are ECS's.
     drop(stage);
-    if arguments.lose_region {
+    if !arguments.mirror_only {
         let flow = flow(&clusters, &plan);
         let keep = understudy_tests::cache_dir()?;
         let loss = loss::lose_region(&clusters, flow, &interrupt, &mut voice, &keep)?;
