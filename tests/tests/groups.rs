@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
-use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, wait_for};
+use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, understudy, wait_for};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -125,6 +127,105 @@ fn a_group_that_is_live_on_the_target_is_left_alone() -> Outcome {
     // Once it has left, it is brought to its place.
     drop(consumer);
     expect_exact(source, target, "lively-group", &[("lively", 0, 250)])
+}
+
+#[test]
+fn a_group_that_went_on_on_the_target_is_not_set_back_by_a_new_worker() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    source.create_topic("onward", 1, &[])?;
+    Workload::orders(source.client(), "onward")
+        .value_bytes(50)
+        .records(1_000)
+        .run()?;
+    let worker = start("onward", |file| {
+        file.topics(["onward"]).groups(["onward-.*"])
+    })?;
+    worker.wait_copied(source, "onward", LIMIT)?;
+    source.commit_group("onward-group", &[("onward", 0, 300)])?;
+    expect_exact(source, target, "onward-group", &[("onward", 0, 300)])?;
+    // Its consumers move to the target while the flow runs, and stop there for a moment.
+    target.read_as_group("onward-group", "onward", 200)?;
+    let own = target.group_places("onward-group", "onward")?;
+    worker.terminate()?;
+    worker.wait(LIMIT)?;
+    worker.restart()?;
+    left_alone(&worker, "onward-group", "further on")?;
+    assert_eq!(target.group_places("onward-group", "onward")?, own);
+    // Where it moves on the source, that counts again.
+    source.commit_group("onward-group", &[("onward", 0, 400)])?;
+    expect_exact(source, target, "onward-group", &[("onward", 0, 400)])
+}
+
+#[test]
+fn who_reads_on_the_target_while_the_source_is_silent_is_seen_and_not_set_back() -> Outcome {
+    let Pair { source, target } = &Pair::start(|source| source, |target| target)?;
+    source.create_topic("silent", 1, &[])?;
+    Workload::orders(source.client(), "silent")
+        .value_bytes(50)
+        .records(1_000)
+        .run()?;
+    let flow = FlowFile::new(source, target)
+        .topics(["silent"])
+        .groups(["silent-.*"])
+        .slots(2)
+        .mirror("group_sync_interval", "300ms");
+    let worker = Worker::start(&flow, "silent-worker")?;
+    worker.wait_copied(source, "silent", LIMIT)?;
+    source.commit_group("silent-group", &[("silent", 0, 300)])?;
+    expect_exact(source, target, "silent-group", &[("silent", 0, 300)])?;
+    source.link().cut()?;
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| -> Outcome {
+        let reading = scope.spawn(|| target.stay_in_group("silent-group", "silent", &stop));
+        let seen = left_alone(&worker, "silent-group", "somebody is in the group");
+        stop.store(true, Ordering::Relaxed);
+        let read = reading.join().map_err(|_panic| "the consumer panicked")??;
+        seen?;
+        assert!(!read.is_empty(), "nothing was read");
+        Ok(())
+    })?;
+    let own = target.group_places("silent-group", "silent")?;
+    left_alone(&worker, "silent-group", "further on")?;
+    assert_eq!(target.group_places("silent-group", "silent")?, own);
+    Ok(())
+}
+
+#[test]
+fn a_place_whose_copies_the_target_has_deleted_is_not_called_exact() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    source.create_topic("cut-off", 1, &[])?;
+    Workload::orders(source.client(), "cut-off")
+        .value_bytes(50)
+        .records(500)
+        .run()?;
+    let worker = start("cut-off", |file| {
+        file.topics(["cut-off"]).groups(["cut-off-.*"])
+    })?;
+    worker.wait_copied(source, "cut-off", LIMIT)?;
+    source.commit_group("cut-off-group", &[("cut-off", 0, 100)])?;
+    expect_exact(source, target, "cut-off-group", &[("cut-off", 0, 100)])?;
+    target.delete_records_before("cut-off", 0, 200)?;
+    left_alone(&worker, "cut-off-group", "has deleted everything below")?;
+    let arguments = ["verify".as_ref(), worker.flow().as_os_str()];
+    let output = understudy(arguments, LIMIT)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("has deleted everything below 200"), "{text}");
+    Ok(())
+}
+
+/// Waits until the worker says this of a group's place.
+fn left_alone(worker: &Worker, group: &str, why: &str) -> Outcome {
+    worker.wait_status(&format!("{group}: {why}"), LIMIT, |status| {
+        let lines = status.get("groups").and_then(|lines| lines.as_array());
+        lines.is_some_and(|lines| {
+            lines.iter().any(|line| {
+                let reason = line["reason"].as_str().unwrap_or_default();
+                line["group"] == group && reason.contains(why)
+            })
+        })
+    })?;
+    Ok(())
 }
 
 fn start(name: &str, how: impl FnOnce(FlowFile) -> FlowFile) -> Result<Worker, Box<dyn Error>> {

@@ -193,23 +193,27 @@ fn the_command_line_drills_there_and_tells_what_came_of_it(lab: &Lab) -> Outcome
         ("AWS_ACCESS_KEY_ID", "nobody"),
         ("AWS_SECRET_ACCESS_KEY", "nothing"),
     ];
-    let run = |command: &[&str]| -> Result<String, Box<dyn Error>> {
+    let run = |command: &[&str], code: i32| -> Result<String, Box<dyn Error>> {
         let arguments = [command, &["--region", "us-west-2"]].concat();
         let output = understudy_in(&environment, &arguments, LIMIT)?;
         let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{command:?}: {told}");
+        assert_eq!(output.status.code(), Some(code), "{command:?}: {told}");
         Ok(String::from_utf8(output.stdout)?)
     };
-    let drill: Value = serde_json::from_str(&run(&["drill", &file, "--json"])?)?;
+    // use1 is well and nobody is there to be asked.
+    let refused: Value = serde_json::from_str(&run(&["failover", &file, "--json"], 1)?)?;
+    let stays = json!("SourceStillActive");
+    assert_eq!(refused.get("ended"), Some(&stays), "{refused}");
+    let drill: Value = serde_json::from_str(&run(&["drill", &file, "--json"], 0)?)?;
     assert_eq!(drill.get("ended"), Some(&json!("DrillDone")), "{drill}");
-    let evidence: Value = serde_json::from_str(&run(&["evidence", &file, "--json"])?)?;
+    let evidence: Value = serde_json::from_str(&run(&["evidence", &file, "--json"], 0)?)?;
     assert_eq!(
         evidence.get("ended"),
         Some(&json!("DrillDone")),
         "{evidence}"
     );
     let execution = evidence.get("execution").and_then(Value::as_str);
-    let followed = run(&["watch", &file, execution.ok_or("no execution")?])?;
+    let followed = run(&["watch", &file, execution.ok_or("no execution")?], 0)?;
     assert!(followed.contains("DrillDone"), "{followed}");
     Ok(())
 }

@@ -26,6 +26,8 @@ pub struct Seen {
     pub moved: BTreeSet<String>,
     /// Applications that were told to use the source again, after they had been told to stop.
     pub returned: BTreeSet<String>,
+    /// Whether a recovery that was cut off had left a fence, and may have stopped consumers behind it.
+    pub found_fenced: bool,
     /// Whether the flow back was started; nothing if that was not come to.
     pub flow_back: Option<FlowStarted>,
     /// How the target was opened, if it was.
@@ -43,6 +45,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
     let start = &request.start;
     let execution = start.execution.to_string();
     let order: Option<Order> = reading.one(&keys::order(&execution));
+    let found_fenced = order.as_ref().is_some_and(|order| order.found_fenced);
     let (source, target) = match order {
         Some(order) => (order.source, order.target),
         None => ends(world, start, ledger),
@@ -105,6 +108,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
         clients,
         moved,
         returned,
+        found_fenced,
         flow_back,
         opened,
         ledger: ledger.cloned(),

@@ -93,7 +93,7 @@ fn applications(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
 /// Consumers that were told to stop and not to start again, where the target was not opened.
 fn stopped(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     let mut steps = evidence.steps.iter();
-    if !steps.any(|it| it.step == Step::QuiesceClients) {
+    if !seen.found_fenced && !steps.any(|it| it.step == Step::QuiesceClients) {
         return;
     }
     let waves = evidence.plan.iter().flat_map(|plan| &plan.waves);
@@ -101,7 +101,8 @@ fn stopped(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     let names = consumers.flat_map(|wave| &wave.applications);
     next.extend(names.filter(|name| !seen.returned.contains(*name)).map(|name| {
         format!(
-            "{name} was told to stop, and not to start again: if nothing takes over from here, start it on {} by hand.",
+            "{name} {} told to stop, and not to start again: if nothing takes over from here, start it on {} by hand.",
+            if seen.found_fenced { "may have been" } else { "was" },
             evidence.source
         )
     }));

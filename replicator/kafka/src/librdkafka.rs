@@ -61,6 +61,8 @@ pub struct Options {
     pub codec_of: Option<CodecOf>,
     /// Slow, but a record that the target refuses is then named exactly: brokers refuse whole batches.
     pub one_record_a_batch: bool,
+    /// No batch larger than this, where the target has refused larger ones.
+    pub batch_bytes_max: Option<usize>,
     /// How many records one step may take, where a bandwidth limit must see them come.
     pub records_a_step: Option<usize>,
 }
@@ -95,6 +97,11 @@ impl Librdkafka {
         let mut properties = target.writer(transactional_id);
         if options.one_record_a_batch {
             properties.set("batch.num.messages", "1");
+        }
+        if let Some(bytes) = options.batch_bytes_max {
+            let set = properties.get("batch.size").and_then(|it| it.parse().ok());
+            let smaller = set.map_or(bytes, |set: usize| set.min(bytes));
+            properties.set("batch.size", smaller.to_string());
         }
         let mut writer = Writer::new(&properties, target.watch.clone(), BYTES_IN_FLIGHT_MAX)?;
         writer.compress_with(options.codec_of);
@@ -386,7 +393,7 @@ impl DataPlane for Librdkafka {
                     progress.last_timestamp_ms =
                         record.timestamp_ms().or(progress.last_timestamp_ms);
                     progress.bytes += record.weight() as u64;
-                    self.waiting_bytes += record.weight();
+                    self.waiting_bytes += record.footprint();
                     progress.at_end = false;
                     progress.changed = true;
                     progress.expect(offset);

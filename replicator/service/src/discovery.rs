@@ -18,6 +18,7 @@ use crate::explain::explain;
 use crate::flow_record::FlowWatch;
 use crate::growth::{Growth, Unadmitted};
 use crate::log_starts::LogStarts;
+use crate::lost_copies::LostCopies;
 use crate::opposite::{self, Ends};
 use crate::replication::Replicas;
 use crate::stamps::Stamps;
@@ -52,6 +53,7 @@ pub struct Discovery {
     /// How many replicas a new copy gets, as last asked.
     replicas: Option<Replicas>,
     stamps: Stamps,
+    lost: LostCopies,
     growth: Growth,
     listing: Listing,
     /// Why nothing may be copied because of a flow the other way round, and when to look again.
@@ -98,6 +100,7 @@ impl Discovery {
             on_target: BTreeMap::new(),
             replicas: None,
             stamps: Stamps::default(),
+            lost: LostCopies::default(),
             growth: Growth::default(),
             listing: Listing::default(),
             // The worker looked before it came here.
@@ -180,6 +183,19 @@ impl Discovery {
             .into_iter()
             .filter(|topic| self.flow.selects(&topic.name))
             .collect();
+        let (flow, record) = (&self.flow, self.watch.record());
+        let lost = self
+            .lost
+            .look(flow, &self.target, record, &self.board, WITHIN);
+        if let Err(fault) = lost {
+            let reason = explain(&self.flow.target, &fault);
+            tracing::debug!(reason, "could not look whether copies are there");
+            // Before that is known no topic is made: it might be one whose copies were lost.
+            if !self.lost.has_looked() {
+                self.board.not_ready(Part::Target, &reason);
+                return Ok(());
+            }
+        }
         let mut ids = self.ids(&selected)?;
         let missing = selected.iter().any(|topic| {
             self.on_target
@@ -198,6 +214,9 @@ impl Discovery {
         let mut not_admitted = None;
         let mut refused = BTreeMap::new();
         for topic in &selected {
+            if self.lost.objection(&topic.name).is_some() {
+                continue;
+            }
             if let Err(reason) = self.prepare(&topic.name, topic.partitions) {
                 refused.insert(topic.name.clone(), reason);
             }
@@ -212,6 +231,10 @@ impl Discovery {
                 if let Some(known) = self.listing.topics.get(&name) {
                     topics.insert(name, known.clone());
                 }
+                continue;
+            }
+            if let Some(reason) = self.lost.objection(&topic.name) {
+                self.board.not_ready(part, reason);
                 continue;
             }
             let copy = self.flow.policy.target_topic(&topic.name);

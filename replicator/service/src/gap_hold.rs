@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use understudy_domain::{
-    GapCause, GapKey, GapRecord, Origin, Position, Resolution, SourceOffset, TargetOffset,
+    GapCause, GapKey, GapRecord, Origin, Position, Resolution, Slot, SourceOffset, TargetOffset,
     TopicPartition,
 };
 use understudy_kafka::ffi::admin::Edge;
@@ -17,6 +17,7 @@ use crate::clock::now_ms;
 use crate::creation::make;
 use crate::holding::{HoldError, Holding};
 use crate::replication::Replicas;
+use crate::stored_state::read_positions;
 
 /// Time limit of one look at a cluster.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -356,6 +357,37 @@ impl Holding {
         Ok(true)
     }
 
+    /// Whose a topic is in which a partition was to go on, if it is not this flow's.
+    fn whose(&self, target: &Cluster, topic: &str) -> Result<Option<&'static str>, HoldError> {
+        let flow = &self.context.flow;
+        let listing = self.context.catalog.listing();
+        let mut copies = listing
+            .topics
+            .keys()
+            .map(|name| flow.policy.target_topic(name));
+        if copies.any(|copy| copy == topic) {
+            return Ok(Some("a topic of the source is copied to that name"));
+        }
+        let Some(found) = target.topic(topic, WITHIN)? else {
+            return Ok(None);
+        };
+        let partitions: Vec<_> = (0..found.partitions)
+            .map(|number| TopicPartition::new(topic, number))
+            .collect();
+        let ends = target.edges(&partitions, Edge::HighWatermark, WITHIN)?;
+        if ends.values().all(|end| matches!(end, Ok(0))) {
+            return Ok(None);
+        }
+        for slot in (0..self.context.slots.get()).map(Slot::new) {
+            let positions = read_positions(target, &flow.state, slot)?;
+            let names = |position: &Position| position.target_topic.as_deref() == Some(topic);
+            if positions.values().any(names) {
+                return Ok(None);
+            }
+        }
+        Ok(Some("it holds records that this flow has not copied"))
+    }
+
     /// Where the source's new log begins, and where its copies will; `None` while that cannot be told.
     fn reborn(
         &mut self,
@@ -389,6 +421,12 @@ impl Holding {
             | Resolution::Park
             | Resolution::Retry => position.target_topic.clone(),
         };
+        if let (Resolution::NewTopic, Some(topic)) = (resolution, &topic)
+            && let Some(whose) = self.whose(&target, topic)?
+        {
+            tracing::warn!(slot = %self.slot, %partition, "not going on in {topic}: {whose}; delete or rename it, or answer otherwise");
+            return Ok(None);
+        }
         if let Some(topic) = &topic {
             let partitions = source
                 .topic(&partition.topic, WITHIN)?

@@ -93,6 +93,8 @@ struct Round<'a> {
     /// What MirrorMaker 2 left behind, read when it is asked for.
     past: &'a dyn Fn() -> Result<&'a Mm2Past, ToolError>,
     starts: &'a Edges,
+    /// Where the logs of copies start.
+    starts_of_copies: &'a Edges,
     on_source: BTreeMap<Key, i64>,
     places_on_target: BTreeMap<Key, i64>,
     on_target: BTreeMap<String, OnTarget>,
@@ -147,6 +149,10 @@ pub fn survey(
             .map_err(at_source)?;
         let on_target = look_at_target(target, &names).map_err(at_target)?;
         let there = Side::read(target, &names, |_| true).map_err(at_target)?;
+        let copies: BTreeSet<_> = there.places.keys().map(|(_, name)| name.clone()).collect();
+        let starts_of_copies = target
+            .edges(&copies, Edge::Earliest, WITHIN)
+            .map_err(at_target)?;
         for (key, offset) in &on_source {
             seen.entry(key.clone()).or_default().insert(*offset);
         }
@@ -167,6 +173,7 @@ pub fn survey(
                 }
             },
             starts: &starts,
+            starts_of_copies: &starts_of_copies,
             on_source,
             places_on_target: there.places,
             on_target,
@@ -435,6 +442,16 @@ impl Round<'_> {
             );
             return Ok(place);
         };
+        let copies = self.flow.copies_of(name, position);
+        if let Some(Ok(start)) = self.starts_of_copies.get(&copies)
+            && target.get() < *start
+            && target != position.target_offset
+        {
+            place.reason = Some(format!(
+                "its copy was at {target}; the target has deleted everything below {start}, and to go on there skips what was between"
+            ));
+            return Ok(place);
+        }
         let read_from = |at: TargetOffset| {
             let question = Question::Reverse(name.clone(), at);
             known.get(&question)

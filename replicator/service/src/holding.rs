@@ -27,6 +27,8 @@ pub const IDLE_WAIT: Duration = Duration::from_millis(200);
 const QUIET_COMMIT: Duration = Duration::from_secs(1);
 /// How long records go out one by one until the refused one should have been met.
 const CAREFUL_FOR: Duration = Duration::from_secs(30);
+/// Nor longer than for so many bytes: more than the batch that was refused can have held.
+const CAREFUL_BYTES: u64 = 4_000_000;
 
 /// Why a holding ended.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +131,8 @@ pub struct Holding {
     pub(crate) passed: bool,
     /// Since when records go out one by one.
     pub(crate) careful_since: Option<Instant>,
+    /// Bytes that were copied since.
+    pub(crate) careful_bytes: u64,
     /// Until when nothing is read, to keep the bandwidth limit.
     pub(crate) resting_until: Option<Instant>,
     /// Why partitions cannot begin yet where MirrorMaker 2 stopped.
@@ -182,7 +186,8 @@ impl Holding {
             }
             let careful = self
                 .careful_since
-                .is_some_and(|since| now.duration_since(since) > CAREFUL_FOR);
+                .is_some_and(|since| now.duration_since(since) > CAREFUL_FOR)
+                || self.careful_bytes > CAREFUL_BYTES;
             if careful && !self.plane.in_transaction() {
                 return Err(HoldError::NotRefused);
             }
@@ -258,6 +263,9 @@ impl Holding {
         let now = Instant::now();
         self.pacing.committed(now, now.duration_since(began));
         self.spend(bytes, now);
+        if self.careful_since.is_some() {
+            self.careful_bytes += bytes;
+        }
         let metrics = &self.context.metrics;
         metrics.records.inc_by(records);
         metrics.bytes.inc_by(bytes);

@@ -81,6 +81,11 @@ impl LogStarts {
         self.hold().get(partition)?.source
     }
 
+    /// Where the target's log starts, if that is known.
+    pub fn target(&self, partition: &TopicPartition) -> Option<TargetOffset> {
+        self.hold().get(partition)?.target
+    }
+
     /// Where both logs start, if both are known.
     pub fn both(&self, partition: &TopicPartition) -> Option<(SourceOffset, TargetOffset)> {
         let logs = self.hold();

@@ -9,7 +9,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{FlowState, Slot, SourceOffset, TopicPartition, Translation, slot_of};
+use understudy_domain::{
+    FlowState, Slot, SourceOffset, TargetOffset, TopicPartition, Translation, slot_of,
+};
 use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Patience, Told};
 use understudy_kafka::{Cluster, Fault, Operation};
 
@@ -18,7 +20,7 @@ use crate::explain::explain;
 use crate::flow_record;
 use crate::map_state::{Known, Question, answer_all};
 use crate::mm2::load_past;
-use crate::places::{News, OnTarget, PlaceKey, Wanted};
+use crate::places::{News, OnTarget, PlaceKey, Stands, Wanted};
 use crate::slot::Context;
 use crate::stop::Stop;
 
@@ -110,9 +112,10 @@ impl Looker {
             let next = Instant::now() + interval;
             // Also without groups: what slots asked is answered first.
             self.answer();
-            // Both, whatever becomes of the other.
-            let (past, looked) = (self.look_at_past(), self.look());
-            match looked.and(past) {
+            // Each, whatever becomes of the others.
+            let (past, stands) = (self.look_at_past(), self.look_where_they_stand());
+            let looked = self.look();
+            match looked.and(past).and(stands) {
                 Ok(()) => self.context.board.warn(ABOUT, Vec::new()),
                 Err((on_source, fault)) => {
                     let end = if on_source {
@@ -139,13 +142,67 @@ impl Looker {
         Ok(())
     }
 
+    /// Reads where groups stand on the target of which slots asked.
+    fn look_where_they_stand(&self) -> Result<(), (bool, Fault)> {
+        let asked = self.context.places.asked();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let (at, mut stands) = (Instant::now(), Stands::new());
+        let mut tell = |number: usize, told: Told<'_>| match told {
+            Told::Place(topic, partition, Ok(offset)) => {
+                let partition = TopicPartition::new(topic, partition);
+                stands.insert(partition, TargetOffset::new(offset));
+            }
+            Told::Place(_, _, Err(_)) => {}
+            Told::End(answer) => {
+                let stands = std::mem::take(&mut stands);
+                // Those that were not told of are asked for again.
+                if let (Ok(()), Some(group)) = (answer, asked.get(number)) {
+                    self.context.places.stood(group.clone(), stands, at);
+                }
+            }
+        };
+        let told = self
+            .target
+            .tell_group_places(&asked, Patience::FOR_ALL, &mut tell);
+        told.map(drop).map_err(|fault| (false, fault))
+    }
+
+    /// The source is silent: the target is looked at all the same, because people may have started their consumers there.
+    fn look_at_target_alone(&mut self) -> Result<(), Fault> {
+        let names: Vec<Arc<str>> = self.standing.keys().cloned().collect();
+        let on_target = self.look_at_target(&names)?;
+        let mut news: BTreeMap<Slot, News> = BTreeMap::new();
+        for (group, standing) in &mut self.standing {
+            let now = on_target.get(group).copied().unwrap_or_default();
+            if now == standing.on_target {
+                continue;
+            }
+            standing.on_target = now;
+            for stand in &standing.places {
+                let key = (group.clone(), stand.partition.clone());
+                let news = news.entry(stand.slot).or_default();
+                news.insert(key, Some(stand.wanted(now)));
+            }
+        }
+        self.tell(news);
+        Ok(())
+    }
+
     fn look(&mut self) -> Result<(), (bool, Fault)> {
         let at_source = |fault| (true, fault);
         let flow = self.context.flow.clone();
-        let listed: BTreeSet<Arc<str>> = self
-            .source
-            .group_states(WITHIN)
-            .map_err(at_source)?
+        let states = match self.source.group_states(WITHIN) {
+            Ok(states) => states,
+            Err(fault) => {
+                if let Err(fault) = self.look_at_target_alone() {
+                    tracing::debug!(%fault, "groups of the target are not known either");
+                }
+                return Err((true, fault));
+            }
+        };
+        let listed: BTreeSet<Arc<str>> = states
             .into_keys()
             .filter(|group| flow.groups.selects(group))
             .map(Arc::from)
@@ -246,6 +303,7 @@ impl Looker {
             return Ok(BTreeMap::new());
         }
         self.look_how_long_kept();
+        let seen_at = Instant::now();
         let listed = self.target.group_states(WITHIN)?;
         let mut missing = names.iter().filter(|name| !listed.contains_key(&***name));
         // A group is listed no more when a streams application has taken it up.
@@ -263,6 +321,7 @@ impl Looker {
             };
             Some((name.clone(), on_target))
         });
+        self.context.places.target_seen(seen_at);
         let unlisted = self.unlisted.iter();
         Ok(listed
             .chain(unlisted.map(|(name, on_target)| (name.clone(), *on_target)))
@@ -487,7 +546,7 @@ impl Standing {
     }
 }
 
-/// What groups are on the target that it does not list among those of consumers; `Free` if it knows none of that name.
+/// What groups are on the target that it does not list among those of consumers; `Absent` if it knows none of that name.
 pub fn unlisted_on<G: AsRef<str> + Ord + Clone>(
     target: &Cluster,
     names: &[G],
@@ -509,7 +568,8 @@ pub fn unlisted_on<G: AsRef<str> + Ord + Clone>(
     let with_places = with_places(target, &newer)?;
     let found = missing.into_iter().map(|(name, key)| {
         let on_target = match others.get(name) {
-            None | Some(OtherGroup::Classic(GroupState::Empty)) => OnTarget::Free,
+            None => OnTarget::Absent,
+            Some(OtherGroup::Classic(GroupState::Empty)) => OnTarget::Free,
             Some(OtherGroup::Classic(GroupState::Live)) => OnTarget::Live,
             // Brokers would let us set places under the members of a streams group.
             Some(OtherGroup::Newer) if with_places.contains(name) => OnTarget::Live,
@@ -555,7 +615,12 @@ mod tests {
     /// target.
     fn looks() -> impl Strategy<Value = Vec<([Option<Option<i64>>; 3], OnTarget)>> {
         let told = prop::option::weighted(0.8, prop::option::weighted(0.7, 0..3_i64));
-        let on_target = prop::sample::select(vec![OnTarget::Free, OnTarget::Live, OnTarget::Taken]);
+        let on_target = prop::sample::select(vec![
+            OnTarget::Absent,
+            OnTarget::Free,
+            OnTarget::Live,
+            OnTarget::Taken,
+        ]);
         prop::collection::vec((prop::array::uniform3(told), on_target), 1..40)
     }
 

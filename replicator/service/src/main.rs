@@ -31,6 +31,7 @@ mod log_range;
 mod log_starts;
 mod logging;
 mod looker;
+mod lost_copies;
 mod membership;
 mod metric_table;
 mod metrics;

@@ -4,9 +4,10 @@
 //! Invariants:
 //! a. a place is committed only where the record to be read next has its copy, or before that, never beyond;
 //! b. what does not change costs nothing: only news, and what waits for records or answers, is looked at;
-//! c. a group that the brokers refuse holds up neither records nor other groups.
+//! c. a group that the brokers refuse holds up neither records nor other groups;
+//! d. a place that a group reached by itself on the target is left alone until the group moves on the source.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,14 +15,17 @@ use understudy_domain::{
     OffsetMap, PlaceState, Position, Replicated, Slot, SourceOffset, TargetOffset, TopicPartition,
     Translation,
 };
+use understudy_kafka::Fault;
 use understudy_kafka::plane::DataPlane;
 
 use crate::holding::{HoldError, Holding};
 use crate::mm2::{NO_BETTER, NO_TRACE, is_before_us};
 use crate::places::{OnTarget, Place, PlaceKey, Places, Wanted};
 
-/// How many groups one transaction commits: each takes the brokers some requests, and records wait meanwhile.
+/// How many groups one transaction commits: each takes the brokers some requests.
 const GROUPS_AT_ONCE: usize = 20;
+/// How long transactions of places follow each other while records wait.
+const COMMITS_FOR: Duration = Duration::from_millis(100);
 /// How often places are looked at that wait for records or answers, for each thousand of them.
 const WAITING_LOOK: Duration = Duration::from_millis(200);
 /// How often all places are looked over for what became possible meanwhile; more often where the target forgets soon.
@@ -36,6 +40,8 @@ pub struct PlaceBook {
     looked_over: Instant,
     /// How often a partition of the slot has begun anew, when places were last looked over.
     lives: u64,
+    /// The group that was committed last: those behind it have their turn next.
+    last: Option<Arc<str>>,
 }
 
 /// One place.
@@ -43,8 +49,12 @@ struct Held {
     wanted: Wanted,
     /// What became of it; none before the first look.
     place: Option<Place>,
-    /// What was committed last, and when.
+    /// What was committed last, and when; or what would have been, where the group was left alone.
     committed: Option<(TargetOffset, Instant)>,
+    /// Where it stands by itself, if it was left alone for that.
+    own: Option<TargetOffset>,
+    /// Somebody was in the group on the target since.
+    was_live: bool,
     /// Where the source's log started when it was last translated.
     start: Option<SourceOffset>,
 }
@@ -66,6 +76,7 @@ impl PlaceBook {
             looked_at: now,
             looked_over: now,
             lives: 0,
+            last: None,
         }
     }
 }
@@ -88,8 +99,11 @@ impl Holding {
                         wanted,
                         place: None,
                         committed: None,
+                        own: None,
+                        was_live: false,
                         start: None,
                     });
+                    held.was_live |= wanted.on_target == OnTarget::Live;
                     held.wanted = wanted;
                 }
                 None => {
@@ -107,9 +121,25 @@ impl Holding {
             return Ok(());
         }
         self.places.looked_at = now;
-        let (changed, due) = self.look_at_waiting(now);
+        let (mut changed, due) = self.look_at_waiting(now);
+        let left = self.commit_places(due, now)?;
+        self.note_left(&left, &mut changed);
         self.show_places(changed, &gone);
-        self.commit_places(due, now)
+        Ok(())
+    }
+
+    /// What could not be committed yet is not where it belongs, whatever its translation says.
+    fn note_left(&mut self, left: &[PlaceKey], changed: &mut BTreeMap<PlaceKey, Place>) {
+        for key in left {
+            let Some(held) = self.places.held.get_mut(key) else {
+                continue;
+            };
+            if let Some(place) = &mut held.place {
+                place.state = PlaceState::Unknown;
+                place.reason = Some("it is not committed yet: other groups have their turn".into());
+                changed.insert(key.clone(), place.clone());
+            }
+        }
     }
 
     /// Finds places that wait for nothing but time, or for the source's log to start elsewhere.
@@ -130,17 +160,22 @@ impl Holding {
                 .place
                 .as_ref()
                 .is_none_or(|place| place.state == PlaceState::Unknown);
-            reborn || is_old || (is_unknown && starts.source(partition) != held.start)
+            let target = held.place.as_ref().and_then(|place| place.target_offset);
+            let is_deleted = target
+                .zip(starts.target(partition))
+                .is_some_and(|(at, start)| at < start);
+            reborn || is_old || is_deleted || (is_unknown && starts.source(partition) != held.start)
         });
         let waiting: Vec<_> = waiting.map(|(key, _)| key.clone()).collect();
         self.places.waiting.extend(waiting);
     }
 
     /// Translates what waits; what is news to the page, and what is to be committed, by group.
-    fn look_at_waiting(&mut self, now: Instant) -> (Vec<(PlaceKey, Place)>, Due) {
-        let refused = self.context.places.refused();
-        let again_after = self.context.places.again_after();
-        let mut changed = Vec::new();
+    fn look_at_waiting(&mut self, now: Instant) -> (BTreeMap<PlaceKey, Place>, Due) {
+        let places = self.context.places.clone();
+        let (refused, again_after) = (places.refused(), places.again_after());
+        let is_seen = places.is_target_seen(now);
+        let mut changed = BTreeMap::new();
         let mut due = Due::new();
         let waiting = std::mem::take(&mut self.places.waiting);
         let mut still = BTreeSet::new();
@@ -149,7 +184,8 @@ impl Holding {
                 continue;
             };
             let start = self.context.starts.source(&key.1);
-            let (translation, reason) = self.translate(&key, wanted.source_offset, start);
+            let found = self.translate(&key, wanted.source_offset, start);
+            let (translation, reason) = self.if_still_there(&key.1, found);
             let mut place = as_place(wanted, self.target_of(&key.1), translation, reason);
             let Some(held) = self.places.held.get_mut(&key) else {
                 continue;
@@ -161,22 +197,26 @@ impl Holding {
                     place.state = PlaceState::Unknown;
                 }
             } else if let Some(target) = place.target_offset {
-                let stands = held.committed.is_some_and(|(at, when)| {
-                    at == target && now.duration_since(when) < again_after
-                });
-                match refused.get(&key.0) {
-                    Some(reason) if !stands => {
-                        place.state = PlaceState::Unknown;
-                        place.reason = Some(reason.clone());
+                let next = match refused.get(&key.0) {
+                    _ if held.stands(target, now, again_after) => Next::Nothing,
+                    Some(reason) => Next::Wait(reason.clone()),
+                    None if !is_seen => Next::Wait(UNSEEN.into()),
+                    None => held.next(&key, target, now, &places, &place.copy),
+                };
+                match next {
+                    Next::Nothing => {}
+                    Next::Wait(reason) => {
+                        (place.state, place.reason) = (PlaceState::Unknown, Some(reason));
                         still.insert(key.clone());
                     }
-                    _ if !stands => {
-                        due.entry(key.0.clone())
-                            .or_default()
-                            .push((key.clone(), target));
+                    Next::Commit => {
+                        let group = due.entry(key.0.clone()).or_default();
+                        group.push((key.clone(), target));
                         still.insert(key.clone());
                     }
-                    _ => {}
+                }
+                if let Some(own) = held.own {
+                    place.reason = Some(its_own(own, target));
                 }
             }
             match translation {
@@ -189,14 +229,14 @@ impl Holding {
             }
             if held.place.as_ref() != Some(&place) {
                 held.place = Some(place.clone());
-                changed.push((key, place));
+                changed.insert(key, place);
             }
         }
         self.places.waiting = still;
         (changed, due)
     }
 
-    fn show_places(&self, changed: Vec<(PlaceKey, Place)>, gone: &[PlaceKey]) {
+    fn show_places(&self, changed: BTreeMap<PlaceKey, Place>, gone: &[PlaceKey]) {
         let mut board = self.context.board.hold();
         let shown = board.places.entry(self.slot).or_default();
         if changed.is_empty() && gone.is_empty() {
@@ -210,44 +250,86 @@ impl Holding {
         shown.extend(changed);
     }
 
-    fn commit_places(&mut self, due: Due, now: Instant) -> Result<(), HoldError> {
-        if due.is_empty() {
+    /// Commits groups in turn, for as long as records may wait; answers what is left.
+    fn commit_places(&mut self, due: Due, now: Instant) -> Result<Vec<PlaceKey>, HoldError> {
+        let begun = Instant::now();
+        let mut groups = in_turn(due, self.places.last.as_ref());
+        while !groups.is_empty() && begun.elapsed() < COMMITS_FOR {
+            let many = groups.len().min(GROUPS_AT_ONCE);
+            let batch: Vec<_> = groups.drain(..many).collect();
+            self.places.last = batch.last().map(|(group, _)| group.clone());
+            self.commit_groups(batch, now)?;
+        }
+        let left = groups.into_iter().flat_map(|(_, places)| places);
+        Ok(left.map(|(key, _)| key).collect())
+    }
+
+    /// Commits these groups in one transaction. One that is refused takes the transaction with it: the others are sent
+    /// again without it.
+    fn commit_groups(
+        &mut self,
+        mut batch: Vec<(Arc<str>, Vec<(PlaceKey, TargetOffset)>)>,
+        now: Instant,
+    ) -> Result<(), HoldError> {
+        while let Some((refused, fault)) = self.send_groups(&batch)? {
+            let (group, _) = batch.remove(refused);
+            let reason = format!(
+                "the target does not take it: {}",
+                crate::explain::explain(&self.context.flow.target, &fault)
+            );
+            tracing::warn!(slot = %self.slot, %group, reason, "places refused");
+            self.context.places.refuse(group, &reason);
+            self.plane.abort()?;
+        }
+        if batch.is_empty() {
             return Ok(());
         }
-        let mut done = Vec::new();
-        for (group, places) in due.into_iter().take(GROUPS_AT_ONCE) {
+        self.plane.commit()?;
+        let done = batch.into_iter().flat_map(|(_, places)| places);
+        for (key, target) in done {
+            self.context.metrics.places.inc();
+            self.places.waiting.remove(&key);
+            if let Some(held) = self.places.held.get_mut(&key) {
+                (held.committed, held.own, held.was_live) = (Some((target, now)), None, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds these groups to a transaction; which one is refused, if one is.
+    fn send_groups(
+        &mut self,
+        batch: &[(Arc<str>, Vec<(PlaceKey, TargetOffset)>)],
+    ) -> Result<Option<(usize, Fault)>, HoldError> {
+        for (number, (group, places)) in batch.iter().enumerate() {
             let list: Vec<_> = places
                 .iter()
                 .map(|((_, partition), target)| (self.target_of(partition), target.get()))
                 .collect();
-            match self.plane.send_places(&group, &list) {
-                Ok(()) => done.extend(places),
+            match self.plane.send_places(group, &list) {
+                Ok(()) => {}
                 Err(fault) if fault.is_fenced() => return Err(fault.into()),
-                Err(fault) => {
-                    let reason = format!(
-                        "the target does not take it: {}",
-                        crate::explain::explain(&self.context.flow.target, &fault)
-                    );
-                    tracing::warn!(slot = %self.slot, %group, reason, "places refused");
-                    self.context.places.refuse(group, &reason);
-                    // The others are committed in the next transaction.
-                    self.plane.abort()?;
-                    return Ok(());
-                }
+                Err(fault) => return Ok(Some((number, fault))),
             }
         }
-        self.plane.commit()?;
-        self.context
-            .metrics
-            .places
-            .inc_by(u64::try_from(done.len()).unwrap_or(u64::MAX));
-        for (key, target) in done {
-            self.places.waiting.remove(&key);
-            if let Some(held) = self.places.held.get_mut(&key) {
-                held.committed = Some((target, now));
-            }
+        Ok(None)
+    }
+
+    /// What was found, unless the target has deleted the copy.
+    fn if_still_there(&self, partition: &TopicPartition, found: Found) -> Found {
+        let target = found.0.offset().zip(self.context.starts.target(partition));
+        let Some((target, start)) = target.filter(|(target, start)| target < start) else {
+            return found;
+        };
+        let position = self.state.get(partition).map(|entry| &entry.position);
+        if position.is_some_and(|position| position.target_offset == target) {
+            // Behind the last copy nothing of ours is left to be skipped.
+            return (Translation::Exact(start), None);
         }
-        Ok(())
+        let reason = format!(
+            "its copy was at {target}; the target has deleted everything below {start}, and to go on there skips what was between"
+        );
+        (Translation::BeforeHistory, Some(reason.into()))
     }
 
     /// Where a place on the source lies on the target; `start` is where the source's log starts, as far as known.
@@ -369,6 +451,76 @@ impl Holding {
     }
 }
 
+/// Groups in the order of their names, those behind the last one first.
+fn in_turn<P>(due: BTreeMap<Arc<str>, P>, last: Option<&Arc<str>>) -> VecDeque<(Arc<str>, P)> {
+    let mut groups: VecDeque<_> = due.into_iter().collect();
+    let at = last.map_or(0, |last| groups.partition_point(|(group, _)| group <= last));
+    groups.rotate_left(at);
+    groups
+}
+
+/// What is to be done about a place whose copy is known.
+enum Next {
+    /// It is there already, or is left alone.
+    Nothing,
+    /// It has to wait, for this reason.
+    Wait(Arc<str>),
+    /// It may be committed.
+    Commit,
+}
+
+const UNSEEN: &str = "whether somebody is in the group on the target is not known just now";
+
+/// Why a place is left alone that a group has by itself.
+fn its_own(own: TargetOffset, target: TargetOffset) -> Arc<str> {
+    let place = "its place there is its own until it moves on the source";
+    match own > target {
+        true => format!(
+            "it stands at {own} on the target, further on: it was read on there, or set back on the source while no worker ran; {place}"
+        ),
+        false => format!("it was set to {own} on the target; {place}"),
+    }
+    .into()
+}
+
+impl Held {
+    /// Whether it was committed there, or left alone, not too long ago.
+    fn stands(&self, target: TargetOffset, now: Instant, again_after: Duration) -> bool {
+        let is_new = |when| now.duration_since(when) < again_after;
+        !self.was_live
+            && self
+                .committed
+                .is_some_and(|(at, when)| at == target && is_new(when))
+    }
+
+    /// What comes next, where nobody is in the group and its place does not stand.
+    fn next(
+        &mut self,
+        (group, _): &PlaceKey,
+        target: TargetOffset,
+        now: Instant,
+        places: &Places,
+        copy: &TopicPartition,
+    ) -> Next {
+        let before = self.committed.map(|(at, _)| at);
+        let has_moved = before.is_some_and(|at| at != target);
+        if has_moved || self.wanted.on_target == OnTarget::Absent {
+            return Next::Commit;
+        }
+        // The first time, or again so that it is not forgotten: whoever read on there since must not be set back.
+        let Some(stands) = places.stands(group, now) else {
+            return Next::Wait("it is being looked up where the group stands on the target".into());
+        };
+        let own = stands.get(copy).copied();
+        let own = own.filter(|own| *own > target || before.is_some_and(|_| *own != target));
+        if own.is_none() {
+            return Next::Commit;
+        }
+        (self.own, self.committed, self.was_live) = (own, Some((target, now)), false);
+        Next::Nothing
+    }
+}
+
 fn as_place(
     wanted: Wanted,
     copy: TopicPartition,
@@ -389,5 +541,66 @@ fn as_place(
         copy,
         state,
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_group_has_its_turn_however_many_are_always_due() {
+        let due: BTreeMap<Arc<str>, ()> = ["a", "b", "c", "d", "e"]
+            .map(|group| (group.into(), ()))
+            .into();
+        let (mut last, mut had) = (None, Vec::new());
+        for _round in 0..5 {
+            let mut groups = in_turn(due.clone(), last.as_ref());
+            let turn: Vec<_> = groups.drain(..2).map(|(group, ())| group).collect();
+            last = turn.last().cloned();
+            had.extend(turn);
+        }
+        let had: Vec<&str> = had.iter().map(|group| &**group).collect();
+        assert_eq!(had, ["a", "b", "c", "d", "e", "a", "b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn a_place_is_left_alone_only_where_the_group_went_on_or_was_set_by_itself() {
+        let now = Instant::now();
+        let (group, copy): (Arc<str>, _) = ("team".into(), TopicPartition::new("orders", 0));
+        let key = (group.clone(), copy.clone());
+        let at = TargetOffset::new;
+        // What was committed before, where it stands, and whether 100 is committed.
+        for (before, own, commits) in [
+            (None, None, true),
+            (None, Some(40), true),
+            (None, Some(100), true),
+            (None, Some(101), false),
+            (Some(100), None, true),
+            (Some(100), Some(100), true),
+            (Some(100), Some(40), false),
+            (Some(100), Some(160), false),
+            // It has moved on the source since.
+            (Some(90), Some(160), true),
+        ] {
+            let places = Places::default();
+            let stands = own.map(|own| (copy.clone(), at(own)));
+            places.stood(group.clone(), stands.into_iter().collect(), now);
+            let mut held = Held {
+                wanted: Wanted {
+                    source_offset: SourceOffset::new(100),
+                    on_target: OnTarget::Free,
+                },
+                place: None,
+                committed: before.map(|before| (at(before), now)),
+                own: None,
+                was_live: true,
+                start: None,
+            };
+            let next = held.next(&key, at(100), now, &places, &copy);
+            assert_eq!(matches!(next, Next::Commit), commits, "{before:?} {own:?}");
+            let again = Duration::from_secs(60);
+            assert_eq!(held.stands(at(100), now, again), !commits);
+        }
     }
 }

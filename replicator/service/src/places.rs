@@ -33,6 +33,14 @@ const AGAIN_WITHIN: u32 = 4;
 /// A group's place on one partition.
 pub type PlaceKey = (Arc<str>, TopicPartition);
 
+/// How long it holds what a look at the target's groups told: whoever came since must not be overwritten.
+const SEEN_HOLDS: Duration = Duration::from_secs(30);
+/// The same of where a group stands there.
+const STANDS_HOLDS: Duration = Duration::from_secs(10);
+
+/// Where a group stands on the target, by the partition's name there.
+pub type Stands = BTreeMap<TopicPartition, TargetOffset>;
+
 /// What a slot is to do about a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -45,8 +53,10 @@ pub struct Wanted {
 /// Whether a group's places on the target may be set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnTarget {
-    /// Nobody is in the group, or there is none of that name.
+    /// There is no group of that name.
     #[default]
+    Absent,
+    /// Nobody is in the group.
     Free,
     /// Somebody is in it, or may be: its places are not touched.
     Live,
@@ -58,7 +68,7 @@ impl OnTarget {
     /// Why a place is not set.
     pub const fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Free => None,
+            Self::Absent | Self::Free => None,
             Self::Live => Some(
                 "somebody is in the group on the target, or may be; its place there is its own",
             ),
@@ -105,6 +115,12 @@ struct Inner {
     refused: BTreeMap<Arc<str>, (Arc<str>, Instant)>,
     /// What MirrorMaker 2 left behind, in flows that took over from it.
     past: Past,
+    /// When the target last told which groups somebody is in.
+    target_seen: Option<Instant>,
+    /// Groups of which slots asked where they stand on the target.
+    asked: BTreeSet<Arc<str>>,
+    /// What was found, and when.
+    stands: BTreeMap<Arc<str>, (Arc<Stands>, Instant)>,
 }
 
 /// What MirrorMaker 2 left behind about places.
@@ -248,6 +264,44 @@ impl Places {
     ) {
         let found = (translation, Instant::now());
         self.hold().history.insert((partition, offset), found);
+    }
+
+    /// The target told, as of `at`, which groups somebody is in.
+    pub fn target_seen(&self, at: Instant) {
+        self.hold().target_seen = Some(at);
+    }
+
+    /// Whether that is so fresh that places may be committed by it.
+    pub fn is_target_seen(&self, now: Instant) -> bool {
+        let seen = self.hold().target_seen;
+        seen.is_some_and(|at| now.duration_since(at) < SEEN_HOLDS)
+    }
+
+    /// Where a group stands on the target, if that was found lately; asked for otherwise.
+    pub fn stands(&self, group: &Arc<str>, now: Instant) -> Option<Arc<Stands>> {
+        let mut inner = self.hold();
+        let found = inner.stands.get(group);
+        let found = found.filter(|(_, at)| now.duration_since(*at) < STANDS_HOLDS);
+        let found = found.map(|(stands, _)| Arc::clone(stands));
+        if found.is_none() {
+            inner.asked.insert(group.clone());
+        }
+        found
+    }
+
+    /// Groups of which slots asked since the last call where they stand; what was found before and holds no more goes.
+    pub fn asked(&self) -> Vec<Arc<str>> {
+        let mut inner = self.hold();
+        let now = Instant::now();
+        inner
+            .stands
+            .retain(|_, (_, at)| now.duration_since(*at) < STANDS_HOLDS);
+        std::mem::take(&mut inner.asked).into_iter().collect()
+    }
+
+    /// Notes where a group stood on the target.
+    pub fn stood(&self, group: Arc<str>, stands: Stands, at: Instant) {
+        self.hold().stands.insert(group, (Arc::new(stands), at));
     }
 
     /// The brokers refused a group's places.

@@ -44,6 +44,10 @@ use crate::slot_state::SlotState;
 use crate::stop::Stop;
 use crate::throttle::Throttle;
 
+/// As large as batches are unless set otherwise.
+const BATCH_BYTES: usize = 1_000_000;
+/// Smaller ones are not tried: who takes none of these takes no record of a usual size either.
+const BATCH_BYTES_MIN: usize = 8_000;
 /// The longest wait before a slot is taken over again after an error.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// The wait after a fence: time for the group to tell us that the slot is no longer ours.
@@ -91,6 +95,8 @@ pub struct SlotTask {
     denied: Denied,
     /// A batch was refused: records go out one by one until the refused one is known.
     careful: bool,
+    /// No batch larger than this: the target refused larger ones, and none of their records.
+    batch_bytes_max: Option<usize>,
     /// Whether state may be put by forecast; not where others write to mirrored topics.
     forecasting: bool,
 }
@@ -105,6 +111,7 @@ impl SlotTask {
             refused: BTreeMap::new(),
             denied: Denied::default(),
             careful: false,
+            batch_bytes_max: None,
             forecasting: true,
         }
     }
@@ -176,6 +183,12 @@ impl SlotTask {
         }
         if let HoldError::NotRefused = error {
             self.careful = false;
+            // Each record fits, and the batch did not.
+            let bytes = self.batch_bytes_max.unwrap_or(BATCH_BYTES) / 2;
+            if bytes >= BATCH_BYTES_MIN {
+                tracing::warn!(%slot, bytes, "the target refuses batches, and none of their records: smaller ones from now on");
+                self.batch_bytes_max = Some(bytes);
+            }
             return Duration::ZERO;
         }
         if let HoldError::Replaced { .. } = error {
@@ -260,6 +273,7 @@ impl SlotTask {
         let options = Options {
             codec_of: flow.codec_of.clone(),
             one_record_a_batch: self.careful,
+            batch_bytes_max: self.batch_bytes_max,
             records_a_step: self.context.throttle.records_a_step(),
         };
         let mut plane = Librdkafka::new(&flow.source, &flow.target, &id, options)?;
@@ -304,6 +318,7 @@ impl SlotTask {
             forecasting: self.forecasting,
             passed: false,
             careful_since: self.careful.then(Instant::now),
+            careful_bytes: 0,
             resting_until: None,
             mm2_wait: None,
             credentials,

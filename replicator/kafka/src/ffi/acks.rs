@@ -19,6 +19,10 @@ use crate::watch::Watch;
 pub(super) const OFFSET_BITS: u32 = 48;
 /// The partition number that marks a state record; its lower bits are the state topic's number.
 pub(super) const STATE: u32 = 0xFFFF;
+/// What librdkafka keeps of each record beside its bytes, about.
+pub(super) const RECORD_OVERHEAD: usize = 200;
+/// The same of each header.
+pub(super) const HEADER_OVERHEAD: usize = 64;
 /// How often the poller looks whether it should stop.
 pub(super) const POLL: Duration = Duration::from_secs(1);
 
@@ -151,7 +155,7 @@ unsafe fn report(event: *mut rdsys::rd_kafka_event_t, acks: &Acks) {
         let message = unsafe { &*message };
         if book.note(message) {
             records += 1;
-            bytes += message.len + message.key_len;
+            bytes += message.len + message.key_len + RECORD_OVERHEAD;
         }
     }
     acks.records_in_flight.fetch_sub(records, Ordering::Relaxed);

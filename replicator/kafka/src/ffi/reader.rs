@@ -14,6 +14,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as rdsys;
 use understudy_domain::{SourceOffset, TopicPartition};
 
+use super::acks::{HEADER_OVERHEAD, RECORD_OVERHEAD};
 use super::code::code_at;
 use super::login::Enlisted;
 use super::topic::{Topic, name_of};
@@ -335,19 +336,33 @@ impl Record {
         (epoch >= 0).then_some(epoch)
     }
 
-    /// Key, value and header bytes: what the record weighs in memory, about.
+    /// Key and value bytes.
     pub fn weight(&self) -> usize {
         self.native().len + self.native().key_len
     }
 
+    /// What the record takes in memory, about: key, value and headers, and what librdkafka keeps beside them.
+    pub fn footprint(&self) -> usize {
+        let mut bytes = self.weight() + RECORD_OVERHEAD;
+        self.each_header(|name, value| {
+            bytes += name.len() + value.map_or(0, <[u8]>::len) + HEADER_OVERHEAD;
+        });
+        bytes
+    }
+
     /// The headers in order, duplicates and null values included.
     pub fn headers(&self) -> Vec<Header> {
+        let mut headers = Vec::new();
+        self.each_header(|name, value| headers.push((name.to_vec(), value.map(<[u8]>::to_vec))));
+        headers
+    }
+
+    fn each_header(&self, mut see: impl FnMut(&[u8], Option<&[u8]>)) {
         let mut list = std::ptr::null_mut();
         // SAFETY: the message is live; the headers stay its own.
         let found = unsafe { rdsys::rd_kafka_message_headers(self.message, &raw mut list) };
-        let mut headers = Vec::new();
         if found != rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return headers;
+            return;
         }
         for at in 0.. {
             let (mut name, mut value, mut size) = (std::ptr::null(), std::ptr::null(), 0_usize);
@@ -371,9 +386,8 @@ impl Record {
                     bytes(value.cast_mut(), size),
                 )
             };
-            headers.push((name.to_vec(), value.map(<[u8]>::to_vec)));
+            see(name, value);
         }
-        headers
     }
 
     /// Its contents.

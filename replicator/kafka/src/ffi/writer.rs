@@ -23,7 +23,9 @@ use rdkafka::types::RDKafkaType;
 use rdkafka_sys as rdsys;
 use understudy_domain::{Run, Runs, SourceOffset, TopicPartition};
 
-use super::acks::{Acks, Book, OFFSET_BITS, POLL, Page, STATE, is_purge, millis, poll};
+use super::acks::{
+    Acks, Book, OFFSET_BITS, POLL, Page, RECORD_OVERHEAD, STATE, is_purge, millis, poll,
+};
 use super::login::Enlisted;
 use super::reader::{Header, Index, Record};
 use super::topic::Topic;
@@ -361,7 +363,7 @@ impl Writer {
         self.acks.records_in_flight.fetch_add(1, Ordering::Relaxed);
         self.acks
             .bytes_in_flight
-            .fetch_add(weight, Ordering::Relaxed);
+            .fetch_add(weight + RECORD_OVERHEAD, Ordering::Relaxed);
         let limit = Instant::now() + PRODUCE_WITHIN;
         loop {
             let answer = self.produce(topic, partition, key, value, headers, timestamp, tag);
@@ -379,7 +381,7 @@ impl Writer {
                     self.acks.records_in_flight.fetch_sub(1, Ordering::Relaxed);
                     self.acks
                         .bytes_in_flight
-                        .fetch_sub(weight, Ordering::Relaxed);
+                        .fetch_sub(weight + RECORD_OVERHEAD, Ordering::Relaxed);
                     if !headers.is_null() {
                         // SAFETY: the producer did not take them, so they are still ours.
                         unsafe { rdsys::rd_kafka_headers_destroy(headers) };
@@ -633,6 +635,7 @@ impl Writer {
         let refused = matches!(
             failed.code,
             RDKafkaErrorCode::MessageSizeTooLarge
+                | RDKafkaErrorCode::MessageBatchTooLarge
                 | RDKafkaErrorCode::InvalidRecord
                 | RDKafkaErrorCode::InvalidDifferentRecord
                 | RDKafkaErrorCode::InvalidTimestamp
