@@ -62,6 +62,9 @@ struct Held {
 /// What is to be committed, by group.
 type Due = BTreeMap<Arc<str>, Vec<(PlaceKey, TargetOffset)>>;
 
+/// A group, and what is to be committed of it.
+type OfGroup = (Arc<str>, Vec<(PlaceKey, TargetOffset)>);
+
 /// What a translation found, and why it is no better.
 type Found = (Translation<TargetOffset>, Option<Arc<str>>);
 
@@ -266,11 +269,7 @@ impl Holding {
 
     /// Commits these groups in one transaction. One that is refused takes the transaction with it: the others are sent
     /// again without it.
-    fn commit_groups(
-        &mut self,
-        mut batch: Vec<(Arc<str>, Vec<(PlaceKey, TargetOffset)>)>,
-        now: Instant,
-    ) -> Result<(), HoldError> {
+    fn commit_groups(&mut self, mut batch: Vec<OfGroup>, now: Instant) -> Result<(), HoldError> {
         while let Some((refused, fault)) = self.send_groups(&batch)? {
             let (group, _) = batch.remove(refused);
             let reason = format!(
@@ -297,10 +296,7 @@ impl Holding {
     }
 
     /// Adds these groups to a transaction; which one is refused, if one is.
-    fn send_groups(
-        &mut self,
-        batch: &[(Arc<str>, Vec<(PlaceKey, TargetOffset)>)],
-    ) -> Result<Option<(usize, Fault)>, HoldError> {
+    fn send_groups(&mut self, batch: &[OfGroup]) -> Result<Option<(usize, Fault)>, HoldError> {
         for (number, (group, places)) in batch.iter().enumerate() {
             let list: Vec<_> = places
                 .iter()
