@@ -99,7 +99,7 @@ fn failover(lab: &Lab, runs: &mut Vec<RecoveryRun>) -> Result<()> {
 fn write_pause(lab: &Lab, runs: &mut Vec<RecoveryRun>) -> Result<()> {
     let scene = Scene::start(lab, USUAL)?;
     let shop = scene.pair.source.client_properties_of(SHOP.0, SHOP.1);
-    let load = Workload::orders(client_config(&shop), &topic(0))
+    let load = Workload::orders(client_config(&shop), topic(0))
         .producer(SHOP.0)
         .value_bytes(100)
         .rate(500)
