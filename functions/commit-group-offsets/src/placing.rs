@@ -243,7 +243,7 @@ fn as_last_known(now: i64, cut: &PartitionCut, source_told: bool) -> (PlaceIs, O
     let reason = if source_told {
         "the source has no place of it any more; it stays where it was last"
     } else {
-        "as last known"
+        "as last known; what the group read since the last look is read again"
     };
     (PlaceIs::Exact, Some(reason.to_owned()))
 }

@@ -15,7 +15,7 @@ use understudy_domain::{Run, Runs, SourceOffset, TargetOffset, TopicPartition};
 use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
 use crate::ffi::reader::{Fetched, Index, Reader, Record};
-use crate::ffi::writer::{CodecOf, Writer};
+use crate::ffi::writer::{CodecOf, GiveUp, Writer};
 use crate::plane::{
     Advance, Copied, Course, DataPlane, Parked, Stall, StallKind, StateWrite, Witness,
 };
@@ -65,6 +65,8 @@ pub struct Options {
     pub batch_bytes_max: Option<usize>,
     /// How many records one step may take, where a bandwidth limit must see them come.
     pub records_a_step: Option<usize>,
+    /// Once true, the brokers are not waited for longer than a few seconds.
+    pub give_up: Option<GiveUp>,
 }
 
 /// Copies with librdkafka on both sides.
@@ -105,6 +107,7 @@ impl Librdkafka {
         }
         let mut writer = Writer::new(&properties, target.watch.clone(), BYTES_IN_FLIGHT_MAX)?;
         writer.compress_with(options.codec_of);
+        writer.give_up_when(options.give_up);
         let mut reader = Reader::new(&source.reader(), source.watch.clone())?;
         if let Some(records) = options.records_a_step {
             reader.take_at_once(records);

@@ -271,6 +271,7 @@ impl Discovery {
                 },
             );
         }
+        self.board.warn("growth", self.growth.waiting());
         self.listing.topics = topics;
         let on_source = selected.iter().map(|topic| topic.name.as_str().into());
         self.listing.on_source = on_source.collect();

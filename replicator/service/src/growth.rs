@@ -13,11 +13,13 @@ use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster, Fault};
 
 use crate::config::Flow;
+use crate::gap_book::GapBook;
 use crate::stored_state::{StateError, read_positions};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
-/// How long new partitions wait at most: an older one that is halted must not hold them up for good.
+/// How long new partitions wait for older ones that are halted: these must not hold them up for good. For others they wait
+/// as long as it takes.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Growths that have not been waited for to their end.
@@ -45,6 +47,18 @@ struct Waiting {
 }
 
 impl Growth {
+    /// Topics whose new partitions have been waiting for long, and why.
+    pub fn waiting(&self) -> Vec<String> {
+        let long = self.waiting.iter();
+        let long = long.filter(|(_, waiting)| waiting.since.elapsed() > WAIT_MAX);
+        long.map(|(topic, _)| {
+            format!(
+                "new partitions of {topic} wait until the older ones were copied up to where they stood at the growth"
+            )
+        })
+        .collect()
+    }
+
     /// How many of a topic's partitions may be copied now.
     ///
     /// # Errors
@@ -72,12 +86,16 @@ impl Growth {
             .map(|number| TopicPartition::new(topic.clone(), number))
             .collect();
         if !self.waiting.contains_key(topic) {
-            let ends = source
+            let ends: Option<BTreeMap<_, _>> = source
                 .edges(&older, Edge::LastStable, WITHIN)
                 .map_err(Unadmitted::Source)?
                 .into_iter()
-                .filter_map(|(name, end)| Some((name, SourceOffset::new(end.ok()?))))
+                .map(|(name, end)| Some((name, SourceOffset::new(end.ok()?))))
                 .collect();
+            // One without a leader just now: it is looked at again.
+            let Some(ends) = ends else {
+                return Ok(known);
+            };
             let since = Instant::now();
             self.waiting.insert(topic.clone(), Waiting { since, ends });
         }
@@ -85,20 +103,21 @@ impl Growth {
             return Ok(known);
         };
         let positions = positions(&older, flow, target, record).map_err(Unadmitted::Target)?;
-        let behind = waiting.ends.iter().any(|(name, end)| {
+        let behind = waiting.ends.iter().filter(|(name, end)| {
             positions
-                .get(name)
-                .is_none_or(|position| position.source_offset < *end)
+                .get(*name)
+                .is_none_or(|position| position.source_offset < **end)
         });
-        let late = waiting.since.elapsed() > WAIT_MAX;
-        if behind && !late {
-            return Ok(known);
-        }
-        if behind {
+        let behind: Vec<_> = behind.map(|(name, _)| name.clone()).collect();
+        if !behind.is_empty() {
+            let late = waiting.since.elapsed() > WAIT_MAX;
+            if !late || !all_halted(&behind, flow, target, record).map_err(Unadmitted::Target)? {
+                return Ok(known);
+            }
             tracing::warn!(
                 %topic,
                 waited_seconds = WAIT_MAX.as_secs(),
-                "older partitions are still behind; new ones are copied without waiting longer"
+                "older partitions are halted by gaps; new ones are copied without waiting for them"
             );
         }
         tracing::info!(%topic, from = known, to = partitions, "new partitions of a topic take part");
@@ -122,6 +141,24 @@ fn mirrored(
         }
     }
     Ok(counts)
+}
+
+/// Whether each of these stands in front of an open gap.
+fn all_halted(
+    partitions: &[TopicPartition],
+    flow: &Flow,
+    target: &Cluster,
+    record: &FlowRecord,
+) -> Result<bool, Fault> {
+    for partition in partitions {
+        let slot = slot_of(partition, record.slots);
+        match GapBook::load(target, &flow.state, slot) {
+            Ok(gaps) if gaps.open(partition).is_some() => {}
+            Err(StateError::Fault(fault)) => return Err(fault),
+            Ok(_) | Err(_) => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 fn positions(

@@ -275,6 +275,10 @@ impl SlotTask {
             one_record_a_batch: self.careful,
             batch_bytes_max: self.batch_bytes_max,
             records_a_step: self.context.throttle.records_a_step(),
+            give_up: Some({
+                let stop = Arc::clone(&self.stop);
+                Arc::new(move || stop.is_set())
+            }),
         };
         let mut plane = Librdkafka::new(&flow.source, &flow.target, &id, options)?;
         // a

@@ -41,8 +41,13 @@ const PARKED: u8 = u8::MAX;
 const ANY_PARTITION: i32 = -1;
 /// How long a flush lasts until failures are looked at.
 const FLUSH_SLICE: Duration = Duration::from_millis(200);
+/// How long brokers are still waited for by one that is told to end.
+const GIVES_UP_WITHIN: Duration = Duration::from_secs(3);
 /// How long a record may wait for room.
 const PRODUCE_WITHIN: Duration = Duration::from_secs(60);
+/// Whether whoever runs a writer wants it to end.
+pub type GiveUp = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// Tells the compression of a topic, as `compression.type` spells it.
 pub type CodecOf = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -71,6 +76,7 @@ pub struct Writer {
     /// A batch of a partition that holds so many key and value bytes leaves.
     batch_bytes: u64,
     codec_of: Option<CodecOf>,
+    give_up: Option<GiveUp>,
     /// Brokers refuse whole batches; then the first record of one is named.
     one_record_a_batch: bool,
     client: Arc<Client<Watch>>,
@@ -131,6 +137,7 @@ impl Writer {
                 .unwrap_or(1_000_000),
             topics: HashMap::new(),
             codec_of: None,
+            give_up: None,
             one_record_a_batch: config.get("batch.num.messages") == Some("1"),
             acks,
             in_transaction: false,
@@ -142,6 +149,11 @@ impl Writer {
             bytes_in_flight_max,
             client,
         })
+    }
+
+    /// Waits for brokers no longer than a few seconds once `give_up` is true.
+    pub fn give_up_when(&mut self, give_up: Option<GiveUp>) {
+        self.give_up = give_up;
     }
 
     /// Compresses topics as `codec_of` says from now on, others as the client's properties do.
@@ -698,9 +710,14 @@ impl Writer {
         within: Duration,
         enough: impl Fn(&Book, &Acks) -> bool,
     ) -> Result<(), Fault> {
-        let limit = Instant::now() + within;
+        let mut limit = Instant::now() + within;
+        let mut is_told = false;
         let mut book = self.acks.book();
         while !enough(&book, &self.acks) && book.failed.is_none() {
+            if !is_told && self.give_up.as_ref().is_some_and(|it| it()) {
+                is_told = true;
+                limit = limit.min(Instant::now() + GIVES_UP_WITHIN);
+            }
             if Instant::now() > limit {
                 let subject = self.transactional_id.clone();
                 return Err(Fault::TimedOut {

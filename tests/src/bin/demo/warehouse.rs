@@ -56,7 +56,7 @@ impl Warehouse {
     }
 }
 
-/// A line such as `Partition:3	1204`.
+/// A line: `Partition:3`, a tab, and the value.
 fn sale(line: &str) -> Option<(i32, u64)> {
     let (partition, number) = line.strip_prefix("Partition:")?.split_once('\t')?;
     Some((partition.parse().ok()?, number.parse().ok()?))
