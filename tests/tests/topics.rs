@@ -381,19 +381,19 @@ fn a_copy_that_is_deleted_on_the_target_is_named_and_not_made_anew() -> Outcome 
 #[test]
 fn batches_that_a_topic_does_not_take_are_made_smaller() -> Outcome {
     let Pair { source, target } = Pair::shared()?;
-    source.create_topic("narrow", 1, &[])?;
-    target.create_topic("narrow", 1, &[("max.message.bytes", "100000")])?;
-    Workload::orders(source.client(), "narrow")
+    source.create_topic("tight", 1, &[])?;
+    target.create_topic("tight", 1, &[("max.message.bytes", "100000")])?;
+    Workload::orders(source.client(), "tight")
         .value_bytes(1_000)
         .records(20_000)
         .run()?;
     // As it is with a topic whose limit is low on both sides, and a producer with small batches on one.
-    let worker = start("narrow", |file| {
-        file.topics(["narrow"])
+    let worker = start("tight", |file| {
+        file.topics(["tight"])
             .target("compression.type", "none")
             .mirror("sync_configs", false)
     })?;
-    let verdict = Judge::new(source, target, "narrow").wait_exact(2 * LIMIT)?;
+    let verdict = Judge::new(source, target, "tight").wait_exact(2 * LIMIT)?;
     assert!(verdict.is_exact(), "{verdict}\n{}", worker.log());
     let smaller = worker.log().contains("smaller ones from now on");
     assert!(smaller, "no batch was refused: {}", worker.log());

@@ -129,6 +129,7 @@ proptest! {
             anchor: source.get(stored - 1).copied(),
             after: source.get(stored..).unwrap_or_default(),
             after_is_whole: true,
+            begins_there: false,
             tail,
         };
         // A run that ended before its first record leaves nothing of itself.
@@ -150,12 +151,47 @@ proptest! {
             anchor: source.get(stored - 1).copied(),
             after: source.get(stored..).unwrap_or_default(),
             after_is_whole: true,
+            begins_there: false,
             tail: &tail,
         };
         let expected = overlaps.iter().copied().rfind(|overlap| *overlap > 0).unwrap_or(0);
         match seam(&look) {
             Ok(copied) => prop_assert_eq!(copied, expected),
             Err(doubt) => prop_assert_eq!(doubt, SeamDoubt::Several),
+        }
+    }
+
+    #[test]
+    fn what_was_compacted_away_on_the_source_is_never_taken_for_not_copied(
+        stored in 1_usize..12,
+        overlap in 1_usize..12,
+        gone in prop::collection::vec(any::<bool>(), 24),
+    ) {
+        let source: Vec<u64> = (0..(stored + overlap + 4) as u64).map(|n| n * 7 + 1).collect();
+        let tail = target_of(&source, stored, &[overlap]);
+        let left: Vec<(usize, u64)> = source
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(at, _)| !gone.get(*at).copied().unwrap_or_default())
+            .collect();
+        let of = |wanted: fn(usize, usize) -> bool| -> Vec<u64> {
+            let kept = left.iter().filter(|(at, _)| wanted(*at, stored));
+            kept.map(|(_, content)| *content).collect()
+        };
+        let (anchor, after) = (of(|at, stored| at + 1 == stored), of(|at, stored| at >= stored));
+        let look = SeamLook {
+            anchor: anchor.first().copied(),
+            after: &after,
+            after_is_whole: true,
+            begins_there: false,
+            tail: &tail,
+        };
+        // As many of those that are left as were copied; or that it cannot be told.
+        let copied = left.iter().filter(|(at, _)| *at >= stored && *at < stored + overlap);
+        if let Ok(found) = seam(&look) {
+            prop_assert!(found <= copied.clone().count(), "a record would be skipped");
+            prop_assert_eq!(found, copied.count());
         }
     }
 

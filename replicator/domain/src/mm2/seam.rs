@@ -38,6 +38,9 @@ pub struct SeamLook<'a> {
     pub after: &'a [u64],
     /// Whether `after` goes to the source's end.
     pub after_is_whole: bool,
+    /// Whether the source's log begins at the stored position or behind it: retention took what lay before, and nothing
+    /// was compacted away in between.
+    pub begins_there: bool,
     /// The target's last records, in order.
     pub tail: &'a [u64],
 }
@@ -51,6 +54,7 @@ pub fn seam(look: &SeamLook<'_>) -> Result<usize, SeamDoubt> {
         anchor,
         after,
         after_is_whole,
+        begins_there,
         tail,
     } = *look;
     // Nothing came after the stored position, so nothing can have been copied beyond it.
@@ -60,7 +64,7 @@ pub fn seam(look: &SeamLook<'_>) -> Result<usize, SeamDoubt> {
     let Some(last) = tail.last() else {
         return Err(SeamDoubt::NothingLeft);
     };
-    if anchor.is_none() && after_is_whole && !after.contains(last) {
+    if anchor.is_none() && begins_there && after_is_whole && !after.contains(last) {
         return Ok(0);
     }
     let first = after.first();

@@ -95,6 +95,7 @@ pub fn first_without_copy(
                 anchor,
                 after: &contents,
                 after_is_whole,
+                begins_there: ends.source_start >= next,
                 tail: &tail,
             };
             match seam(&look) {
