@@ -254,13 +254,13 @@ impl Cluster for KafkaCluster {
             cluster.tell_group_places(&names, within, &mut |number, told| {
                 let Some(group) = names.get(number) else { return };
                 match told {
-                    Told::Place(topic, partition, Ok(offset)) if offset >= 0 => {
+                    Told::Place(topic, partition, Ok(offset), _) if offset >= 0 => {
                         let place = TopicPartition::new(topic, partition);
                         places.insert(((*group).to_owned(), place), offset);
                     }
                     // It has none there.
-                    Told::Place(_, _, Ok(_)) => {}
-                    Told::Place(topic, partition, Err(code)) => {
+                    Told::Place(_, _, Ok(_), _) => {}
+                    Told::Place(topic, partition, Err(code), _) => {
                         let text = format!(
                             "cluster {alias} does not tell where group {group} stands in {topic}-{partition}: {code}"
                         );

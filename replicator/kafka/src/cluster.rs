@@ -424,7 +424,7 @@ impl Cluster {
             within,
         });
         self.ask_groups(&[group], within.into(), &mut |_, told| match told {
-            Told::Place(topic, partition, place) => {
+            Told::Place(topic, partition, place, _) => {
                 told_so_far.insert(TopicPartition::new(topic, partition), place);
             }
             Told::End(answer) => ended = answer,

@@ -256,15 +256,15 @@ impl Side {
                 return;
             };
             match told {
-                Told::Place(topic, partition, Ok(offset)) if selects(topic) => {
+                Told::Place(topic, partition, Ok(offset), _) if selects(topic) => {
                     let name = TopicPartition::new(topic, partition);
                     side.places.insert((group.clone(), name), offset);
                 }
-                Told::Place(topic, _, Ok(_)) => {
+                Told::Place(topic, _, Ok(_), _) => {
                     let others = side.not_mirrored.entry(group.clone()).or_default();
                     others.insert(topic.to_owned());
                 }
-                Told::Place(topic, partition, Err(code)) => {
+                Told::Place(topic, partition, Err(code), _) => {
                     let reason = format!("its place on {topic}-{partition} is not told: {code}");
                     side.unreadable.insert(group.clone(), reason);
                 }

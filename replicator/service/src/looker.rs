@@ -150,11 +150,11 @@ impl Looker {
         }
         let (at, mut stands) = (Instant::now(), Stands::new());
         let mut tell = |number: usize, told: Told<'_>| match told {
-            Told::Place(topic, partition, Ok(offset)) => {
+            Told::Place(topic, partition, Ok(offset), author) => {
                 let partition = TopicPartition::new(topic, partition);
-                stands.insert(partition, TargetOffset::new(offset));
+                stands.insert(partition, (TargetOffset::new(offset), author));
             }
-            Told::Place(_, _, Err(_)) => {}
+            Told::Place(_, _, Err(_), _) => {}
             Told::End(answer) => {
                 let stands = std::mem::take(&mut stands);
                 // Those that were not told of are asked for again.
@@ -231,7 +231,7 @@ impl Looker {
         let asked = self
             .source
             .tell_group_places(&names, Patience::FOR_ALL, &mut |number, told| match told {
-                Told::Place(topic, partition, offset) => {
+                Told::Place(topic, partition, offset, _) => {
                     let Some(topic) = topic_of(topics, topic, &flow) else {
                         return;
                     };

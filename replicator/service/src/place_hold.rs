@@ -16,6 +16,7 @@ use understudy_domain::{
     Translation,
 };
 use understudy_kafka::Fault;
+use understudy_kafka::ffi::groups::Author;
 use understudy_kafka::plane::DataPlane;
 
 use crate::holding::{HoldError, Holding};
@@ -471,9 +472,9 @@ const UNSEEN: &str = "whether somebody is in the group on the target is not know
 fn its_own(own: TargetOffset, target: TargetOffset) -> Arc<str> {
     let place = "its place there is its own until it moves on the source";
     match own > target {
-        true => format!(
-            "it stands at {own} on the target, further on: it was read on there, or set back on the source while no worker ran; {place}"
-        ),
+        true => {
+            format!("it stands at {own} on the target, further on: it was read on there; {place}")
+        }
         false => format!("it was set to {own} on the target; {place}"),
     }
     .into()
@@ -507,12 +508,17 @@ impl Held {
         let Some(stands) = places.stands(group, now) else {
             return Next::Wait("it is being looked up where the group stands on the target".into());
         };
+        let is_its_own = |own: TargetOffset, author: Author| match before {
+            Some(_) => own != target,
+            // Where another worker brought it, or a tool, it follows the source; also back.
+            None => own > target && author == Author::Consumer,
+        };
         let own = stands.get(copy).copied();
-        let own = own.filter(|own| *own > target || before.is_some_and(|_| *own != target));
-        if own.is_none() {
+        let own = own.filter(|(own, author)| is_its_own(*own, *author));
+        let Some((own, _)) = own else {
             return Next::Commit;
-        }
-        (self.own, self.committed, self.was_live) = (own, Some((target, now)), false);
+        };
+        (self.own, self.committed, self.was_live) = (Some(own), Some((target, now)), false);
         Next::Nothing
     }
 }
@@ -567,20 +573,23 @@ mod tests {
         let key = (group.clone(), copy.clone());
         let at = TargetOffset::new;
         // What was committed before, where it stands, and whether 100 is committed.
+        let (read, set) = (Author::Consumer, Author::Other);
         for (before, own, commits) in [
             (None, None, true),
-            (None, Some(40), true),
-            (None, Some(100), true),
-            (None, Some(101), false),
+            (None, Some((40, read)), true),
+            (None, Some((100, read)), true),
+            (None, Some((101, read)), false),
+            // It went back on the source while no worker ran.
+            (None, Some((101, set)), true),
             (Some(100), None, true),
-            (Some(100), Some(100), true),
-            (Some(100), Some(40), false),
-            (Some(100), Some(160), false),
+            (Some(100), Some((100, read)), true),
+            (Some(100), Some((40, set)), false),
+            (Some(100), Some((160, read)), false),
             // It has moved on the source since.
-            (Some(90), Some(160), true),
+            (Some(90), Some((160, read)), true),
         ] {
             let places = Places::default();
-            let stands = own.map(|own| (copy.clone(), at(own)));
+            let stands = own.map(|(own, author)| (copy.clone(), (at(own), author)));
             places.stood(group.clone(), stands.into_iter().collect(), now);
             let mut held = Held {
                 wanted: Wanted {

@@ -16,6 +16,7 @@ use understudy_domain::mm2::Mm2Past;
 use understudy_domain::{
     PlaceState, Position, Slot, SourceOffset, TargetOffset, TopicPartition, Translation,
 };
+use understudy_kafka::ffi::groups::Author;
 
 use crate::mm2::at_least;
 
@@ -38,8 +39,8 @@ const SEEN_HOLDS: Duration = Duration::from_secs(30);
 /// The same of where a group stands there.
 const STANDS_HOLDS: Duration = Duration::from_secs(10);
 
-/// Where a group stands on the target, by the partition's name there.
-pub type Stands = BTreeMap<TopicPartition, TargetOffset>;
+/// Where a group stands on the target, by the partition's name there, and who brought it there.
+pub type Stands = BTreeMap<TopicPartition, (TargetOffset, Author)>;
 
 /// What a slot is to do about a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,11 +47,20 @@ impl From<Duration> for Patience {
     }
 }
 
+/// Who committed a place, as far as it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    /// A consumer of the group: it read up to there.
+    Consumer,
+    /// A tool, a transaction such as ours, or a client that notes no leader epoch.
+    Other,
+}
+
 /// A piece of the answer about one of many groups.
 #[derive(Debug)]
 pub enum Told<'a> {
     /// One of its places, or what the broker answered about that partition.
-    Place(&'a str, i32, Result<i64, RDKafkaErrorCode>),
+    Place(&'a str, i32, Result<i64, RDKafkaErrorCode>, Author),
     /// That was all, or the call failed and what was told before does not count.
     End(Result<(), Fault>),
 }
@@ -152,7 +161,7 @@ pub fn many_group_places(
         groups,
         within.into(),
         &mut |number, told| match told {
-            Told::Place(topic, partition, place) => {
+            Told::Place(topic, partition, place, _) => {
                 places.insert(TopicPartition::new(topic, partition), place);
             }
             Told::End(answer) => {
@@ -305,9 +314,24 @@ unsafe fn tell_places(
                 };
                 let code = code_at(&raw const place.err);
                 if code != RDKafkaErrorCode::NoError {
-                    tell(Told::Place(topic, place.partition, Err(code)));
+                    tell(Told::Place(
+                        topic,
+                        place.partition,
+                        Err(code),
+                        Author::Other,
+                    ));
                 } else if place.offset >= 0 {
-                    tell(Told::Place(topic, place.partition, Ok(place.offset)));
+                    // Consumers note the epoch of the leader that they read from (KIP-320).
+                    let author = match rdsys::rd_kafka_topic_partition_get_leader_epoch(place) {
+                        epoch if epoch >= 0 => Author::Consumer,
+                        _ => Author::Other,
+                    };
+                    tell(Told::Place(
+                        topic,
+                        place.partition,
+                        Ok(place.offset),
+                        author,
+                    ));
                 }
             }
         }

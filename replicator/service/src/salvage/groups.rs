@@ -75,11 +75,11 @@ fn read(
                 return;
             };
             match told {
-                Told::Place(topic, partition, Ok(offset)) => {
+                Told::Place(topic, partition, Ok(offset), _) => {
                     let name = TopicPartition::new(topic, partition);
                     found.beyond.extend(beyond(group, &name, offset, tails));
                 }
-                Told::Place(topic, partition, Err(code)) => {
+                Told::Place(topic, partition, Err(code), _) => {
                     let reason = format!("its place on {topic}-{partition} is not told: {code}");
                     found.unreadable.insert((*group).clone(), reason);
                 }
