@@ -382,10 +382,10 @@ fn a_copy_that_is_deleted_on_the_target_is_named_and_not_made_anew() -> Outcome 
 fn batches_that_a_topic_does_not_take_are_made_smaller() -> Outcome {
     let Pair { source, target } = Pair::shared()?;
     source.create_topic("tight", 1, &[])?;
-    target.create_topic("tight", 1, &[("max.message.bytes", "100000")])?;
+    target.create_topic("tight", 1, &[("max.message.bytes", "300000")])?;
     Workload::orders(source.client(), "tight")
         .value_bytes(1_000)
-        .records(20_000)
+        .records(5_000)
         .run()?;
     // As it is with a topic whose limit is low on both sides, and a producer with small batches on one.
     let worker = start("tight", |file| {

@@ -54,6 +54,9 @@ struct Progress {
     next_target: Option<TargetOffset>,
 }
 
+/// `batch.size` where each record is a batch: twice of it is under way at most.
+const ONE_BY_ONE_BYTES: &str = "64000";
+
 /// How an engine differs from others of its flow.
 #[derive(Clone, Default)]
 pub struct Options {
@@ -99,6 +102,8 @@ impl Librdkafka {
         let mut properties = target.writer(transactional_id);
         if options.one_record_a_batch {
             properties.set("batch.num.messages", "1");
+            // Few are handed over at once, so that no transaction is open for longer than it may be.
+            properties.set("batch.size", ONE_BY_ONE_BYTES);
         }
         if let Some(bytes) = options.batch_bytes_max {
             let set = properties.get("batch.size").and_then(|it| it.parse().ok());

@@ -28,7 +28,7 @@ const QUIET_COMMIT: Duration = Duration::from_secs(1);
 /// How long records go out one by one until the refused one should have been met.
 const CAREFUL_FOR: Duration = Duration::from_secs(30);
 /// Nor longer than for so many bytes: more than the batch that was refused can have held.
-const CAREFUL_BYTES: u64 = 4_000_000;
+const CAREFUL_BYTES: u64 = 1_100_000;
 
 /// Why a holding ended.
 #[derive(Debug, thiserror::Error)]
