@@ -16,6 +16,8 @@ use understudy_recovery::Step;
 use understudy_shell::{PortErrorKind, keys};
 use understudy_steps::invoke;
 
+use crate::scenario::execution_of;
+
 /// What people say to a question; nothing: silence.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct People {
@@ -83,6 +85,19 @@ pub struct Rig<'a> {
 pub struct Moment {
     pub position: Position,
     pub scene: Scene,
+}
+
+impl<'a> Rig<'a> {
+    /// One where nothing changes by itself, for an execution that is started so.
+    pub fn of(machine: &'a Machine, stage: &'a Stage, start: &Value, people: People) -> Self {
+        Self {
+            machine,
+            stage,
+            execution: execution_of(start),
+            people,
+            surprise: None,
+        }
+    }
 }
 
 impl Rig<'_> {

@@ -82,11 +82,8 @@ impl Scenario {
     /// Who is around.
     pub fn rig<'a>(&self, machine: &'a Machine, stage: &'a Stage, start: &Value) -> Rig<'a> {
         Rig {
-            machine,
-            stage,
-            execution: execution_of(start),
-            people: self.people,
             surprise: self.surprise,
+            ..Rig::of(machine, stage, start, self.people)
         }
     }
 
@@ -286,13 +283,7 @@ fn early(stage: &mut Stage) {
 fn cut_off(stage: &mut Stage) {
     let start = start(stage, Mode::Switchover, Leash::Acting);
     let machine = shipped::machine(Mode::Switchover).expect("a machine");
-    let rig = Rig {
-        machine: &machine,
-        stage,
-        execution: execution_of(&start),
-        people: YES,
-        surprise: None,
-    };
+    let rig = Rig::of(&machine, stage, &start, YES);
     let (_played, moments) = rig.moments(from_start(&machine, &start));
     let behind = moments.get("LookOnceMore").expect("a state");
     *stage = Stage::of(stage.pair.clone(), behind.scene.clone());

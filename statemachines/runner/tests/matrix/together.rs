@@ -11,7 +11,7 @@ use understudy_recovery::{Leash, Mode, Step};
 use understudy_steps::invoke;
 
 use crate::rig::{People, Played, Rig};
-use crate::scenario::{self, execution_of, from_start};
+use crate::scenario::{self, from_start};
 use crate::trial::{Findings, Trial};
 use crate::witness;
 
@@ -55,13 +55,7 @@ fn play_started(stage: &Stage) -> Played {
     let start = stage.scene().starts.last().cloned().expect("a start");
     let machine = shipped::machine(start.mode).expect("a machine");
     let start = serde_json::to_value(start).expect("JSON");
-    let rig = Rig {
-        machine: &machine,
-        stage,
-        execution: execution_of(&start),
-        people: YES,
-        surprise: None,
-    };
+    let rig = Rig::of(&machine, stage, &start, YES);
     rig.play(from_start(&machine, &start), None)
 }
 
@@ -109,13 +103,7 @@ fn ten_executions_of_one_epoch_are_one_recovery() {
         if let Some(name) = start.get_mut("execution") {
             *name = format!("orders-e1-failover-{attempt}").into();
         }
-        let rig = Rig {
-            machine: &machine,
-            stage: &stage,
-            execution: execution_of(&start),
-            people: YES,
-            surprise: None,
-        };
+        let rig = Rig::of(&machine, &stage, &start, YES);
         let played = rig.play(from_start(&machine, &start), None);
         ends.push(played.outcome.end_state);
     }
@@ -241,13 +229,7 @@ fn a_second_failover_finishes_a_half_finished_one() {
         plan: Some(true),
         loss: None,
     };
-    let rig = Rig {
-        machine: &machine,
-        stage: &stage,
-        execution: execution_of(&start),
-        people: silent,
-        surprise: None,
-    };
+    let rig = Rig::of(&machine, &stage, &start, silent);
     let first = rig.play(from_start(&machine, &start), None);
     assert_eq!(first.outcome.end_state, "OperatorNeeded");
     assert_eq!(active(&stage), "use1");

@@ -157,16 +157,11 @@ impl Trial {
             start.insert("supersede".to_owned(), supersede.into());
         }
         let machine = understudy_machines::shipped::machine(mode).expect("a machine");
-        let rig = Rig {
-            machine: &machine,
-            stage,
-            execution: execution_of(&start),
-            people: People {
-                plan: Some(true),
-                loss: Some(true),
-            },
-            surprise: None,
+        let people = People {
+            plan: Some(true),
+            loss: Some(true),
         };
+        let rig = Rig::of(&machine, stage, &start, people);
         rig.play(from_start(&machine, &start), None)
     }
 
