@@ -20,6 +20,8 @@ const READER_QUEUE_KIB: u32 = 6 * 1024;
 const FETCH_PARTITION_BYTES: u32 = 2 * 1024 * 1024;
 /// What one fetch may bring in all, in bytes as stored on the source.
 const FETCH_BYTES: u32 = 4 * 1024 * 1024;
+/// As large as batches of copies are unless set otherwise, in bytes.
+pub const BATCH_BYTES: usize = 1_000_000;
 /// Until when brokers wait for a transaction whose producer went silent, in ms: an open one blocks
 /// `read_committed` readers of its partitions, so it is short.
 const TRANSACTION_TIMEOUT_MS: u32 = 15_000;
@@ -306,7 +308,7 @@ impl Endpoint {
         // Only full batches leave before a commit's flush sends the rest. With a shorter linger a busy partition cuts
         // small batches, more than the five that may be in flight, and librdkafka's threads spin until one returns.
         or(&mut config, "linger.ms", "100");
-        or(&mut config, "batch.size", "1000000");
+        or(&mut config, "batch.size", &BATCH_BYTES.to_string());
         or(&mut config, "batch.num.messages", "100000");
         or(&mut config, "queue.buffering.max.messages", "1000000");
         or(&mut config, "queue.buffering.max.kbytes", "262144");

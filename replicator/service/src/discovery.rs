@@ -16,7 +16,7 @@ use crate::config::Flow;
 use crate::creation::create;
 use crate::explain::explain;
 use crate::flow_record::FlowWatch;
-use crate::growth::{Growth, Unadmitted};
+use crate::growth::{Growth, Unadmitted, all_positions};
 use crate::log_starts::LogStarts;
 use crate::lost_copies::LostCopies;
 use crate::opposite::{self, Ends};
@@ -55,6 +55,8 @@ pub struct Discovery {
     stamps: Stamps,
     lost: LostCopies,
     growth: Growth,
+    /// Whether the stored positions were read, which tell what was mirrored before.
+    has_learnt: bool,
     listing: Listing,
     /// Why nothing may be copied because of a flow the other way round, and when to look again.
     opposite: (Option<String>, Instant),
@@ -102,6 +104,7 @@ impl Discovery {
             stamps: Stamps::default(),
             lost: LostCopies::default(),
             growth: Growth::default(),
+            has_learnt: false,
             listing: Listing::default(),
             // The worker looked before it came here.
             opposite: (None, Instant::now() + OPPOSITE_INTERVAL),
@@ -183,11 +186,7 @@ impl Discovery {
             .into_iter()
             .filter(|topic| self.flow.selects(&topic.name))
             .collect();
-        let (flow, record) = (&self.flow, self.watch.record());
-        let lost = self
-            .lost
-            .look(flow, &self.target, record, &self.board, WITHIN);
-        if let Err(fault) = lost {
+        if let Err(fault) = self.look_at_copies() {
             let reason = explain(&self.flow.target, &fault);
             tracing::debug!(reason, "could not look whether copies are there");
             // Before that is known no topic is made: it might be one whose copies were lost.
@@ -299,6 +298,18 @@ impl Discovery {
             }
         }
         Ok(())
+    }
+
+    /// Looks whether copies are where they were left; the first time, learns from the stored positions where that is.
+    fn look_at_copies(&mut self) -> Result<(), Fault> {
+        if !self.has_learnt {
+            let positions = all_positions(&self.flow, &self.target, self.watch.record())?;
+            self.growth.learn(positions.keys());
+            self.lost.learn(&self.flow, &positions);
+            self.has_learnt = true;
+        }
+        self.lost
+            .look(&self.flow, &self.target, &self.board, WITHIN)
     }
 
     /// Asks the source for one offset where heartbeats are told and neither a look nor a fetch would have shown by the

@@ -23,7 +23,7 @@ use crate::explain::explain;
 use crate::looker::{unlisted_on, with_places};
 use crate::map_state::{Known, Question};
 use crate::mm2::{NO_BETTER, NO_TRACE, at_least, is_before_us, load_past};
-use crate::places::OnTarget;
+use crate::places::{OnTarget, copy_is_deleted};
 use crate::status::ToolError;
 
 /// Time limit of one call.
@@ -447,9 +447,7 @@ impl Round<'_> {
             && target.get() < *start
             && target != position.target_offset
         {
-            place.reason = Some(format!(
-                "its copy was at {target}; the target has deleted everything below {start}, and to go on there skips what was between"
-            ));
+            place.reason = Some(copy_is_deleted(target, TargetOffset::new(*start)));
             return Ok(place);
         }
         let read_from = |at: TargetOffset| {

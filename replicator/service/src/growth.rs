@@ -26,7 +26,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct Growth {
     /// By topic on the source: how many partitions take part. Begins as what the flow's positions tell.
-    admitted: Option<BTreeMap<Arc<str>, i32>>,
+    admitted: BTreeMap<Arc<str>, i32>,
     waiting: BTreeMap<Arc<str>, Waiting>,
 }
 
@@ -47,6 +47,14 @@ struct Waiting {
 }
 
 impl Growth {
+    /// Takes in which partitions were mirrored before.
+    pub fn learn<'a>(&mut self, mirrored: impl IntoIterator<Item = &'a TopicPartition>) {
+        for partition in mirrored {
+            let count = self.admitted.entry(partition.topic.clone()).or_insert(0);
+            *count = partition.partition.saturating_add(1).max(*count);
+        }
+    }
+
     /// Topics whose new partitions have been waiting for long, and why.
     pub fn waiting(&self) -> Vec<String> {
         let long = self.waiting.iter();
@@ -71,14 +79,10 @@ impl Growth {
         (source, target): (&Cluster, &Cluster),
         record: &FlowRecord,
     ) -> Result<i32, Unadmitted> {
-        let admitted = match &mut self.admitted {
-            Some(admitted) => admitted,
-            none => none.insert(mirrored(flow, target, record).map_err(Unadmitted::Target)?),
-        };
-        let known = admitted.get(topic).copied().unwrap_or(0);
+        let known = self.admitted.get(topic).copied().unwrap_or(0);
         // A topic that was never mirrored has no older partitions; one that shrank is another topic by now.
         if known == 0 || known >= partitions {
-            admitted.insert(topic.clone(), partitions);
+            self.admitted.insert(topic.clone(), partitions);
             self.waiting.remove(topic);
             return Ok(partitions);
         }
@@ -122,25 +126,22 @@ impl Growth {
         }
         tracing::info!(%topic, from = known, to = partitions, "new partitions of a topic take part");
         self.waiting.remove(topic);
-        admitted.insert(topic.clone(), partitions);
+        self.admitted.insert(topic.clone(), partitions);
         Ok(partitions)
     }
 }
 
-/// How many partitions of each topic were mirrored before, by the flow's positions.
-fn mirrored(
+/// The positions of all slots. What cannot be read counts as not there: the slot that owns it says so.
+///
+/// # Errors
+/// The target does not answer.
+pub fn all_positions(
     flow: &Flow,
     target: &Cluster,
     record: &FlowRecord,
-) -> Result<BTreeMap<Arc<str>, i32>, Fault> {
-    let mut counts = BTreeMap::new();
-    for slot in (0..record.slots.get()).map(Slot::new) {
-        for partition in read(flow, target, slot)?.into_keys() {
-            let count = counts.entry(partition.topic).or_insert(0);
-            *count = partition.partition.saturating_add(1).max(*count);
-        }
-    }
-    Ok(counts)
+) -> Result<BTreeMap<TopicPartition, Position>, Fault> {
+    let slots = (0..record.slots.get()).map(Slot::new);
+    slots_positions(slots, flow, target)
 }
 
 /// Whether each of these stands in front of an open gap.
@@ -173,6 +174,14 @@ fn positions(
         .collect();
     slots.sort_unstable();
     slots.dedup();
+    slots_positions(slots, flow, target)
+}
+
+fn slots_positions(
+    slots: impl IntoIterator<Item = Slot>,
+    flow: &Flow,
+    target: &Cluster,
+) -> Result<BTreeMap<TopicPartition, Position>, Fault> {
     let mut found = BTreeMap::new();
     for slot in slots {
         found.extend(read(flow, target, slot)?);

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
-use understudy_domain::{FlowRecord, Slot, TargetOffset, TopicPartition};
+use understudy_domain::{Position, TargetOffset, TopicPartition};
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster, Fault};
 
 use crate::board::Board;
 use crate::config::Flow;
-use crate::stored_state::{StateError, read_positions};
 
 /// How often logs of copies are looked at.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -30,8 +29,19 @@ pub struct LostCopies {
 }
 
 impl LostCopies {
-    /// Looks now and then whether every log of copies reaches as far as was copied: what positions told when the worker
-    /// started, and what its slots did since.
+    /// Takes in up to where was copied before.
+    pub fn learn(&mut self, flow: &Flow, positions: &BTreeMap<TopicPartition, Position>) {
+        for (name, position) in positions {
+            if position.target_offset > TargetOffset::new(0) {
+                let copies = flow.copies_of(name, position);
+                self.copied
+                    .insert(name.clone(), (copies, position.target_offset));
+            }
+        }
+    }
+
+    /// Looks now and then whether every log of copies reaches as far as was copied: by what was learnt, and what the
+    /// worker's slots did since.
     ///
     /// # Errors
     /// The target does not answer.
@@ -39,14 +49,11 @@ impl LostCopies {
         &mut self,
         flow: &Flow,
         target: &Cluster,
-        record: &FlowRecord,
         board: &Board,
         within: Duration,
     ) -> Result<(), Fault> {
-        match self.looked_at {
-            None => self.learn(flow, target, record)?,
-            Some(at) if at.elapsed() < INTERVAL => return Ok(()),
-            Some(_) => {}
+        if self.looked_at.is_some_and(|at| at.elapsed() < INTERVAL) {
+            return Ok(());
         }
         for (name, partition) in &board.hold().partitions {
             if let Some((_, to)) = self.copied.get_mut(name) {
@@ -87,27 +94,5 @@ impl LostCopies {
     /// Why nothing more may be copied of this topic of the source, if its copies are not there any more.
     pub fn objection(&self, topic: &str) -> Option<&str> {
         self.lost.get(topic).map(String::as_str)
-    }
-
-    /// What the flow's positions tell, of all slots.
-    fn learn(&mut self, flow: &Flow, target: &Cluster, record: &FlowRecord) -> Result<(), Fault> {
-        for slot in (0..record.slots.get()).map(Slot::new) {
-            let positions = match read_positions(target, &flow.state, slot) {
-                Ok(positions) => positions,
-                Err(StateError::Fault(fault)) => return Err(fault),
-                // The slot that owns it says so.
-                Err(error) => {
-                    tracing::debug!(%error, "positions cannot be read");
-                    continue;
-                }
-            };
-            for (name, position) in positions {
-                if position.target_offset > TargetOffset::new(0) {
-                    let copies = flow.copies_of(&name, &position);
-                    self.copied.insert(name, (copies, position.target_offset));
-                }
-            }
-        }
-        Ok(())
     }
 }

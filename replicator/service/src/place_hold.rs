@@ -21,7 +21,7 @@ use understudy_kafka::plane::DataPlane;
 
 use crate::holding::{HoldError, Holding};
 use crate::mm2::{NO_BETTER, NO_TRACE, is_before_us};
-use crate::places::{OnTarget, Place, PlaceKey, Places, Wanted};
+use crate::places::{OnTarget, Place, PlaceKey, Places, Wanted, copy_is_deleted};
 
 /// How many groups one transaction commits: each takes the brokers some requests.
 const GROUPS_AT_ONCE: usize = 20;
@@ -323,9 +323,7 @@ impl Holding {
             // Behind the last copy nothing of ours is left to be skipped.
             return (Translation::Exact(start), None);
         }
-        let reason = format!(
-            "its copy was at {target}; the target has deleted everything below {start}, and to go on there skips what was between"
-        );
+        let reason = copy_is_deleted(target, start);
         (Translation::BeforeHistory, Some(reason.into()))
     }
 

@@ -42,6 +42,13 @@ const STANDS_HOLDS: Duration = Duration::from_secs(10);
 /// Where a group stands on the target, by the partition's name there, and who brought it there.
 pub type Stands = BTreeMap<TopicPartition, (TargetOffset, Author)>;
 
+/// Why there is no place at `target` any more: the target's log starts behind it, at `start`.
+pub fn copy_is_deleted(target: TargetOffset, start: TargetOffset) -> String {
+    format!(
+        "its copy was at {target}; the target has deleted everything below {start}, and to go on there skips what was between"
+    )
+}
+
 /// What a slot is to do about a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {

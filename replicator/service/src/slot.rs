@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 use understudy_domain::{Slot, TopicPartition, slot_of};
+use understudy_kafka::endpoint::BATCH_BYTES;
 use understudy_kafka::librdkafka::{Librdkafka, Options};
 use understudy_kafka::plane::DataPlane;
 use understudy_kafka::{Cluster, Fault};
@@ -44,8 +45,6 @@ use crate::slot_state::SlotState;
 use crate::stop::Stop;
 use crate::throttle::Throttle;
 
-/// As large as batches are unless set otherwise.
-const BATCH_BYTES: usize = 1_000_000;
 /// Smaller ones are not tried: who takes none of these takes no record of a usual size either.
 const BATCH_BYTES_MIN: usize = 8_000;
 /// The longest wait before a slot is taken over again after an error.

@@ -29,6 +29,7 @@ use super::acks::{
 use super::login::Enlisted;
 use super::reader::{Header, Index, Record};
 use super::topic::Topic;
+use crate::endpoint::BATCH_BYTES;
 use crate::fault::{Fault, Operation};
 use crate::plane::Parked;
 use crate::watch::Watch;
@@ -134,7 +135,7 @@ impl Writer {
             batch_bytes: config
                 .get("batch.size")
                 .and_then(|size| size.parse().ok())
-                .unwrap_or(1_000_000),
+                .unwrap_or(BATCH_BYTES as u64),
             topics: HashMap::new(),
             codec_of: None,
             give_up: None,
