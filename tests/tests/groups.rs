@@ -311,15 +311,9 @@ fn read(cluster: &Cluster, group: &str, records: usize) -> Result<Vec<Vec<u8>>, 
         .set("enable.auto.offset.store", "false");
     let consumer: BaseConsumer = config.create()?;
     let topic = "split";
-    let mut list = TopicPartitionList::new();
-    list.add_partition(topic, 0);
-    let committed = consumer.committed_offsets(list, LIMIT)?;
-    let from = match committed
-        .find_partition(topic, 0)
-        .map(|place| place.offset())
-    {
-        Some(Offset::Offset(at)) => Offset::Offset(at),
-        _ => Offset::Beginning,
+    let from = match cluster.group_places(group, topic)?.get(&0) {
+        Some(at) => Offset::Offset(*at),
+        None => Offset::Beginning,
     };
     let mut start = TopicPartitionList::new();
     start.add_partition_offset(topic, 0, from)?;

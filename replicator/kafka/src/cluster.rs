@@ -2,6 +2,7 @@
 
 use std::cell::{OnceCell, Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
@@ -55,6 +56,16 @@ const fn has_moved(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::FencedLeaderEpoch
             | RDKafkaErrorCode::UnknownLeaderEpoch
             | RDKafkaErrorCode::OffsetNotAvailable
+    )
+}
+
+/// Whether nobody answers for a group just now: its coordinator moves when a broker goes, and reads its log first.
+const fn is_between_coordinators(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::NotCoordinator
+            | RDKafkaErrorCode::CoordinatorNotAvailable
+            | RDKafkaErrorCode::CoordinatorLoadInProgress
     )
 }
 
@@ -364,7 +375,7 @@ impl Cluster {
             if asked.is_empty() || began.elapsed() + MOVING_LOOK >= within.min(MOVED_WITHIN) {
                 return Ok(told);
             }
-            std::thread::sleep(MOVING_LOOK);
+            thread::sleep(MOVING_LOOK);
             let clients = self.clients()?;
             let mut leaders = clients.leaders.borrow_mut();
             for partition in &asked {
@@ -417,6 +428,21 @@ impl Cluster {
     /// # Errors
     /// No answer within `within`, or what the broker answered.
     pub fn group_places(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
+        let asked = Instant::now();
+        loop {
+            let left = within.saturating_sub(asked.elapsed());
+            match self.group_places_once(group, left) {
+                Err(Fault::Kafka {
+                    code: Some(code), ..
+                }) if is_between_coordinators(code) && left > MOVING_LOOK => {
+                    thread::sleep(MOVING_LOOK);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn group_places_once(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
         let mut told_so_far = GroupPlaces::new();
         let mut ended = Err(Fault::TimedOut {
             operation: Operation::GroupOffsets,
