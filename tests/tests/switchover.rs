@@ -71,8 +71,28 @@ fn there_and_back_nothing_is_lost_or_doubled_and_groups_go_on_exactly() -> Outco
     there.wait_reason(&["sealed"], LIMIT)?;
     // The old source gets what is new, once and in order.
     let back = Worker::start(&reverse, "back")?;
-    let verdict = Judge::new(target, source, "orders").wait_exact(LIMIT)?;
+    let mut turned = Judge::new(target, source, "orders");
+    let verdict = turned.wait_exact(LIMIT)?;
     assert!(verdict.is_exact(), "{verdict}\n{}", back.log());
+    // What lies before the cut is told by the flow there, whose map lies where the flow back reads.
+    let mut before = BTreeMap::new();
+    for partition in 0..PARTITIONS {
+        let place = STANDS / 2 + i64::from(partition);
+        let copy = judge.place_on_target(partition, place).ok_or("no copy")?;
+        before.insert(partition, (copy, place));
+    }
+    follows("slow", &before, (target, source))?;
+    let (copy, place) = before.get(&0).copied().ok_or("no partition")?;
+    assert_eq!(translated(&back, copy, &[])?, ("exact".to_owned(), place));
+    let reverse = ["--reverse"];
+    let asked = translated(&back, place, &reverse)?;
+    assert_eq!(asked, ("exact".to_owned(), copy));
+    let mut away = BTreeMap::new();
+    for (partition, end) in target.ends("orders")? {
+        let place = end.last_stable - 1;
+        let copy = turned.place_on_target(partition, place).ok_or("no copy")?;
+        away.insert(partition, (copy, place));
+    }
 
     // Home again: the fence of the first time is lifted, and the first flow goes on behind what the other one copied.
     let load = self::load(target, "away")?;
@@ -85,10 +105,57 @@ fn there_and_back_nothing_is_lost_or_doubled_and_groups_go_on_exactly() -> Outco
     );
     let verdict = Judge::new(source, target, "orders").wait_exact(LIMIT)?;
     assert!(verdict.is_exact(), "{verdict}\n{}", there.log());
+    // And the other way round: what was written while everybody was away.
+    follows("late", &away, (source, target))?;
     // Between them, billing has read everything from where it stood.
     let whole = verdict.produced - u64::try_from(STANDS)? * u64::try_from(PARTITIONS)?;
     assert_eq!((over.read.len() + home.read.len()) as u64, whole);
     Ok(())
+}
+
+/// A group that is committed on one side, by partition, stands on the other where it should: at the second of each pair.
+fn follows(
+    group: &str,
+    places: &BTreeMap<i32, (i64, i64)>,
+    (from, to): (&Cluster, &Cluster),
+) -> Outcome {
+    let committed: Vec<_> = places
+        .iter()
+        .map(|(partition, (here, _))| ("orders", *partition, *here))
+        .collect();
+    from.commit_group(group, &committed)?;
+    let there: BTreeMap<i32, i64> = places
+        .iter()
+        .map(|(it, (_, there))| (*it, *there))
+        .collect();
+    wait_for(&format!("{group} to stand at {there:?}"), LIMIT, || {
+        let found = to.group_places(group, "orders");
+        match found.map_err(|error| error.to_string())? {
+            found if found == there => Ok(()),
+            found => Err(format!("it stands at {found:?}")),
+        }
+    })?;
+    Ok(())
+}
+
+/// How `translate` answers for an offset of the first partition, and where it lies on the other side.
+fn translated(
+    worker: &Worker,
+    offset: i64,
+    options: &[&str],
+) -> Result<(String, i64), Box<dyn Error>> {
+    let (flow, offset) = (worker.flow().display().to_string(), offset.to_string());
+    let asked = ["translate", &flow, "--json", "--topic", "orders"];
+    let place = ["--partition", "0", "--offset", &offset];
+    let output = understudy(asked.iter().chain(&place).chain(options).copied(), LIMIT)?;
+    let line: Value = serde_json::from_slice(&output.stdout)?;
+    let field = match options.is_empty() {
+        true => "target_offset",
+        false => "source_offset",
+    };
+    let there = line.get(field).and_then(Value::as_i64);
+    let there = there.ok_or_else(|| format!("no answer: {line}"))?;
+    Ok((at(&line, "translation").to_owned(), there))
 }
 
 /// The shop writes with its own login until the brokers refuse it.

@@ -449,11 +449,12 @@ fn mirror(table: &toml::Table) -> Result<Mirror, ConfigError> {
         value: value.to_owned(),
         advice,
     };
-    if mirror.delivery != "exactly-once" {
+    // Whoever asks for at least once is content with exactly once, which every flow does.
+    if !["exactly-once", "at-least-once"].contains(&mirror.delivery.as_str()) {
         return Err(unsupported(
             "mirror.delivery",
             &mirror.delivery,
-            "the one mode is \"exactly-once\"",
+            "write \"exactly-once\" or \"at-least-once\"; every flow copies exactly once",
         ));
     }
     if mirror.gaps == LostPolicy::Park && mirror.parking_topic.is_empty() {

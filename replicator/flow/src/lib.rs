@@ -5,6 +5,7 @@
 //! lies in. Nothing here copies, and nothing knows of the page, the metrics or the command line.
 
 pub mod aws;
+pub mod before_cut;
 pub mod bounded;
 pub mod chain;
 pub mod clock;
@@ -19,6 +20,7 @@ pub mod import_mm2;
 pub mod map_state;
 pub mod mm2;
 pub mod msk_iam;
+pub mod opposite;
 pub mod replication;
 pub mod report;
 pub mod rotation;

@@ -8,12 +8,13 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use understudy_domain::{
-    MapKey, MapReader, MapRecord, MapSearch, Position, Slot, SourceOffset, Step, TargetOffset,
-    TopicPartition, Translation, slot_of,
+    MapKey, MapReader, MapRecord, MapSearch, Position, Slot, SourceOffset, StateTopics, Step,
+    TargetOffset, TopicPartition, Translation, slot_of,
 };
 use understudy_kafka::picking::{Wanted, pick};
 use understudy_kafka::{Cluster, Endpoint, Fault};
 
+use crate::before_cut::look_back;
 use crate::config::Flow;
 use crate::stored_state::{StateError, place_of, read_former, read_map, read_positions};
 
@@ -70,6 +71,18 @@ impl Question {
         }
     }
 
+    /// The same place, asked of a flow the other way round.
+    pub(crate) fn turned(&self) -> Self {
+        match self {
+            Self::Forward(partition, offset) => {
+                Self::Reverse(partition.clone(), TargetOffset::new(offset.get()))
+            }
+            Self::Reverse(partition, offset) => {
+                Self::Forward(partition.clone(), SourceOffset::new(offset.get()))
+            }
+        }
+    }
+
     fn ask(&self, search: &MapSearch) -> Result<Known, Need> {
         let position = || search.position().clone();
         let need = |step: Step<()>| match step {
@@ -98,7 +111,15 @@ enum Need {
     Everything,
 }
 
-/// Answers questions. A slot whose state cannot be read leaves its own questions unanswered.
+/// Where a flow's state lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Home<'a> {
+    pub(crate) cluster: &'a Endpoint,
+    pub(crate) state: &'a StateTopics,
+}
+
+/// Answers questions. A slot whose state cannot be read leaves its own questions unanswered. What lies before the cut at
+/// which the flow began is asked of the flow the other way, whose state lies on the source.
 ///
 /// # Errors
 /// State that this version cannot read: an answer beside it would be a guess.
@@ -107,16 +128,31 @@ pub fn answer_all(
     slots: NonZeroU32,
     questions: &[Question],
 ) -> Result<BTreeMap<Question, Known>, StateError> {
-    answer_all_from(flow, slots, questions, Cluster::open)
+    let mut known = answer_all_from(flow, slots, questions, Cluster::open)?;
+    look_back(flow, &mut known);
+    Ok(known)
 }
 
-/// As [`answer_all`], from the state as `open` reads it. [`Cluster::committed_by_now`] waits for nobody's transaction;
+/// As [`answer_all`], of the flow's own map alone, from the state as `open` reads it. [`Cluster::committed_by_now`] waits for nobody's transaction;
 /// what it tells may be older than what is committed in the copies.
 ///
 /// # Errors
 /// As [`answer_all`].
 pub fn answer_all_from(
     flow: &Flow,
+    slots: NonZeroU32,
+    questions: &[Question],
+    open: impl Fn(&Endpoint) -> Result<Cluster, Fault> + Sync,
+) -> Result<BTreeMap<Question, Known>, StateError> {
+    let home = Home {
+        cluster: &flow.target,
+        state: &flow.state,
+    };
+    answer_at(home, slots, questions, open)
+}
+
+pub(crate) fn answer_at(
+    home: Home<'_>,
     slots: NonZeroU32,
     questions: &[Question],
     open: impl Fn(&Endpoint) -> Result<Cluster, Fault> + Sync,
@@ -133,7 +169,7 @@ pub fn answer_all_from(
         let answers: Vec<_> = std::thread::scope(|scope| {
             let running: Vec<_> = some
                 .iter()
-                .map(|(slot, questions)| scope.spawn(move || answer(flow, *slot, questions, open)))
+                .map(|(slot, questions)| scope.spawn(move || answer(home, *slot, questions, open)))
                 .collect();
             running.into_iter().map(|thread| thread.join()).collect()
         });
@@ -162,20 +198,20 @@ pub fn answer_all_from(
 
 /// Answers the questions about one slot's partitions.
 fn answer(
-    flow: &Flow,
+    home: Home<'_>,
     slot: Slot,
     questions: &[&Question],
     open: impl Fn(&Endpoint) -> Result<Cluster, Fault>,
 ) -> Result<BTreeMap<Question, Known>, StateError> {
     let began = Instant::now();
-    let cluster = open(&flow.target)?;
-    let mut positions = read_positions(&cluster, &flow.state, slot)?;
+    let cluster = open(home.cluster)?;
+    let mut positions = read_positions(&cluster, home.state, slot)?;
     let asked: BTreeSet<&TopicPartition> = questions
         .iter()
         .map(|question| question.partition())
         .collect();
     positions.retain(|partition, _| asked.contains(partition));
-    let mut searches = tail(&cluster, flow, slot, positions)?;
+    let mut searches = tail(&cluster, home.state, slot, positions)?;
     let mut known = BTreeMap::new();
     let mut open: Vec<&Question> = questions.to_vec();
     for _ in 0..ROUNDS {
@@ -194,7 +230,7 @@ fn answer(
         if open.is_empty() {
             break;
         }
-        fetch(&cluster, flow, slot, needs, &mut searches)?;
+        fetch(&cluster, home.state, slot, needs, &mut searches)?;
     }
     for question in open {
         let reason = "its offset map does not lead to an answer".to_owned();
@@ -207,13 +243,13 @@ fn answer(
 /// Reads from where the first of these partitions' open chunks begins.
 fn tail(
     cluster: &Cluster,
-    flow: &Flow,
+    state: &StateTopics,
     slot: Slot,
     positions: BTreeMap<TopicPartition, Position>,
 ) -> Result<BTreeMap<TopicPartition, MapSearch>, StateError> {
     let mut readers = BTreeMap::new();
     if let Some(from) = positions.values().map(|position| position.map.from).min() {
-        read_map(cluster, &flow.state, slot, from, &mut readers)?;
+        read_map(cluster, state, slot, from, &mut readers)?;
     }
     Ok(positions
         .into_iter()
@@ -227,12 +263,12 @@ fn tail(
 /// Gets what searches lack.
 fn fetch(
     cluster: &Cluster,
-    flow: &Flow,
+    state: &StateTopics,
     slot: Slot,
     needs: BTreeSet<(TopicPartition, Need)>,
     searches: &mut BTreeMap<TopicPartition, MapSearch>,
 ) -> Result<(), StateError> {
-    let topic = flow.state.offset_map();
+    let topic = state.offset_map();
     let (everything, single): (Vec<_>, Vec<_>) = needs
         .into_iter()
         .partition(|(_, need)| *need == Need::Everything);
@@ -314,8 +350,8 @@ fn fetch(
         let position = searches.get(partition)?.position();
         Some((partition, position))
     });
-    read_former(cluster, &flow.state, positions, &mut readers)?;
-    read_map(cluster, &flow.state, slot, 0, &mut readers)?;
+    read_former(cluster, state, positions, &mut readers)?;
+    read_map(cluster, state, slot, 0, &mut readers)?;
     for (partition, _) in everything {
         let reader = readers.remove(&partition).unwrap_or_default();
         if let Some(search) = searches.get_mut(&partition) {

@@ -37,7 +37,6 @@ mod metric_table;
 mod metrics;
 mod mm2;
 mod observer;
-mod opposite;
 mod pacing;
 mod page;
 mod place_hold;
@@ -69,8 +68,8 @@ use understudy_domain::Resolution;
 use understudy_flow::report::Report;
 use understudy_flow::secrets::FirstRead;
 use understudy_flow::{
-    chain, clock, config, explain, flow_record, http_config, import_mm2, map_state, replication,
-    rotation, state_topics, stop, stored_state,
+    before_cut, chain, clock, config, explain, flow_record, http_config, import_mm2, map_state,
+    opposite, replication, rotation, state_topics, stop, stored_state,
 };
 
 use crate::config::Flow;

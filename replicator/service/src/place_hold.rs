@@ -19,6 +19,7 @@ use understudy_kafka::Fault;
 use understudy_kafka::ffi::groups::Author;
 use understudy_kafka::plane::DataPlane;
 
+use crate::before_cut::may_have_begun_at_a_cut;
 use crate::holding::{HoldError, Holding};
 use crate::mm2::{NO_BETTER, NO_TRACE, is_before_us};
 use crate::places::{OnTarget, Place, PlaceKey, Places, Wanted, copy_is_deleted};
@@ -353,12 +354,27 @@ impl Holding {
             if is_before_us(&self.context.flow, position, offset) {
                 return self.before_us(group, partition, position, offset);
             }
-            return match first_left.filter(|start| *start >= begins) {
-                Some(start) => (self.at(partition, start), Some(below.into())),
-                None => (
+            let (offset, why) = match first_left {
+                Some(start) => (start, Some(below.into())),
+                None => (offset, None),
+            };
+            if offset >= begins {
+                return (self.at(partition, offset), why);
+            }
+            let before = match may_have_begun_at_a_cut(position) {
+                true => self.context.places.history(partition, offset),
+                false => Some(Translation::BeforeHistory),
+            };
+            return match before {
+                None | Some(Translation::NotReady) => {
+                    (Translation::NotReady, Some(LOOKED_UP.into()))
+                }
+                Some(Translation::BeforeHistory | Translation::NoSync | Translation::Ahead) => (
                     Translation::BeforeHistory,
                     Some(format!("it lies before offset {begins}, where replication began").into()),
                 ),
+                Some(found @ Translation::AtLeast(_)) => (found, Some(PART_LOST.into())),
+                Some(found @ Translation::Exact(_)) => (found, why),
             };
         }
         match (self.at(partition, offset), first_left) {
@@ -369,13 +385,10 @@ impl Holding {
                 Translation::BeforeHistory,
                 Some("it lies before what the offset map still holds".into()),
             ),
-            (Translation::NotReady, _) => {
-                (Translation::NotReady, Some("it is being looked up".into()))
+            (Translation::NotReady, _) => (Translation::NotReady, Some(LOOKED_UP.into())),
+            (Translation::AtLeast(target), _) => {
+                (Translation::AtLeast(target), Some(PART_LOST.into()))
             }
-            (Translation::AtLeast(target), _) => (
-                Translation::AtLeast(target),
-                Some("part of the offset map is lost; what lies between is read again".into()),
-            ),
             (found @ (Translation::Exact(_) | Translation::Ahead | Translation::NoSync), _) => {
                 (found, None)
             }
@@ -394,7 +407,7 @@ impl Holding {
         let names = (partition, &copy);
         let places = &self.context.places;
         match places.before_us(group, names, position, offset) {
-            None => (Translation::NotReady, Some("it is being looked up".into())),
+            None => (Translation::NotReady, Some(LOOKED_UP.into())),
             Some(None) => (Translation::BeforeHistory, Some(NO_TRACE.into())),
             Some(Some(target)) => (Translation::AtLeast(target), Some(NO_BETTER.into())),
         }
@@ -464,6 +477,8 @@ enum Next {
     Commit,
 }
 
+const LOOKED_UP: &str = "it is being looked up";
+const PART_LOST: &str = "part of the offset map is lost; what lies between is read again";
 const UNSEEN: &str = "whether somebody is in the group on the target is not known just now";
 
 /// Why a place is left alone that a group has by itself.

@@ -152,7 +152,7 @@ fn reverse(
                 "seal or stop that flow first, exclude those topics, or use mirror.policy = \"prefixed\" on both",
             )),
             Ok(_) => {}
-            Err(reason) => findings.push(Finding::unknown(End::Source, &what, reason)),
+            Err(reason) => findings.push(Finding::unknown(End::Source, &what, reason.to_string())),
         }
     }
     findings

@@ -180,7 +180,7 @@ impl<'a> Ground<'a> {
                 Some(_) | None => Ok(BTreeSet::new()),
             });
             let read = read.unwrap_or_else(|reason| {
-                tracing::debug!(flow = %back, reason, "cannot tell whether it runs the other way");
+                tracing::debug!(flow = %back, %reason, "cannot tell whether it runs the other way");
                 BTreeSet::new()
             });
             let copied: Vec<_> = read.intersection(&copies).map(String::as_str).collect();

@@ -3,11 +3,30 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use understudy_domain::{FlowName, FlowRecord, FlowState, Position, StateTopics, TopicPartition};
-use understudy_kafka::Cluster;
+use understudy_domain::{
+    DecodeError, FlowName, FlowRecord, FlowState, Position, StateTopics, TopicPartition,
+};
+use understudy_kafka::{Cluster, Fault};
 
 use crate::config::Flow;
 use crate::stored_state::place_of;
+
+/// Why the state of another flow is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Untold {
+    /// The cluster did not answer, or refused.
+    #[error("its {what} cannot be read: {fault}")]
+    Fault {
+        /// What was to be read.
+        what: &'static str,
+        /// The answer.
+        #[source]
+        fault: Fault,
+    },
+    /// A record that this version cannot read.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
 
 /// The two clusters of a flow, by their ids.
 #[derive(Clone, Copy, Debug)]
@@ -38,14 +57,14 @@ pub fn flows_onto<'a>(topics: impl Iterator<Item = &'a str>) -> Vec<FlowName> {
 /// The topics among `copies` that flow `name` mirrors back, if it runs the other way.
 ///
 /// # Errors
-/// In words, why that cannot be told.
+/// Why that cannot be told.
 pub fn mirrored_back(
     name: &FlowName,
     source: &Cluster,
     ends: Ends<'_>,
     copies: &BTreeSet<String>,
     within: Duration,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, Untold> {
     let Some(record) = record_of(name, source, within)? else {
         return Ok(Vec::new());
     };
@@ -63,12 +82,12 @@ pub fn mirrored_back(
 /// The record of flow `name`, whose state lies on `cluster`.
 ///
 /// # Errors
-/// In words, why it cannot be told.
+/// Why it cannot be told.
 pub fn record_of(
     name: &FlowName,
     cluster: &Cluster,
     within: Duration,
-) -> Result<Option<FlowRecord>, String> {
+) -> Result<Option<FlowRecord>, Untold> {
     let place = TopicPartition::new(StateTopics::new(name.clone()).flow(), 0);
     let mut value = None;
     cluster
@@ -77,21 +96,23 @@ pub fn record_of(
                 value = found;
             }
         })
-        .map_err(|fault| format!("its record cannot be read: {fault}"))?;
-    let record = value.map(|value| FlowRecord::decode(&value)).transpose();
-    record.map_err(|error| error.to_string())
+        .map_err(|fault| Untold::Fault {
+            what: "record",
+            fault,
+        })?;
+    Ok(value.map(|value| FlowRecord::decode(&value)).transpose()?)
 }
 
 /// The topics that flow `name`, whose state lies on `cluster`, has ever mirrored, as its source calls them.
 ///
 /// # Errors
-/// In words, why they cannot be told.
+/// Why they cannot be told.
 pub fn topics_read(
     name: &FlowName,
     record: &FlowRecord,
     cluster: &Cluster,
     within: Duration,
-) -> Result<BTreeSet<String>, String> {
+) -> Result<BTreeSet<String>, Untold> {
     let state = StateTopics::new(name.clone());
     let mut read = BTreeSet::new();
     for slot in record.homes() {
@@ -102,7 +123,10 @@ pub fn topics_read(
                     read.insert(partition.topic.to_string());
                 }
             })
-            .map_err(|fault| format!("its positions cannot be read: {fault}"))?;
+            .map_err(|fault| Untold::Fault {
+                what: "positions",
+                fault,
+            })?;
     }
     Ok(read)
 }
@@ -135,7 +159,7 @@ pub fn in_the_way(
                 ));
             }
             Err(reason) => {
-                tracing::debug!(flow = %name, reason, "cannot tell whether it runs the other way")
+                tracing::debug!(flow = %name, %reason, "cannot tell whether it runs the other way")
             }
         }
     }
