@@ -7,8 +7,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::cluster::Cluster;
 use crate::error::{Doing, Result};
+use crate::wait::wait_for;
 
 const LIMIT: Duration = Duration::from_secs(90);
+/// How long one question may take.
+const ONCE: Duration = Duration::from_secs(10);
 
 /// The ends of one partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,11 +43,12 @@ impl Cluster {
         );
         let mut ends = BTreeMap::new();
         for partition in 0..self.partitions(topic)?.unwrap_or_default() {
+            // A leader that moves is no answer.
             let of = |client: &BaseConsumer| -> Result<i64> {
-                let edges = client.fetch_watermarks(topic, partition, LIMIT);
-                Ok(edges
-                    .doing(format!("look up the end of {topic}-{partition}"))?
-                    .1)
+                wait_for(&format!("the end of {topic}-{partition}"), LIMIT, || {
+                    let edges = client.fetch_watermarks(topic, partition, ONCE);
+                    edges.map(|(_, end)| end).map_err(|error| error.to_string())
+                })
             };
             // In this order a transaction that ends meanwhile cannot make the one overtake the other.
             let last_stable = of(&committed)?;

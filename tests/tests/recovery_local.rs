@@ -167,7 +167,8 @@ fn a_failover_without_its_source_loses_what_it_says_and_places_groups_exactly() 
         .collect();
     assert_eq!(billing.len(), 4, "{places:?}");
     for place in billing {
-        assert_eq!(at(place, "state"), "exact", "{place}");
+        // Exact when it was looked at; the source cannot say whether the group went on since.
+        assert_eq!(at(place, "state"), "last-known", "{place}");
     }
     let read = target.read_as_group("billing", "orders", 1)?;
     let number = read

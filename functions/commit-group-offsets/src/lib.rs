@@ -116,9 +116,10 @@ fn commit(world: &World, order: &Order, cut_key: &str) -> Result<Done<Placed>, S
     save(world, &key, &places)?;
     let summary = places.summary();
     did.push(format!(
-        "{} groups: {} places exact, {} before theirs, {} of live groups, {} not known, {} beyond",
+        "{} groups: {} places exact, {} as last known, {} before theirs, {} of live groups, {} not known, {} beyond",
         summary.groups,
         summary.exact,
+        summary.last_known,
         summary.at_least,
         summary.live,
         summary.unknown,

@@ -240,10 +240,15 @@ fn as_last_known(now: i64, cut: &PartitionCut, source_told: bool) -> (PlaceIs, O
         );
         return (PlaceIs::Beyond, Some(reason));
     }
-    let reason = if source_told {
-        "the source has no place of it any more; it stays where it was last"
-    } else {
-        "as last known; what the group read since the last look is read again"
+    let (state, reason) = match source_told {
+        true => (
+            PlaceIs::Exact,
+            "the source has no place of it any more; it stays where it was last",
+        ),
+        false => (
+            PlaceIs::LastKnown,
+            "the source does not tell; what the group read since a worker last looked is read again",
+        ),
     };
-    (PlaceIs::Exact, Some(reason.to_owned()))
+    (state, Some(reason.to_owned()))
 }

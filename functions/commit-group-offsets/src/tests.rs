@@ -129,7 +129,10 @@ fn without_the_source_places_stay_and_what_lies_outside_of_the_log_is_named() ->
     stage.scene().cluster("usw2").ends.insert(orders, ends);
     let order = stage.order(Mode::Failover, Leash::Acting);
     let (placed, places) = run(&stage, order)?;
-    assert_eq!(state(&places, "known"), Some((PlaceIs::Exact, Some(80))));
+    assert_eq!(
+        state(&places, "known"),
+        Some((PlaceIs::LastKnown, Some(80)))
+    );
     assert_eq!(state(&places, "marked"), Some((PlaceIs::AtCut, Some(112))));
     assert_eq!(state(&places, "lost"), Some((PlaceIs::Beyond, Some(500))));
     assert_eq!(placed.summary.beyond, 1);

@@ -188,11 +188,12 @@ fn reread(evidence: &Evidence) -> (String, String) {
     };
     let summary = places.summary();
     let value = match summary.reread_records {
-        0 if summary.at_least > 0 => "unknown".to_owned(),
+        0 if summary.at_least > 0 || summary.last_known > 0 => "unknown".to_owned(),
         0 => "nothing".to_owned(),
         records => words::counted(records, "record"),
     };
     let all = [
+        (summary.last_known, "as last known"),
         (summary.unknown, "not known"),
         (summary.beyond, "would skip"),
         (summary.live, "live already"),

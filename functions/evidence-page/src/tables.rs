@@ -92,9 +92,10 @@ pub fn places(out: &mut String, evidence: &Evidence) {
     // What needs a person's eye comes first.
     rows.sort_by_key(|group| std::cmp::Reverse((group.worst, group.reread)));
     let title = format!(
-        "{}: {} exact, {} read again, {} live, {} not known, {} would skip",
+        "{}: {} exact, {} as last known, {} read again, {} live, {} not known, {} would skip",
         words::counted(summary.groups, "group"),
         words::count(summary.exact),
+        words::count(summary.last_known),
         words::count(summary.at_least),
         words::count(summary.live),
         words::count(summary.unknown),
@@ -104,7 +105,7 @@ pub fn places(out: &mut String, evidence: &Evidence) {
     table(out, "groups", &title, head, &rows, |out, group| {
         let class = match group.worst {
             PlaceIs::Exact | PlaceIs::AtCut => "",
-            PlaceIs::AtLeast | PlaceIs::Live => " class=\"warn\"",
+            PlaceIs::LastKnown | PlaceIs::AtLeast | PlaceIs::Live => " class=\"warn\"",
             PlaceIs::Unknown | PlaceIs::Beyond => " class=\"bad\"",
         };
         add(
@@ -140,6 +141,7 @@ impl<'a> Group<'a> {
                 let words = match state {
                     PlaceIs::Exact => "exact",
                     PlaceIs::AtCut => "at the cut",
+                    PlaceIs::LastKnown => "as last known",
                     PlaceIs::AtLeast => "read again",
                     PlaceIs::Live => "live on the target: left alone",
                     PlaceIs::Unknown => "not known",

@@ -18,6 +18,13 @@ pub fn unknown(evidence: &Evidence, seen: &Seen) -> Vec<String> {
                 summary.unknown
             ));
         }
+        if summary.last_known > 0 {
+            unknown.push(format!(
+                "How much is read again from {} places that are as last known: {} does not tell what their groups read \
+                 after a worker had looked last.",
+                summary.last_known, evidence.source
+            ));
+        }
     } else if evidence.opened_after_ms.is_some() {
         unknown.push(format!("Where groups stand on {}.", evidence.target));
     }

@@ -39,6 +39,9 @@ pub enum PlaceIs {
     /// It had read beyond the cut: it stands at the end of the copies, reads nothing again, and what it had read beyond
     /// is lost with the source.
     AtCut,
+    /// Where a worker brought it while the source still told: exact then. What the group read between that and the
+    /// loss is read again, and nobody is left to say how much that is.
+    LastKnown,
     /// Before it: some records are read again, none is skipped.
     AtLeast,
     /// Somebody is in the group on the target: its place is its own.
@@ -51,9 +54,10 @@ pub enum PlaceIs {
 
 impl PlaceIs {
     /// Every state, from best to worst.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Exact,
         Self::AtCut,
+        Self::LastKnown,
         Self::AtLeast,
         Self::Live,
         Self::Unknown,
@@ -65,6 +69,7 @@ impl PlaceIs {
         match self {
             Self::Exact => "exact",
             Self::AtCut => "at-cut",
+            Self::LastKnown => "last-known",
             Self::AtLeast => "at-least",
             Self::Live => "live",
             Self::Unknown => "unknown",
@@ -80,6 +85,8 @@ pub struct PlacesSummary {
     pub groups: u64,
     /// Places that are exact or at the cut: nothing is read again.
     pub exact: u64,
+    /// Places as the workers left them, because the source did not tell any more.
+    pub last_known: u64,
     /// Places from which records are read again.
     pub at_least: u64,
     /// Places of groups that are live on the target.
@@ -102,6 +109,7 @@ impl Places {
         for place in &self.places {
             let count = match place.state {
                 PlaceIs::Exact | PlaceIs::AtCut => &mut summary.exact,
+                PlaceIs::LastKnown => &mut summary.last_known,
                 PlaceIs::AtLeast => &mut summary.at_least,
                 PlaceIs::Live => &mut summary.live,
                 PlaceIs::Unknown => &mut summary.unknown,

@@ -216,7 +216,7 @@ fn places_are_counted_by_how_they_stand() {
     assert_eq!(
         serde_json::to_value(summary).ok(),
         Some(serde_json::json!({
-            "groups": 3, "exact": 2, "at_least": 3, "live": 1, "unknown": 1, "beyond": 1, "reread_records": 12
+            "groups": 3, "exact": 2, "last_known": 1, "at_least": 3, "live": 1, "unknown": 1, "beyond": 1, "reread_records": 12
         }))
     );
     assert_eq!(Places::default().summary(), Default::default());
@@ -234,7 +234,12 @@ proptest! {
         let count = places.len() as u64;
         let summary = Places { places }.summary();
         prop_assert_eq!(
-            summary.exact + summary.at_least + summary.live + summary.unknown + summary.beyond,
+            summary.exact
+                + summary.last_known
+                + summary.at_least
+                + summary.live
+                + summary.unknown
+                + summary.beyond,
             count
         );
         prop_assert!(summary.groups <= 3 && summary.groups <= count);

@@ -69,7 +69,7 @@ fn verify(world: &World, order: &Order, key: Option<&str>) -> Result<Done<Placed
     }
     let summary = places.summary();
     let did = format!(
-        "{} places of {} groups {} back from {}: {} exact, {} before theirs, {} of live groups, {} not known",
+        "{} places of {} groups {} back from {}: {} exact, {} as last known, {} before theirs, {} of live groups, {} not known",
         places.places.len(),
         summary.groups,
         if order.leash.is_leashed() {
@@ -79,6 +79,7 @@ fn verify(world: &World, order: &Order, key: Option<&str>) -> Result<Done<Placed
         },
         order.target,
         summary.exact,
+        summary.last_known,
         summary.at_least,
         summary.live,
         summary.unknown
@@ -109,26 +110,29 @@ fn compare(
     };
     match place.state {
         PlaceIs::Unknown => {}
-        PlaceIs::Exact | PlaceIs::AtCut | PlaceIs::AtLeast | PlaceIs::Live | PlaceIs::Beyond => {
-            match now {
-                Some(now) if now == wanted => {}
-                Some(now) if now < wanted => {
-                    place.state = PlaceIs::AtLeast;
-                    place.reason = Some(format!("it stands at {now}, before {wanted}"));
-                    place.target_offset = Some(now);
-                }
-                Some(now) => {
-                    place.state = PlaceIs::Beyond;
-                    place.reason = Some(format!("it stands at {now}, beyond {wanted}"));
-                    place.target_offset = Some(now);
-                }
-                None => {
-                    place.state = PlaceIs::Beyond;
-                    place.reason = Some(format!("it has no place, where {wanted} was to be"));
-                    place.target_offset = None;
-                }
+        PlaceIs::Exact
+        | PlaceIs::AtCut
+        | PlaceIs::LastKnown
+        | PlaceIs::AtLeast
+        | PlaceIs::Live
+        | PlaceIs::Beyond => match now {
+            Some(now) if now == wanted => {}
+            Some(now) if now < wanted => {
+                place.state = PlaceIs::AtLeast;
+                place.reason = Some(format!("it stands at {now}, before {wanted}"));
+                place.target_offset = Some(now);
             }
-        }
+            Some(now) => {
+                place.state = PlaceIs::Beyond;
+                place.reason = Some(format!("it stands at {now}, beyond {wanted}"));
+                place.target_offset = Some(now);
+            }
+            None => {
+                place.state = PlaceIs::Beyond;
+                place.reason = Some(format!("it has no place, where {wanted} was to be"));
+                place.target_offset = None;
+            }
+        },
     }
 }
 

@@ -115,6 +115,7 @@ fn places(summary: &Value) -> String {
         number("exact")
     );
     for (field, words) in [
+        ("last_known", "as last known"),
         ("at_least", "re-read"),
         ("live", "live on the target"),
         ("unknown", "unknown"),

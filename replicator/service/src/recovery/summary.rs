@@ -62,9 +62,10 @@ fn write(f: &mut String, it: &Evidence) -> std::fmt::Result {
         let sum = places.summary();
         writeln!(
             f,
-            "  places    {} groups: {} exact, {} read again, {} live, {} unknown, {} beyond; {} records are read again",
+            "  places    {} groups: {} exact, {} as last known, {} read again, {} live, {} unknown, {} beyond; {} records are read again",
             sum.groups,
             sum.exact,
+            sum.last_known,
             sum.at_least,
             sum.live,
             sum.unknown,
