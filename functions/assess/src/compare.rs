@@ -162,7 +162,7 @@ pub fn alone(on_target: &OnTarget, state: &State) -> Places {
             let is = if on_target.is_live(group) {
                 PlaceIs::Live
             } else {
-                PlaceIs::Exact
+                PlaceIs::LastKnown
             };
             place(group, partition, None, Some(*offset), is, None)
         });

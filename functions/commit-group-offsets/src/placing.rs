@@ -137,6 +137,13 @@ impl<'a> Placing<'a> {
                 place.reason.clone_from(&told.reason);
                 // Without an answer it stays where a worker brought it.
                 place.target_offset = told.target_offset.or(now);
+                let cut = self.by_target.get(partition);
+                let is_placed = now
+                    .zip(cut)
+                    .is_some_and(|(now, cut)| now <= cut.target_offset);
+                if told.state == PlaceIs::Unknown && is_placed {
+                    place.state = PlaceIs::LastKnown;
+                }
             } else if let (Some(now), Some(cut)) = (now, self.by_target.get(partition)) {
                 (place.state, place.reason) = as_last_known(now, cut, stood.is_some());
             }

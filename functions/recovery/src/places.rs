@@ -86,6 +86,7 @@ pub struct PlacesSummary {
     /// Places that are exact or at the cut: nothing is read again.
     pub exact: u64,
     /// Places as the workers left them, because the source did not tell any more.
+    #[serde(default)]
     pub last_known: u64,
     /// Places from which records are read again.
     pub at_least: u64,

@@ -65,7 +65,7 @@ impl Known {
 }
 
 impl Question {
-    const fn partition(&self) -> &TopicPartition {
+    pub(crate) const fn partition(&self) -> &TopicPartition {
         match self {
             Self::Forward(partition, _) | Self::Reverse(partition, _) => partition,
         }

@@ -47,6 +47,8 @@ const EDGES_WITHIN: Duration = Duration::from_secs(20);
 /// How long it is waited for a leader that has just moved, and how often it is looked for.
 const MOVED_WITHIN: Duration = Duration::from_secs(5);
 const MOVING_LOOK: Duration = Duration::from_millis(100);
+/// How much time there must be for asking once more to make sense.
+const ONE_MORE: Duration = Duration::from_secs(1);
 
 /// Whether the broker that was asked leads the partition no more, or does not know yet that it does.
 const fn has_moved(code: RDKafkaErrorCode) -> bool {
@@ -429,12 +431,12 @@ impl Cluster {
     /// No answer within `within`, or what the broker answered.
     pub fn group_places(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
         let asked = Instant::now();
+        let left = || within.saturating_sub(asked.elapsed());
         loop {
-            let left = within.saturating_sub(asked.elapsed());
-            match self.group_places_once(group, left) {
+            match self.group_places_once(group, left()) {
                 Err(Fault::Kafka {
                     code: Some(code), ..
-                }) if is_between_coordinators(code) && left > MOVING_LOOK => {
+                }) if is_between_coordinators(code) && left() > ONE_MORE => {
                     thread::sleep(MOVING_LOOK);
                 }
                 answer => return answer,

@@ -440,19 +440,24 @@ impl Looker {
             }
         };
         for (question, known) in answers {
-            if let (Question::Forward(partition, offset), Known::Target(_, translation)) =
-                (question, known)
-            {
-                // "Ahead" and "not ready" are of the moment; they are asked again.
-                match translation {
+            let Question::Forward(partition, offset) = question else {
+                continue;
+            };
+            let places = &self.context.places;
+            match known {
+                Known::Target(_, translation) => match translation {
                     Translation::Exact(_)
                     | Translation::AtLeast(_)
                     | Translation::BeforeHistory
-                    | Translation::NoSync => {
-                        self.context.places.found(partition, offset, translation);
-                    }
+                    | Translation::NoSync => places.found(partition, offset, translation),
+                    // These are of the moment; they are asked again.
                     Translation::Ahead | Translation::NotReady => {}
+                },
+                Known::Unreadable(reason) => {
+                    tracing::info!(%partition, %offset, reason, "a place of history is not told yet");
+                    places.found(partition, offset, Translation::NotReady);
                 }
+                Known::Source(..) | Known::Nothing => {}
             }
         }
     }

@@ -156,8 +156,18 @@ impl Holding {
             return;
         }
         (self.places.looked_over, self.places.lives) = (now, self.state.lives());
+        if reborn {
+            // The same offsets may mean other records now.
+            self.context.places.forget_history();
+        }
         let starts = &self.context.starts;
         let waiting = self.places.held.iter().filter(|((_, partition), held)| {
+            // Whoever may tell of it may be allowed to by now.
+            let may_be_told = self.state.get(partition).is_some_and(|entry| {
+                let position = &entry.position;
+                held.wanted.source_offset < position.started_at.source
+                    && may_have_begun_at_a_cut(position)
+            });
             let is_old = held
                 .committed
                 .is_some_and(|(_, when)| now.duration_since(when) >= again_after);
@@ -169,7 +179,8 @@ impl Holding {
             let is_deleted = target
                 .zip(starts.target(partition))
                 .is_some_and(|(at, start)| at < start);
-            reborn || is_old || is_deleted || (is_unknown && starts.source(partition) != held.start)
+            let is_news = may_be_told || starts.source(partition) != held.start;
+            reborn || is_old || is_deleted || (is_unknown && is_news)
         });
         let waiting: Vec<_> = waiting.map(|(key, _)| key.clone()).collect();
         self.places.waiting.extend(waiting);
@@ -348,38 +359,12 @@ impl Holding {
         let begins = position.started_at.source;
         // Where nothing before it is left, the record to be read next is the first one that is.
         let first_left = start.filter(|start| *start > offset);
-        let below =
-            "it lies below the start of the source's log; this is the first record that is left";
         if offset < begins {
-            if is_before_us(&self.context.flow, position, offset) {
-                return self.before_us(group, partition, position, offset);
-            }
-            let (offset, why) = match first_left {
-                Some(start) => (start, Some(below.into())),
-                None => (offset, None),
-            };
-            if offset >= begins {
-                return (self.at(partition, offset), why);
-            }
-            let before = match may_have_begun_at_a_cut(position) {
-                true => self.context.places.history(partition, offset),
-                false => Some(Translation::BeforeHistory),
-            };
-            return match before {
-                None | Some(Translation::NotReady) => {
-                    (Translation::NotReady, Some(LOOKED_UP.into()))
-                }
-                Some(Translation::BeforeHistory | Translation::NoSync | Translation::Ahead) => (
-                    Translation::BeforeHistory,
-                    Some(format!("it lies before offset {begins}, where replication began").into()),
-                ),
-                Some(found @ Translation::AtLeast(_)) => (found, Some(PART_LOST.into())),
-                Some(found @ Translation::Exact(_)) => (found, why),
-            };
+            return self.before_begin((group, partition), position, offset, first_left);
         }
         match (self.at(partition, offset), first_left) {
             (Translation::BeforeHistory, Some(start)) => {
-                (self.at(partition, start), Some(below.into()))
+                (self.at(partition, start), Some(BELOW.into()))
             }
             (Translation::BeforeHistory, None) => (
                 Translation::BeforeHistory,
@@ -392,6 +377,44 @@ impl Holding {
             (found @ (Translation::Exact(_) | Translation::Ahead | Translation::NoSync), _) => {
                 (found, None)
             }
+        }
+    }
+
+    /// A place from before the flow began: what a flow the other way copied tells its map, what MirrorMaker 2 copied tells
+    /// what that left behind.
+    fn before_begin(
+        &self,
+        (group, partition): (&str, &TopicPartition),
+        position: &Position,
+        offset: SourceOffset,
+        first_left: Option<SourceOffset>,
+    ) -> Found {
+        let begins = position.started_at.source;
+        let told = |offset| match may_have_begun_at_a_cut(position) {
+            true => self.context.places.history(partition, offset),
+            false => Some(Translation::BeforeHistory),
+        };
+        let found = |answer, why: Option<&str>| match answer {
+            None | Some(Translation::NotReady) => (Translation::NotReady, Some(LOOKED_UP.into())),
+            Some(found @ Translation::Exact(_)) => (found, why.map(Into::into)),
+            Some(found @ Translation::AtLeast(_)) => (found, Some(PART_LOST.into())),
+            Some(Translation::BeforeHistory | Translation::NoSync | Translation::Ahead) => (
+                Translation::BeforeHistory,
+                Some(format!("it lies before offset {begins}, where replication began").into()),
+            ),
+        };
+        let own = found(told(offset), None);
+        match (own.0, first_left) {
+            (Translation::BeforeHistory, _)
+                if is_before_us(&self.context.flow, position, offset) =>
+            {
+                self.before_us(group, partition, position, offset)
+            }
+            (Translation::BeforeHistory, Some(start)) if start >= begins => {
+                (self.at(partition, start), Some(BELOW.into()))
+            }
+            (Translation::BeforeHistory, Some(start)) => found(told(start), Some(BELOW)),
+            _ => own,
         }
     }
 
@@ -477,6 +500,8 @@ enum Next {
     Commit,
 }
 
+const BELOW: &str =
+    "it lies below the start of the source's log; this is the first record that is left";
 const LOOKED_UP: &str = "it is being looked up";
 const PART_LOST: &str = "part of the offset map is lost; what lies between is read again";
 const UNSEEN: &str = "whether somebody is in the group on the target is not known just now";

@@ -24,6 +24,8 @@ use crate::mm2::at_least;
 const QUESTIONS_MAX: usize = 10_000;
 /// How long what was found of history is kept for whoever asked.
 const FOUND_KEPT: Duration = Duration::from_secs(60);
+/// How long it is waited until what could not be told is asked again.
+const UNTOLD_KEPT: Duration = Duration::from_secs(10);
 /// How long a group is left alone whose places the brokers refused.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// After which time a place is committed again although it stands, unless the target forgets sooner.
@@ -244,13 +246,21 @@ impl Places {
     ) -> Option<Translation<TargetOffset>> {
         let key = (partition.clone(), offset);
         let mut inner = self.hold();
-        if let Some((found, _)) = inner.history.get(&key) {
-            return Some(*found);
+        if let Some((found, at)) = inner.history.get(&key) {
+            let found = *found;
+            if found != Translation::NotReady || at.elapsed() < UNTOLD_KEPT {
+                return Some(found);
+            }
         }
         if inner.questions.len() < QUESTIONS_MAX {
             inner.questions.insert(key);
         }
         None
+    }
+
+    /// What was found of history holds no more.
+    pub fn forget_history(&self) {
+        self.hold().history.clear();
     }
 
     /// What slots asked since the last call.

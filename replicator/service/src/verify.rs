@@ -154,8 +154,9 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
             let (position, Ok(map)) = all.get(name)? else {
                 return None;
             };
-            // What was copied since the map was read is not in it.
-            (range.end <= position.source_offset).then(|| map.copied_between(range))
+            // What was copied since the map was read is not in it, nor what another flow copied before this one began.
+            let is_ours = range.start >= position.started_at.source;
+            (is_ours && range.end <= position.source_offset).then(|| map.copied_between(range))
         },
         patience: (flow.group_sync_interval * 3 + PATIENCE).min(PATIENCE_MAX),
     };
