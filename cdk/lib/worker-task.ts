@@ -34,7 +34,7 @@ const STOP = Duration.seconds(120);
 
 /**
  * One worker: its flow file is laid in a folder of the task, then it runs without a shell and with nothing to write to.
- * Beside it stands what asks for its health, since the image has nothing to ask with.
+ * The same binary asks for its health.
  */
 export class WorkerTask extends Construct {
   readonly definition: ecs.FargateTaskDefinition;
@@ -65,29 +65,19 @@ export class WorkerTask extends Construct {
       image: image(props.config, 'replicator'),
       command: ['replicate', `${FLOW_FOLDER}/flow.toml`, '--log', 'json'],
       stopTimeout: STOP,
-      logging: logging('worker'),
-      ulimits: [{ name: ecs.UlimitName.NOFILE, softLimit: 65_536, hardLimit: 65_536 }],
-    });
-    const health = this.definition.addContainer('health', {
-      ...plain,
-      image: image(props.config, 'operator'),
-      entryPoint: ['/busybox/sh', '-c'],
-      command: ['trap exit TERM; while :; do sleep 60 & wait; done'],
-      stopTimeout: Duration.seconds(2),
-      memoryReservationMiB: 16,
       healthCheck: {
-        command: ['CMD', '/busybox/wget', '-q', '-T', '4', '-O', '/dev/null', 'http://127.0.0.1:8080/healthz'],
+        command: ['CMD', '/usr/local/bin/understudy', 'healthcheck'],
         interval: Duration.seconds(15),
         timeout: Duration.seconds(5),
         retries: 4,
         startPeriod: Duration.seconds(60),
       },
-      logging: logging('health'),
+      logging: logging('worker'),
+      ulimits: [{ name: ecs.UlimitName.NOFILE, softLimit: 65_536, hardLimit: 65_536 }],
     });
     lay.addMountPoints({ sourceVolume: 'flow', containerPath: FLOW_FOLDER, readOnly: false });
     worker.addMountPoints({ sourceVolume: 'flow', containerPath: FLOW_FOLDER, readOnly: true });
     worker.addContainerDependencies({ container: lay, condition: ecs.ContainerDependencyCondition.SUCCESS });
-    health.addContainerDependencies({ container: worker, condition: ecs.ContainerDependencyCondition.START });
     Validations.of(this.definition).acknowledge({
       id: 'AwsSolutions-ECS2',
       reason: 'The one variable is the text of the flow file, which names secrets and holds none; workers read them when they run.',

@@ -63,11 +63,12 @@ test('a worker runs as nobody, without a shell, and writes nowhere', () => {
 });
 
 test('the health of a task is what the worker answers', () => {
-  const health = container('health');
-  assert.equal(health?.Essential, true);
-  assert.ok(health?.HealthCheck?.Command.includes('http://127.0.0.1:8080/healthz'));
-  const http = repositoryFile('replicator', 'service', 'src', 'http.rs');
-  assert.ok(http.includes('"/healthz"'));
+  const worker = container('worker');
+  assert.deepEqual(worker?.HealthCheck?.Command, ['CMD', '/usr/local/bin/understudy', 'healthcheck']);
+  // What it asks by itself is where the flow file has the worker listen, and the image has the binary there.
+  assert.match(repositoryFile('replicator', 'service', 'src', 'main.rs'), /default_value = "127\.0\.0\.1:8080"/);
+  assert.match(repositoryFile('cdk', 'lib', 'flow-file.ts'), /listen !== '127\.0\.0\.1:8080'/);
+  assert.match(repositoryFile('Dockerfile'), /\/usr\/local\/bin\/understudy/);
 });
 
 test('new workers come before old ones go, in several zones, and a bad image is taken back', () => {

@@ -151,7 +151,11 @@ fn an_unreachable_source_is_waited_for() -> Outcome {
     let file = FlowFile::new(&source, target).topics(["far"]).slots(2);
     let worker = Worker::start(&file, "far-1")?;
     worker.wait_reason(&["source", "euw1", "bootstrap.servers"], LIMIT)?;
+    // That is no fault of the worker's: nobody has to replace it.
     assert_eq!(worker.get("/healthz")?.code, 200);
+    let asked = worker.http().to_string();
+    let health = understudy(["healthcheck", "--listen", &asked], LIMIT)?;
+    assert_eq!(health.status.code(), Some(0), "{health:?}");
     source.link().heal()?;
     let mut judge = Judge::new(&source, target, "far");
     let comparison = judge.wait_exact(LIMIT)?;
@@ -168,6 +172,9 @@ fn an_unreachable_source_is_waited_for() -> Outcome {
     let comparison = judge.wait_exact(LIMIT)?;
     assert!(comparison.is_exact(), "{comparison}");
     worker.wait_ready(LIMIT)?;
+    worker.kill()?;
+    let health = understudy(["healthcheck", "--listen", &asked], LIMIT)?;
+    assert_eq!(health.status.code(), Some(1), "{health:?}");
     Ok(())
 }
 

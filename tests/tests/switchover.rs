@@ -82,6 +82,19 @@ fn there_and_back_nothing_is_lost_or_doubled_and_groups_go_on_exactly() -> Outco
         before.insert(partition, (copy, place));
     }
     follows("slow", &before, (target, source))?;
+    assert_eq!(verified(&back, "slow")?, ["exact"; 4]);
+    // Where somebody sets it elsewhere, that is seen, and left alone.
+    let moved: Vec<_> = before
+        .iter()
+        .map(|(it, (_, place))| ("orders", *it, place + 5))
+        .collect();
+    source.commit_group("slow", &moved)?;
+    assert_eq!(verified(&back, "slow")?, ["beyond, 5"; 4]);
+    let right: Vec<_> = before
+        .iter()
+        .map(|(it, (_, place))| ("orders", *it, *place))
+        .collect();
+    source.commit_group("slow", &right)?;
     let (copy, place) = before.get(&0).copied().ok_or("no partition")?;
     assert_eq!(translated(&back, copy, &[])?, ("exact".to_owned(), place));
     let reverse = ["--reverse"];
@@ -136,6 +149,25 @@ fn follows(
         }
     })?;
     Ok(())
+}
+
+/// How `verify` finds a group to stand in each partition, and how many records it would skip.
+fn verified(worker: &Worker, group: &str) -> Result<Vec<String>, Box<dyn Error>> {
+    let flow = worker.flow().display().to_string();
+    let output = understudy(["verify", &flow, "--json"], LIMIT)?;
+    let found: Value = serde_json::from_slice(&output.stdout)?;
+    let places = found.pointer("/groups/places").and_then(Value::as_array);
+    let of_group = places
+        .into_iter()
+        .flatten()
+        .filter(|it| at(it, "group") == group);
+    let told = of_group.map(
+        |it| match it.get("skipped_records").and_then(Value::as_u64) {
+            Some(skipped) => format!("{}, {skipped}", at(it, "state")),
+            None => at(it, "state").to_owned(),
+        },
+    );
+    Ok(told.collect())
 }
 
 /// How `translate` answers for an offset of the first partition, and where it lies on the other side.

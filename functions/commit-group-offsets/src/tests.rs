@@ -102,6 +102,20 @@ fn groups_go_where_the_source_says_and_never_beyond_the_cut() -> Outcome {
 }
 
 #[test]
+fn a_place_that_the_map_does_not_tell_stays_where_a_worker_brought_it() -> Outcome {
+    let stage = stage()?;
+    stands(&stage, "use1", "early", Presence::Empty, 5);
+    stands(&stage, "use1", "never", Presence::Empty, 5);
+    stands(&stage, "usw2", "early", Presence::Empty, 7);
+    let order = stage.order(Mode::Switchover, Leash::Acting);
+    let (_, places) = run(&stage, order)?;
+    assert_eq!(state(&places, "early"), Some((PlaceIs::LastKnown, Some(7))));
+    assert_eq!(state(&places, "never"), Some((PlaceIs::Unknown, None)));
+    assert!(stage.scene().log.is_empty());
+    Ok(())
+}
+
+#[test]
 fn a_live_group_on_the_target_is_never_touched() -> Outcome {
     let stage = stage()?;
     stands(&stage, "use1", "early", Presence::Empty, 40);

@@ -22,6 +22,7 @@ mod gaps;
 mod gauges;
 mod group_survey;
 mod growth;
+mod health_check;
 mod history;
 mod holding;
 mod html;
@@ -58,6 +59,8 @@ mod view;
 mod words;
 mod worker;
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -107,6 +110,15 @@ enum Command {
         /// How long the whole may take.
         #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
         timeout: Duration,
+    },
+    /// Ask the worker beside it whether it is well; for a container's health check.
+    Healthcheck {
+        /// Where the worker serves its page without TLS, as in `http.listen` of its flow file.
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
     },
     /// Show where the flow stands and whether a failover could start, from the clusters themselves.
     Status {
@@ -309,6 +321,10 @@ fn main() -> ExitCode {
         Command::ImportMm2 { files, out, json } => {
             return report(import_mm2::run(files, out.as_deref()), *json);
         }
+        Command::Healthcheck { listen, json } => {
+            let health: Result<_, Infallible> = Ok(health_check::run(*listen));
+            return report(health, *json);
+        }
         Command::Recovery(command) => return recovery::run(command),
     };
     // Who starts a worker is told at once what cannot be read. Tools are for the day on which one Region is gone.
@@ -401,7 +417,9 @@ fn main() -> ExitCode {
             logging::start_quiet();
             report(export_mm2::run(&flow), json)
         }
-        Command::ImportMm2 { .. } | Command::Recovery(_) => ExitCode::SUCCESS,
+        Command::ImportMm2 { .. } | Command::Healthcheck { .. } | Command::Recovery(_) => {
+            ExitCode::SUCCESS
+        }
         Command::Translate { question, json, .. } => {
             logging::start_quiet();
             report(translate::run(&flow, &question), json)
