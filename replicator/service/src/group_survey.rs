@@ -299,18 +299,22 @@ impl Round<'_> {
             let start = self.starts.get(name).and_then(|start| start.as_ref().ok());
             start.map(|start| SourceOffset::new(*start))
         };
+        // Asked only where a place lies below it.
+        let first_left = |key: &Key| {
+            start(&key.1).filter(|start| offsets(key).any(|offset| offset < start.get()))
+        };
         // Where each place is on the target, and where the record is that would be read from there.
         let mut first = BTreeSet::new();
         for key in self.on_source.keys() {
             first.extend(offsets(key).map(|at| forward(&key.1, SourceOffset::new(at))));
-            first.extend(start(&key.1).map(|start| forward(&key.1, start)));
+            first.extend(first_left(key).map(|start| forward(&key.1, start)));
         }
         let mut known = (atlas.ask)(&first.into_iter().collect::<Vec<_>>())?;
         let mut second = BTreeSet::new();
         for key in self.on_source.keys() {
             let name = &key.1;
             let should = offsets(key)
-                .chain(start(name).map(SourceOffset::get))
+                .chain(first_left(key).map(SourceOffset::get))
                 .filter_map(|at| {
                     known
                         .get(&forward(name, SourceOffset::new(at)))?
