@@ -245,8 +245,11 @@ impl<'a> Turn<'a> {
             moved.store(true, Ordering::Relaxed);
             let billing = billing.join().map_err(|_panic| "billing panicked")?;
             let answer = answer?;
-            shop?;
-            Ok((answer, billing?))
+            // What the applications met has its reason in how it ended.
+            let told = |error: String| format!("{error}; the switchover: {answer}");
+            shop.map_err(told)?;
+            let billing = billing.map_err(told)?;
+            Ok((answer, billing))
         })?;
         assert_eq!(at(&answer, "ended"), "TargetActive", "{answer}");
         let evidence: Value = serde_json::from_slice(&std::fs::read(at(&answer, "evidence"))?)?;
