@@ -45,6 +45,8 @@ use crate::slot_state::SlotState;
 use crate::stop::Stop;
 use crate::throttle::Throttle;
 
+/// How many records one step takes where they go one by one, so that no transaction is open for long.
+const CAREFUL_STEP: usize = 50;
 /// Smaller ones are not tried: who takes none of these takes no record of a usual size either.
 const BATCH_BYTES_MIN: usize = 8_000;
 /// The longest wait before a slot is taken over again after an error.
@@ -273,7 +275,11 @@ impl SlotTask {
             codec_of: flow.codec_of.clone(),
             one_record_a_batch: self.careful,
             batch_bytes_max: self.batch_bytes_max,
-            records_a_step: self.context.throttle.records_a_step(),
+            // One by one each takes a round trip, and a step ends only when all of them were handed over.
+            records_a_step: match self.careful {
+                true => Some(CAREFUL_STEP),
+                false => self.context.throttle.records_a_step(),
+            },
             give_up: Some({
                 let stop = Arc::clone(&self.stop);
                 Arc::new(move || stop.is_set())
