@@ -20,9 +20,9 @@ pub fn unknown(evidence: &Evidence, seen: &Seen) -> Vec<String> {
         }
         if summary.last_known > 0 {
             unknown.push(format!(
-                "How much is read again from {} places that are as last known: {} does not tell what their groups read \
-                 after a worker had looked last.",
-                summary.last_known, evidence.source
+                "How much is read again from {} places that are as last known: where their groups stood after a worker \
+                 had placed them could not be told.",
+                summary.last_known
             ));
         }
     } else if evidence.opened_after_ms.is_some() {

@@ -39,8 +39,8 @@ pub enum PlaceIs {
     /// It had read beyond the cut: it stands at the end of the copies, reads nothing again, and what it had read beyond
     /// is lost with the source.
     AtCut,
-    /// Where a worker brought it while the source still told: exact then. What the group read between that and the
-    /// loss is read again, and nobody is left to say how much that is.
+    /// Where a worker brought it; exact then. Since then the source, or the offset map, does not tell: what the group
+    /// read meanwhile is read again, and nobody can say how much that is.
     LastKnown,
     /// Before it: some records are read again, none is skipped.
     AtLeast,
@@ -85,7 +85,7 @@ pub struct PlacesSummary {
     pub groups: u64,
     /// Places that are exact or at the cut: nothing is read again.
     pub exact: u64,
-    /// Places as the workers left them, because the source did not tell any more.
+    /// Places as the workers left them, because the source or the offset map did not tell.
     #[serde(default)]
     pub last_known: u64,
     /// Places from which records are read again.
