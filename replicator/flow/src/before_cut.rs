@@ -141,9 +141,8 @@ fn of_flows_there(flow: &Flow, asked: &BTreeMap<Question, Position>) -> Told {
         }
     };
     for name in names {
-        match of_flow(flow, &source, &name, &own, asked) {
-            Ok(found) => told.found.extend(found),
-            Err(trouble) => told.note(trouble),
+        if let Err(trouble) = of_flow(flow, &source, &name, &own, asked, &mut told) {
+            told.note(trouble);
         }
     }
     told
@@ -161,22 +160,22 @@ fn flows_there(flow: &Flow) -> Result<Option<(Cluster, FlowRecord, Vec<FlowName>
     Ok(Some((source, own, names)))
 }
 
-/// What one of them tells, if it goes the other way.
+/// Adds what one of them tells, if it goes the other way.
 fn of_flow(
     flow: &Flow,
     source: &Cluster,
     name: &FlowName,
     own: &FlowRecord,
     asked: &BTreeMap<Question, Position>,
-) -> Result<BTreeMap<Question, Known>, Trouble> {
-    let mut found = BTreeMap::new();
+    told: &mut Told,
+) -> Result<(), Trouble> {
     let ends = Ends {
         source: &own.source_cluster_id,
         target: &own.target_cluster_id,
     };
     let record = record_of(name, source, WITHIN)?;
     let Some(record) = record.filter(|record| ends.is_opposite(record)) else {
-        return Ok(found);
+        return Ok(());
     };
     if record.changing_to.is_some() {
         return Err(Trouble::Moving(name.clone()));
@@ -191,7 +190,6 @@ fn of_flow(
         .map(|question| (question.turned(), question))
         .collect();
     let questions: Vec<Question> = turned.keys().cloned().collect();
-    let mut unreadable = None;
     for (there, answer) in answer_at(home, record.slots, &questions, Cluster::open)? {
         let Some((question, own)) = turned
             .get(&there)
@@ -210,17 +208,13 @@ fn of_flow(
             }
             Known::Target(..) | Known::Source(..) | Known::Nothing => continue,
             Known::Unreadable(reason) => {
-                unreadable = Some(reason);
+                told.note(Trouble::Unreadable(name.clone(), reason));
                 continue;
             }
         };
-        found.insert(question.clone(), known);
+        told.found.insert(question.clone(), known);
     }
-    match unreadable {
-        // Those of other slots are asked again with it.
-        Some(reason) if found.is_empty() => Err(Trouble::Unreadable(name.clone(), reason)),
-        Some(_) | None => Ok(found),
-    }
+    Ok(())
 }
 
 /// Whether the flow there ended where the flow back began, and called the topic the same.
