@@ -46,7 +46,7 @@ function definition(name: string, text: string): Definition {
  */
 export function timeoutOf(step: Step, all: readonly Definition[]): number {
   const limits = all.flatMap((it) => taskTimeouts(JSON.parse(it.text) as unknown, placeholderOf(step)));
-  const shortest = Math.min(...limits, 31);
+  const shortest = limits.length > 0 ? Math.min(...limits) : 31;
   return Math.max(shortest - 1, 3);
 }
 

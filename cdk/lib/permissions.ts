@@ -84,6 +84,9 @@ export class Permissions extends Construct {
         logIn(role, side.region, secretsOf(document));
         this.kafka(role);
         return;
+      case 'tails':
+        this.tails(role);
+        return;
       case 'workers': {
         const services = pair.flows.flatMap((flow) => {
           const region = pair.clusters[flow.target]?.region ?? side.region;
@@ -178,6 +181,19 @@ export class Permissions extends Construct {
     permit(role, 'Fence', ['kafka-cluster:DescribeTransactionalId', 'kafka-cluster:AlterTransactionalId'], ids);
     for (const arn of [...topics, ...state, ...groups, ...ids]) {
       acknowledge(role, `Resource::${arn}`, 'Topics and groups are the applications’ own and come and go');
+    }
+  }
+
+  /** Topics for records that only a cluster that came back holds, where clusters are logged in to by IAM. */
+  private tails(role: iam.Role): void {
+    if (!this.props.kafkaIam) {
+      return;
+    }
+    const arns = Object.values(this.props.document.pair.clusters).flatMap((cluster) => cluster.msk_arn ?? []);
+    const topics = arns.map((arn) => `${arn.replace(':cluster/', ':topic/')}/*.tail.e*`);
+    permit(role, 'PutAside', ['kafka-cluster:CreateTopic', 'kafka-cluster:AlterTopic', 'kafka-cluster:WriteData'], topics);
+    for (const arn of topics) {
+      acknowledge(role, `Resource::${arn}`, 'Named after topics of the applications and the epoch of a recovery');
     }
   }
 

@@ -13,6 +13,8 @@ export type Reach =
   | 'signals-write'
   /** Connects to the clusters. */
   | 'kafka'
+  /** Writes records that only a cluster that came back holds to topics of their own. */
+  | 'tails'
   /** Asks AWS about MSK clusters. */
   | 'control-plane'
   /** Sets the counts of flows' workers. */
@@ -50,6 +52,8 @@ export const REACH: Readonly<Record<Step, readonly Reach[]>> = {
   'open-target': ['ledger-write', 'kafka'],
   'reconfigure-clients': ['kafka', 'move-clients', 'people'],
   'verify-clients': ['kafka'],
+  'survey-tail': ['kafka'],
+  'put-aside-tail': ['kafka', 'tails'],
   'start-flow': ['kafka', 'workers'],
   'record-evidence': ['ledger-write'],
   notify: ['people'],

@@ -18,6 +18,8 @@ export const STEPS = [
   'open-target',
   'reconfigure-clients',
   'verify-clients',
+  'survey-tail',
+  'put-aside-tail',
   'start-flow',
   'record-evidence',
   'notify',

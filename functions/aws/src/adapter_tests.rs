@@ -167,6 +167,7 @@ fn a_name_that_is_taken_starts_nothing() -> Outcome {
         wished_at_ms: 0,
         consent: None,
         supersede: false,
+        standby_only: false,
     };
     assert!(!machines.start(&start)?);
     let asked = asked.asked().join("");

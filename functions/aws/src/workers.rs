@@ -6,6 +6,7 @@ use std::sync::Arc;
 use understudy_domain::{Acl, FlowRecord, SourceOffset, TargetOffset, TopicPartition, Translation};
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::{FlowOfPair, Pair};
+use understudy_recovery::tail::TailSurvey;
 use understudy_shell::world::{Begin, Flows, Mirrored};
 use understudy_shell::{PortError, PortErrorKind};
 
@@ -101,6 +102,14 @@ impl Flows for EcsWorkers {
 
     fn reopen(&self, flow: &FlowOfPair, epoch: Epoch) -> Result<(), PortError> {
         self.flows.reopen(flow, epoch)
+    }
+
+    fn survey_tail(&self, flow: &FlowOfPair) -> Result<TailSurvey, PortError> {
+        self.flows.survey_tail(flow)
+    }
+
+    fn put_tail_aside(&self, flow: &FlowOfPair, topics: &[String]) -> Result<u64, PortError> {
+        self.flows.put_tail_aside(flow, topics)
     }
 
     fn begin_at(

@@ -117,6 +117,8 @@ fn target(world: &World, ledger: &Ledger, start: &Start) -> Result<Alias, StepEr
         return Ok(running.target.clone());
     }
     match start.mode {
+        // Whichever came back stands by again.
+        Mode::Failback if start.standby_only => other(world, &ledger.active),
         Mode::Failover | Mode::Switchover => match ledger.unfinished() {
             Some(begun) => Ok(begun.clone()),
             None => other(world, &ledger.active),

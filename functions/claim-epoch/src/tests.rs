@@ -26,6 +26,7 @@ fn attempt(stage: &Stage, mode: Mode, leash: Leash) -> Result<Order, Box<dyn std
         wished_at_ms: 0,
         consent: None,
         supersede: false,
+        standby_only: false,
     };
     Ok(handle(&world, ClaimRequest { start })?.order)
 }

@@ -53,6 +53,7 @@ impl Hero {
                 Tone::Good,
                 format!("{target} is active at {}", evidence.epoch),
             ),
+            "StandbyReady" => (Tone::Good, format!("{target} stands by for {source} again")),
             "SourceStillActive" => (Tone::Stayed, format!("{source} is still active")),
             "DrillDone" => (Tone::Neutral, "Drill: nothing was changed".to_owned()),
             "Superseded" => (Tone::Neutral, "Another recovery took over".to_owned()),
@@ -117,11 +118,19 @@ pub fn done(evidence: &Evidence, step: Step) -> bool {
     steps.any(|it| it.step == step && it.error.is_none())
 }
 
+/// Whether applications stay where they were.
+fn nothing_moved(evidence: &Evidence) -> bool {
+    matches!(
+        evidence.ended.as_str(),
+        "SourceStillActive" | "StandbyReady"
+    )
+}
+
 /// What it cost.
 pub fn tiles(out: &mut String, evidence: &Evidence) {
     let would = evidence.leash.is_leashed();
     let title = |is: &'static str, would_be: &'static str| if would { would_be } else { is };
-    let stays = evidence.ended == "SourceStillActive";
+    let stays = nothing_moved(evidence);
     let (lost, age) = match &evidence.loss {
         _ if stays => ("–".to_owned(), "nothing was moved".to_owned()),
         Some(loss) => (words::lost(loss), words::age(loss)),
@@ -177,7 +186,7 @@ pub fn tiles(out: &mut String, evidence: &Evidence) {
 }
 
 fn reread(evidence: &Evidence) -> (String, String) {
-    if evidence.ended == "SourceStillActive" {
+    if nothing_moved(evidence) {
         return ("–".to_owned(), "nothing was moved".to_owned());
     }
     let Some(places) = &evidence.places else {

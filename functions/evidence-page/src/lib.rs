@@ -54,6 +54,7 @@ pub fn render(evidence: &Evidence) -> String {
     timeline::render(&mut out, evidence);
     who(&mut out, evidence);
     tables::places(&mut out, evidence);
+    tables::tail(&mut out, evidence);
     tables::cut(&mut out, evidence);
     before(&mut out, evidence);
     add(

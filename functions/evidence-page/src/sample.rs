@@ -6,6 +6,7 @@ use understudy_recovery::evidence::{ApprovalRecord, Evidence, SCHEMA, StepRecord
 use understudy_recovery::health::{Health, HealthVerdict};
 use understudy_recovery::places::{GroupPlace, PlaceIs, Places};
 use understudy_recovery::plan::{Plan, Wish};
+use understudy_recovery::tail::{PlaceOfCut, TailOfPartition, TailSurvey};
 use understudy_recovery::{Alias, Epoch, ExecutionName, Leash, LossBound, Mode, PairName, Step};
 
 const BEGAN: i64 = 1_795_845_645_000;
@@ -251,6 +252,7 @@ pub fn failover() -> Evidence {
             ],
         }),
         approval: None,
+        tail: None,
         cut: Some(cut(24, 38)),
         loss: Some(loss),
         places: Some(places()),
@@ -264,7 +266,7 @@ pub fn failover() -> Evidence {
             "Look at shipping: it is not back; no member in group shipping-v2 yet.".to_owned(),
             "use1 is not fenced: it did not answer. Keep writers away from it. Where a schedule keeps fences, it is fenced within a minute of its return; elsewhere by `understudy fence PAIR.toml --local --wait`, started now."
                 .to_owned(),
-            "When use1 is back: what it holds from the cut's source offsets on is nowhere else. Read it out from there before anything is copied back to use1; nothing deletes it. Until a flow back runs, usw2 has no standby."
+            "Until use1 is back, usw2 has no standby. When it is: `understudy failback shop --standby-only` puts aside what only use1 holds, from the cut's source offsets on, and lets it stand by; without the option applications move home as well. Nothing deletes anything."
                 .to_owned(),
         ],
     }
@@ -292,6 +294,49 @@ pub fn switchover() -> Evidence {
     evidence.unknown.clear();
     evidence.next = vec![
         "The flow from usw2 to use1 runs. To go home: `understudy switchover shop`.".to_owned(),
+    ];
+    evidence
+}
+
+/// One that let a cluster that came back stand by again.
+pub fn standby() -> Evidence {
+    let mut evidence = switchover();
+    evidence.mode = Mode::Failback;
+    evidence.execution = ExecutionName::new(
+        PairName::new("shop").expect("a pair's name"),
+        Epoch::new(8),
+        Mode::Failback,
+        Leash::Acting,
+        1,
+    );
+    evidence.epoch = Epoch::new(8);
+    (evidence.source, evidence.target) = (alias("usw2"), alias("use1"));
+    evidence.ended = "StandbyReady".to_owned();
+    let partition = |partition: i32, records: i64| TailOfPartition {
+        topic: "orders".to_owned(),
+        partition,
+        copies: "orders".to_owned(),
+        cut: Some(PlaceOfCut {
+            returned: 81_200,
+            active: 82_411,
+        }),
+        end: 81_200 + records,
+        records: u64::try_from(records).unwrap_or(0),
+        ..TailOfPartition::default()
+    };
+    evidence.tail = Some(TailSurvey {
+        flow: "use1-usw2".to_owned(),
+        epoch: 7,
+        partitions: vec![partition(0, 0), partition(1, 38)],
+        groups: vec!["billing has read 12 of them".to_owned()],
+        ..TailSurvey::default()
+    });
+    (evidence.cut, evidence.places, evidence.plan) = (None, None, None);
+    (evidence.opened_after_ms, evidence.clients_back_after_ms) = (None, None);
+    evidence.loss = None;
+    evidence.next = vec![
+        "Applications stay on usw2. When they are to move to use1: `understudy switchover shop`."
+            .to_owned(),
     ];
     evidence
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use understudy_recovery::cut::PartitionCut;
 use understudy_recovery::evidence::Evidence;
 use understudy_recovery::places::{GroupPlace, PlaceIs, Places};
+use understudy_recovery::tail::TailOfPartition;
 
 use crate::add;
 use crate::html::Text;
@@ -65,6 +66,55 @@ pub fn cut(out: &mut String, evidence: &Evidence) {
             ),
         );
     });
+}
+
+/// What the cluster that came back held beyond the cut.
+pub fn tail(out: &mut String, evidence: &Evidence) {
+    let Some(tail) = &evidence.tail else { return };
+    let records = words::counted(tail.records(), "record");
+    add(
+        out,
+        format_args!(
+            "<h2>What {} alone held <small>beyond where flow {} ended at e{}: {records}</small></h2>\n",
+            Text(evidence.target.as_str()),
+            Text(&tail.flow),
+            tail.epoch
+        ),
+    );
+    let mut rows: Vec<&TailOfPartition> = tail
+        .partitions
+        .iter()
+        .filter(|it| it.records > 0 || it.lost.is_some() || it.unknown.is_some())
+        .collect();
+    rows.sort_by_key(|it| std::cmp::Reverse(it.records));
+    let title = format!(
+        "{records} in {} of {} partitions",
+        rows.len(),
+        tail.partitions.len()
+    );
+    let head = "<tr><th>Partition</th><th class=\"number\">Copied up to</th><th class=\"number\">Its end</th>\
+                <th class=\"number\">Records</th><th>Lost there</th></tr>";
+    table(out, "tail", &title, head, &rows, |out, it| {
+        let cut = it
+            .cut
+            .map_or_else(|| "never copied".to_owned(), |cut| offset(cut.returned));
+        let lost = it.lost.as_ref().map(|lost| lost.text.as_str());
+        add(
+            out,
+            format_args!(
+                "<tr><td class=\"name\">{}-{}</td><td class=\"number\">{cut}</td><td class=\"number\">{}</td>\
+                 <td class=\"number\">{}</td><td>{}</td></tr>",
+                Text(&it.topic),
+                it.partition,
+                offset(it.end),
+                words::count(it.records),
+                Text(lost.or(it.unknown.as_deref()).unwrap_or("nothing")),
+            ),
+        );
+    });
+    for group in &tail.groups {
+        add(out, format_args!("<p class=\"note\">{}</p>\n", Text(group)));
+    }
 }
 
 /// Where groups went on.

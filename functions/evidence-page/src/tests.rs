@@ -26,6 +26,11 @@ fn each_end_is_a_page_of_its_own_that_needs_nothing_from_elsewhere() {
             render(&sample::refused()),
             "use1 is still active",
         ),
+        (
+            "standby",
+            render(&sample::standby()),
+            "use1 stands by for usw2 again",
+        ),
     ];
     for (name, page, headline) in pages {
         assert!(page.contains(headline), "{name} says where we stand");
@@ -87,4 +92,23 @@ fn words_of_others_cannot_leave_their_place() {
     for raw in ["<script", "<img", "<em>", "<u>"] {
         assert!(!page.contains(raw), "{raw}");
     }
+}
+
+#[test]
+fn what_a_cluster_that_came_back_held_is_told_partition_by_partition() {
+    let page = render(&sample::standby());
+    for part in [
+        "What use1 alone held",
+        "ended at e7",
+        "orders-1",
+        "81,238",
+        "38 records",
+        "billing has read 12",
+    ] {
+        assert!(page.contains(part), "{part} is not there");
+    }
+    assert!(
+        !page.contains("orders-0"),
+        "nothing lies beyond the cut of it"
+    );
 }

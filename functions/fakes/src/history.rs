@@ -39,6 +39,11 @@ pub enum Happened {
         /// How many.
         wanted: u32,
     },
+    /// Records that only a cluster that came back holds were put aside on the active one.
+    PutAside {
+        /// Which.
+        records: Vec<u64>,
+    },
     /// ACLs were added to a cluster, or removed.
     Acls {
         /// The cluster.
@@ -124,6 +129,7 @@ impl Happened {
             | Self::Begun { .. }
             | Self::Reopened { .. }
             | Self::Workers { .. }
+            | Self::PutAside { .. }
             | Self::Acls { .. }
             | Self::Told { .. }
             | Self::Notice(_)

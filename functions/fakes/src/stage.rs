@@ -249,6 +249,7 @@ fn pair() -> Pair {
         approval: Default::default(),
         fencing: Default::default(),
         early_clients: Default::default(),
+        tails: Default::default(),
         applications: Vec::new(),
         notify: Vec::new(),
     }

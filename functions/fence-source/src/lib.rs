@@ -1,4 +1,4 @@
-//! Shuts writers out of the cluster that is left, and proves it.
+//! Shuts writers out of the cluster that is left, or out of one that came back, and proves it.
 //!
 //! Invariants:
 //! a. what will be added is in the ledger before it is added, so that whoever comes next can take back exactly that;
@@ -14,9 +14,9 @@ pub use keep::keep;
 
 use std::time::Duration;
 
-use understudy_recovery::contract::{FenceRequest, Fenced, Order};
+use understudy_recovery::contract::{FenceRequest, Fenced};
 use understudy_recovery::pair::WithoutAcls;
-use understudy_recovery::{ErrorName, Step, StepError};
+use understudy_recovery::{Alias, ErrorName, Step, StepError};
 use understudy_shell::step::carry_out;
 use understudy_shell::{Done, World, reach};
 
@@ -39,9 +39,14 @@ pub fn handle(world: &World, request: FenceRequest) -> Result<Fenced, StepError>
         } else {
             OPTIONAL_WITHIN
         };
+        let flow = if request.returned {
+            reach::reverse(world, order)?
+        } else {
+            reach::forward(world, order)?
+        };
         let fence = Fence {
             world,
-            flow: reach::forward(world, order)?,
+            flow,
             epoch: order.epoch,
             leashed: order.leash.is_leashed(),
             wanted_by: WantedBy::Recovery(&order.execution),
@@ -49,7 +54,7 @@ pub fn handle(world: &World, request: FenceRequest) -> Result<Fenced, StepError>
         };
         match fence.hold() {
             Ok(done) => judged(
-                order,
+                &flow.source,
                 request.required,
                 world.pair.fencing.without_acls,
                 done,
@@ -63,7 +68,7 @@ pub fn handle(world: &World, request: FenceRequest) -> Result<Fenced, StepError>
                 },
                 [format!(
                     "{} is not fenced yet, and stays to be: {}",
-                    order.source, error.text
+                    flow.source, error.text
                 )],
             )),
         }
@@ -79,7 +84,7 @@ const fn is_ledgers(name: ErrorName) -> bool {
 }
 
 fn judged(
-    order: &Order,
+    fenced_cluster: &Alias,
     required: bool,
     without_acls: WithoutAcls,
     reached: Reached,
@@ -95,14 +100,14 @@ fn judged(
     if idle && without_acls == WithoutAcls::AcceptIdle {
         did.push(format!(
             "every end of {} stands: that is idleness and no fence, and the pair accepts it",
-            order.source
+            fenced_cluster
         ));
         return Ok(Done::new(fenced, did));
     }
     let reason = fenced.reason.unwrap_or_else(|| "no proof".to_owned());
     Err(StepError::new(
         ErrorName::FenceUnproven,
-        format!("writers of {} may not be shut out: {reason}", order.source),
+        format!("writers of {fenced_cluster} may not be shut out: {reason}"),
     ))
 }
 

@@ -37,7 +37,14 @@ fn order(stage: &Stage) -> Order {
 
 fn fence(stage: &Stage, order: &Order, required: bool) -> Result<Fenced, StepError> {
     let order = order.clone();
-    handle(&stage.world(), FenceRequest { order, required })
+    handle(
+        &stage.world(),
+        FenceRequest {
+            order,
+            required,
+            returned: false,
+        },
+    )
 }
 
 fn state(stage: &Stage) -> Option<(FenceState, usize)> {

@@ -12,6 +12,7 @@ use understudy_recovery::cut::Cut;
 use understudy_recovery::evidence::{ApprovalRecord, Evidence, SCHEMA, StepRecord};
 use understudy_recovery::places::Places;
 use understudy_recovery::plan::Plan;
+use understudy_recovery::tail::TailSurvey;
 use understudy_recovery::{Alias, Ledger, LossBound, Mode, Step};
 use understudy_shell::step::{folder_of, load};
 use understudy_shell::{World, keys};
@@ -56,6 +57,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
     let plan: Option<Plan> = reading.one(&keys::plan(&execution));
     let mut approvals: Vec<ApprovalRecord> = reading.all(&keys::answers(&execution));
     approvals.sort_by_key(|it| it.at_ms);
+    let tail: Option<TailSurvey> = reading.one(&keys::survey(&execution));
     let cut: Option<Cut> = reading.one(&keys::cut(&execution));
     let verified: Option<Places> = reading.one(&keys::places_verified(&execution));
     let places = verified.or_else(|| reading.one(&keys::places(&execution)));
@@ -96,6 +98,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
         assessment,
         plan,
         approval: approvals.pop(),
+        tail,
         cut,
         loss,
         places,

@@ -21,8 +21,10 @@ pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
             applications(evidence, seen, &mut next);
             groups(evidence, &mut next);
             fence(evidence, seen, &mut next);
+            tail(evidence, &mut next);
             home(evidence, seen, &mut next);
         }
+        "StandbyReady" => stands_by(evidence, &mut next),
         "SourceStillActive" => stayed(evidence, seen, &mut next),
         "Superseded" => next.push(superseded(seen)),
         _ => {
@@ -179,8 +181,9 @@ fn home(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     let runs = seen.flow_back.as_ref().is_some_and(|it| it.started);
     match evidence.mode {
         Mode::Failover => next.push(format!(
-            "When {source} is back: what it holds from the cut's source offsets on is nowhere else. Read it out from there \
-             before anything is copied back to {source}; nothing deletes it. Until a flow back runs, {target} has no standby."
+            "Until {source} is back, {target} has no standby. When it is: `understudy failback {pair} --standby-only` puts aside \
+             what only {source} holds, from the cut's source offsets on, and lets it stand by; without the option \
+             applications move home as well. Nothing deletes anything."
         )),
         Mode::Switchover if runs => next.push(format!(
             "The flow from {target} to {source} runs. To go home: `understudy switchover {pair}`."
@@ -213,6 +216,40 @@ fn stayed(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
         ),
         None => next.push("Nothing was moved.".to_owned()),
     }
+}
+
+/// Records that only the cluster that came back holds.
+fn tail(evidence: &Evidence, next: &mut Vec<String>) {
+    let Some(survey) = evidence.tail.as_ref().filter(|it| it.records() > 0) else {
+        return;
+    };
+    let put_aside = evidence.steps.iter().any(|it| {
+        it.step == Step::PutAsideTail
+            && it.error.is_none()
+            && it.did.iter().any(|it| it.contains("read back"))
+    });
+    let records = survey.records();
+    let target = &evidence.target;
+    next.push(if put_aside {
+        format!(
+            "{records} records lay on {target} alone when it came back. They are put aside on {} in topics that end in \
+             .tail.e{}: whoever answers for them decides what is still wanted. They also still lie in the topics of \
+             {target}, before what was copied since.",
+            evidence.source, survey.epoch
+        )
+    } else {
+        format!("{records} records lay on {target} alone when it came back, and are not put aside: see the survey below.")
+    });
+}
+
+fn stands_by(evidence: &Evidence, next: &mut Vec<String>) {
+    tail(evidence, next);
+    next.push(format!(
+        "Applications stay on {}. When they are to move to {}: `understudy switchover {}`.",
+        evidence.source,
+        evidence.target,
+        evidence.execution.pair()
+    ));
 }
 
 fn superseded(seen: &Seen) -> String {

@@ -39,6 +39,9 @@ pub struct Start {
     /// Take over from a recovery that is under way.
     #[serde(default)]
     pub supersede: bool,
+    /// Of a failback: only let the cluster that came back stand by again; applications stay where they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub standby_only: bool,
 }
 
 /// What every step after the claim is told, whatever it does.
@@ -201,6 +204,10 @@ pub struct FenceRequest {
     /// Whether a fence that cannot be set or proved is an error (`FenceUnproven`, `SourceUnreachable`), or an answer and
     /// something to be tried again.
     pub required: bool,
+    /// Whether it is the order's target that is fenced: a cluster that came back, onto which nobody but the flow may write
+    /// until it is active again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returned: bool,
 }
 
 /// `fence-source` answers.
@@ -227,6 +234,44 @@ pub struct KeepFencesRequest {
 pub struct FencesKept {
     /// The clusters that were left and whose fence was not proven before, and how it stands now.
     pub fences: BTreeMap<Alias, Fenced>,
+}
+
+/// `survey-tail` answers; asked again where it has to be waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TailSurveyed {
+    /// The [`crate::tail::TailSurvey`].
+    pub survey: StoreKey,
+    /// Committed records that only the cluster that came back holds.
+    pub records: u64,
+    /// What follows.
+    pub decision: TailDecision,
+    /// Why, where it is not to go on.
+    pub reason: Option<String>,
+}
+
+/// What follows from a survey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TailDecision {
+    /// What is to be put aside is, and the flow back begins.
+    Proceed,
+    /// The flow back runs already: there is no tail that nobody saw.
+    Runs,
+    /// An earlier recovery has sealed it on the way there: that way is finished.
+    Sealed,
+    /// It settles by itself.
+    Wait,
+    /// A person has to choose.
+    Refuse,
+}
+
+/// `put-aside-tail` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TailPutAside {
+    /// Topics of the cluster that came back whose tail was put aside.
+    pub topics: u32,
+    /// Records that are put aside, by this call and those before.
+    pub records: u64,
 }
 
 /// `unfence-source` answers.
@@ -365,6 +410,9 @@ pub enum Direction {
     Forward,
     /// Back.
     Reverse,
+    /// Forward, onto a cluster that came back: it begins at the cut of the flow that once came from there, behind what was
+    /// surveyed.
+    Return,
 }
 
 /// `start-flow` answers.
@@ -384,7 +432,7 @@ pub struct FlowStarted {
 pub struct EvidenceRequest {
     /// The execution's input; the claim may have failed.
     pub start: Start,
-    /// The name of the end: `TargetActive`, `SourceStillActive`, `OperatorNeeded`, `Superseded`, `DrillDone`.
+    /// The name of the end: `TargetActive`, `StandbyReady`, `SourceStillActive`, `OperatorNeeded`, `Superseded`, `DrillDone`.
     pub ended: String,
     /// The error that led there: Step Functions' own words, `Error` and `Cause`.
     #[serde(default)]

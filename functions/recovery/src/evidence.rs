@@ -6,6 +6,7 @@ use crate::assessment::Assessment;
 use crate::cut::Cut;
 use crate::places::Places;
 use crate::plan::{Plan, Wish};
+use crate::tail::TailSurvey;
 use crate::{Alias, Epoch, ExecutionName, Leash, LossBound, Mode, Step};
 
 /// The version of the evidence's format.
@@ -46,6 +47,9 @@ pub struct Evidence {
     pub plan: Option<Plan>,
     /// Who approved, or did not.
     pub approval: Option<ApprovalRecord>,
+    /// What the cluster that came back held beyond an earlier cut, of a failback.
+    #[serde(default)]
+    pub tail: Option<TailSurvey>,
     /// Where the flow ended.
     pub cut: Option<Cut>,
     /// What was lost, as far as it can be known.

@@ -6,7 +6,7 @@
 //! - Who and when: [`PairName`], [`Alias`], [`Epoch`], [`ExecutionName`], [`Mode`], [`Leash`].
 //! - One recovery at a time: [`Ledger`].
 //! - Whether to act: [`health`], [`assessment`], [`plan`], [`Consent`].
-//! - What was reached: [`cut`], [`places`], [`fence`].
+//! - What was reached: [`cut`], [`places`], [`fence`]; what a cluster that came back holds: [`tail`].
 //! - Applications: [`client`].
 //! - What is kept: [`evidence`].
 //! - What each step is asked and answers: [`contract`]; its errors: [`StepError`].
@@ -29,6 +29,7 @@ pub mod places;
 pub mod plan;
 mod step;
 mod step_error;
+pub mod tail;
 
 pub use consent::{Consent, LossBound};
 pub use epoch::Epoch;

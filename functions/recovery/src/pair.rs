@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Application;
+use crate::tail::TailPolicy;
 use crate::{Alias, Consent, PairName};
 
 /// Two clusters of which one stands by for the other, and everything that a recovery has to know of them beforehand.
@@ -35,6 +36,9 @@ pub struct Pair {
     /// What a group does that is live on the target, or a topic that somebody else wrote to there.
     #[serde(default)]
     pub early_clients: EarlyClients,
+    /// What a failback does with records that only the cluster that came back holds.
+    #[serde(default)]
+    pub tails: TailPolicy,
     /// Applications, in the order in which they are named.
     #[serde(default)]
     pub applications: Vec<Application>,

@@ -44,6 +44,10 @@ pub enum Step {
     ReconfigureClients,
     /// Whether a wave of applications is at work.
     VerifyClients,
+    /// Looks at what a cluster that came back holds beyond the cut.
+    SurveyTail,
+    /// Puts that aside.
+    PutAsideTail,
     /// Starts a flow.
     StartFlow,
     /// Writes what happened.
@@ -54,7 +58,7 @@ pub enum Step {
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::ProbeHealth,
         Self::TriggerRecovery,
         Self::ClaimEpoch,
@@ -73,6 +77,8 @@ impl Step {
         Self::OpenTarget,
         Self::ReconfigureClients,
         Self::VerifyClients,
+        Self::SurveyTail,
+        Self::PutAsideTail,
         Self::StartFlow,
         Self::RecordEvidence,
         Self::Notify,
@@ -99,6 +105,8 @@ impl Step {
             Self::OpenTarget => "open-target",
             Self::ReconfigureClients => "reconfigure-clients",
             Self::VerifyClients => "verify-clients",
+            Self::SurveyTail => "survey-tail",
+            Self::PutAsideTail => "put-aside-tail",
             Self::StartFlow => "start-flow",
             Self::RecordEvidence => "record-evidence",
             Self::Notify => "notify",

@@ -12,7 +12,7 @@ use understudy_recovery::contract::{
     Drained, EvidenceRequest, FenceRequest, Fenced, FencesKept, FlowRequest, FlowStarted,
     JustOrder, KeepFencesRequest, Notified, NotifyRequest, Opened, Placed, PlacesRequest,
     PlanRequest, Planned, ProbeRequest, Probed, Quiesced, Reconfigured, Recorded, Sealed,
-    Triggered, Unfenced, WaveRequest,
+    TailPutAside, TailSurveyed, Triggered, Unfenced, WaveRequest,
 };
 use understudy_recovery::evidence::{Evidence, SCHEMA};
 
@@ -113,6 +113,8 @@ fn every_step_has_its_contract() {
             Step::OpenTarget => contract::<JustOrder, Opened>(step),
             Step::ReconfigureClients => contract::<WaveRequest, Reconfigured>(step),
             Step::VerifyClients => contract::<WaveRequest, ClientsSeen>(step),
+            Step::SurveyTail => contract::<JustOrder, TailSurveyed>(step),
+            Step::PutAsideTail => contract::<JustOrder, TailPutAside>(step),
             Step::StartFlow => contract::<FlowRequest, FlowStarted>(step),
             Step::RecordEvidence => contract::<EvidenceRequest, Recorded>(step),
             Step::Notify => contract::<NotifyRequest, Notified>(step),

@@ -12,6 +12,7 @@ use understudy_recovery::pair::{
 };
 use understudy_recovery::places::PlacesSummary;
 use understudy_recovery::plan::{Decision, Plan, Wish, decide, waves};
+use understudy_recovery::tail::TailPolicy;
 use understudy_recovery::{Alias, Consent, Epoch, ExecutionName, Leash, LossBound, Mode, PairName};
 
 fn alias(name: &str) -> Alias {
@@ -65,6 +66,7 @@ fn pair() -> Pair {
             ..Fencing::default()
         },
         early_clients: EarlyClients::Keep,
+        tails: TailPolicy::default(),
         applications: vec![
             application("shop", Role::Producer, 0),
             application("billing", Role::Consumer, 1),

@@ -30,6 +30,11 @@ pub fn cut(execution: &str) -> String {
     format!("{}/cut.json", folder_of(execution))
 }
 
+/// What a cluster that came back holds beyond an earlier cut: a `TailSurvey`.
+pub fn survey(execution: &str) -> String {
+    format!("{}/tail-survey.json", folder_of(execution))
+}
+
 /// What is lost, once the flow is sealed: a `LossBound`.
 pub fn loss(execution: &str) -> String {
     format!("{}/loss.json", folder_of(execution))
@@ -58,6 +63,11 @@ pub fn opened(execution: &str) -> String {
 /// Whether a flow was started, or why not: a `FlowStarted`.
 pub fn flow_started(execution: &str) -> String {
     format!("{}/flow-started.json", folder_of(execution))
+}
+
+/// Whether a flow onto a cluster that came back was started, or why not: a `FlowStarted`.
+pub fn flow_returned(execution: &str) -> String {
+    format!("{}/flow-returned.json", folder_of(execution))
 }
 
 /// The question that waits for a person: a [`Waiting`].

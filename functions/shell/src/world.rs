@@ -13,6 +13,7 @@ use understudy_recovery::client::{Adapter, Pointer};
 use understudy_recovery::contract::Start;
 use understudy_recovery::health::{Layer, Signal};
 use understudy_recovery::pair::{FlowOfPair, Pair};
+use understudy_recovery::tail::TailSurvey;
 use understudy_recovery::{Alias, Epoch, ExecutionName, Ledger, PairName};
 
 use crate::PortError;
@@ -305,6 +306,20 @@ pub trait Flows: Send + Sync {
     /// # Errors
     /// The target did not take it.
     fn reopen(&self, flow: &FlowOfPair, epoch: Epoch) -> Result<(), PortError>;
+
+    /// What the source of a sealed flow, which came back, holds beyond the cut. `copies_begin` is where copies of what is
+    /// retained begin.
+    ///
+    /// # Errors
+    /// The flow is not sealed ([`crate::PortErrorKind::Refused`]), or one of its clusters did not answer.
+    fn survey_tail(&self, flow: &FlowOfPair) -> Result<TailSurvey, PortError>;
+
+    /// Puts the tails of these topics of the source aside on the target, and reads them back. Done again it goes on where
+    /// it was. Answers how many records are put aside.
+    ///
+    /// # Errors
+    /// [`crate::PortErrorKind::Conflict`] if somebody wrote meanwhile; or one of its clusters did not answer.
+    fn put_tail_aside(&self, flow: &FlowOfPair, topics: &[String]) -> Result<u64, PortError>;
 
     /// Lets a flow that does not run begin at these places, from `epoch` on: behind what it copied before, and behind
     /// what the flow the other way copied. Partitions that are not named stay where they stand. Done again it is no

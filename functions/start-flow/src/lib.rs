@@ -1,18 +1,28 @@
-//! Starts a flow: the one back, once applications have moved, or the one that a recovery had stopped.
+//! Starts a flow: the one back, once applications have moved; the one that a recovery had stopped; or the one onto a
+//! cluster that came back.
 //!
 //! Invariants:
 //! a. a flow never copies back what the other one copied: it begins where that one ended, at the cut;
 //! b. a flow back is started only if nothing lies beyond the cut: what does is surveyed first, by a failback;
-//! c. the target is open by now, so trouble here is an answer, not an error.
+//! c. onto a cluster that came back it begins behind everything that was surveyed there, and not at all if that is not
+//!    what is there any more;
+//! d. it is not begun anew behind the seal: what it copied is what the recovery stands on;
+//! e. the target of a flow back is open by now, so trouble here is an answer, not an error.
+
+use std::time::Duration;
 
 use understudy_domain::{SourceOffset, TargetOffset, TopicPartition};
 use understudy_recovery::contract::{Direction, FlowRequest, FlowStarted, Order};
 use understudy_recovery::cut::Cut;
 use understudy_recovery::pair::FlowOfPair;
+use understudy_recovery::tail::TailSurvey;
 use understudy_recovery::{LossBound, Step, StepError};
-use understudy_shell::step::{at_target, carry_out, load, save};
+use understudy_shell::step::{at_target, carry_out, load, must_hold, must_load, save};
 use understudy_shell::world::Begin;
 use understudy_shell::{Done, PortError, PortErrorKind, World, keys, reach};
+
+/// How long the cluster that came back has to say where it ends.
+const WITHIN: Duration = Duration::from_secs(5);
 
 /// Starts it.
 ///
@@ -22,7 +32,11 @@ pub fn handle(world: &World, request: FlowRequest) -> Result<FlowStarted, StepEr
     let order = &request.order;
     carry_out(world, Step::StartFlow, None, order, || {
         let done = start(world, order, request.direction)?;
-        let key = keys::flow_started(&order.execution.to_string());
+        let execution = order.execution.to_string();
+        let key = match request.direction {
+            Direction::Return => keys::flow_returned(&execution),
+            Direction::Forward | Direction::Reverse => keys::flow_started(&execution),
+        };
         save(world, &key, &done.answer)?;
         Ok(done)
     })
@@ -34,7 +48,7 @@ fn start(
     direction: Direction,
 ) -> Result<Done<FlowStarted>, StepError> {
     let flow = match direction {
-        Direction::Forward => reach::forward(world, order)?,
+        Direction::Forward | Direction::Return => reach::forward(world, order)?,
         Direction::Reverse => reach::reverse(world, order)?,
     };
     let name = world.flows.name(flow).map_err(|error| at_target(&error))?;
@@ -44,6 +58,18 @@ fn start(
             Ok(begins) => begins,
             Err(reason) => return Ok(not_started(name, reason)),
         },
+        Direction::Return => {
+            if !order.leash.is_leashed() && must_hold(world, order)?.unfinished().is_some() {
+                let did = format!(
+                    "flow {name} has copied what this recovery stands on: it is left as it is"
+                );
+                return Ok(Done::new(started(name), [did]));
+            }
+            match returns(world, order)? {
+                Ok(begins) => begins,
+                Err(reason) => return Ok(not_started(name, reason)),
+            }
+        }
     };
     if order.leash.is_leashed() {
         let did = format!(
@@ -51,14 +77,7 @@ fn start(
             flow.workers,
             begins.len()
         );
-        return Ok(Done::new(
-            FlowStarted {
-                flow: name,
-                started: true,
-                reason: None,
-            },
-            [did],
-        ));
+        return Ok(Done::new(started(name), [did]));
     }
     match run(world, order, flow, &begins) {
         Ok(mut did) => {
@@ -66,14 +85,17 @@ fn start(
                 "flow {name} was told to run with {} workers",
                 flow.workers
             ));
-            let started = FlowStarted {
-                flow: name,
-                started: true,
-                reason: None,
-            };
-            Ok(Done::new(started, did))
+            Ok(Done::new(started(name), did))
         }
         Err(error) => Ok(not_started(name, error.to_string())),
+    }
+}
+
+const fn started(flow: String) -> FlowStarted {
+    FlowStarted {
+        flow,
+        started: true,
+        reason: None,
     }
 }
 
@@ -136,6 +158,43 @@ fn begins(world: &World, order: &Order) -> Result<Result<Vec<Begin>, String>, St
             target_offset: TargetOffset::new(it.source_offset),
         });
     Ok(Ok(begins.collect()))
+}
+
+/// Where the flow onto a cluster that came back begins: at the cut, and behind the tail. In words why it may not.
+fn returns(world: &World, order: &Order) -> Result<Result<Vec<Begin>, String>, StepError> {
+    let survey: TailSurvey = must_load(world, &keys::survey(&order.execution.to_string()))?;
+    let begins: Vec<Begin> = (survey.partitions.iter())
+        .filter(|it| it.topic == it.copies)
+        .filter_map(|it| {
+            let (active, returned) = it.begin()?;
+            Some(Begin {
+                source: TopicPartition::new(it.copies.as_str(), it.partition),
+                source_offset: SourceOffset::new(active),
+                target: TopicPartition::new(it.topic.as_str(), it.partition),
+                target_offset: TargetOffset::new(returned),
+            })
+        })
+        .collect();
+    if order.leash.is_leashed() {
+        return Ok(Ok(begins));
+    }
+    let names = begins.iter().map(|it| it.target.clone()).collect();
+    let ends = reach::target(world, order)?.ends(&names, WITHIN);
+    let ends = ends.map_err(|error| at_target(&error))?;
+    let moved = begins.iter().find_map(|it| {
+        // What is gone is made by the flow's workers.
+        let end = ends.get(&it.target).map_or(0, |ends| ends.high_watermark);
+        (end != it.target_offset.get()).then(|| {
+            format!(
+                "{} ends at {end} on {}, and ended at {} when it was surveyed: somebody wrote to it since; start again",
+                it.target, order.target, it.target_offset
+            )
+        })
+    });
+    Ok(match moved {
+        Some(moved) => Err(moved),
+        None => Ok(begins),
+    })
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ fn dispatch(world: &World, step: Step, payload: Value) -> Result<Value, StepErro
         Step::OpenTarget => call.of(open_target::handle),
         Step::ReconfigureClients => call.of(reconfigure_clients::handle),
         Step::VerifyClients => call.of(verify_clients::handle),
+        Step::SurveyTail => call.of(survey_tail::handle),
+        Step::PutAsideTail => call.of(put_aside_tail::handle),
         Step::StartFlow => call.of(start_flow::handle),
         Step::RecordEvidence => call.of(record_evidence::handle),
         Step::Notify => call.of(notify::handle),

@@ -56,6 +56,9 @@ pub struct PersonAsks {
     /// Take over from a recovery that is under way.
     #[serde(default)]
     pub supersede: bool,
+    /// Of a failback: only let the cluster that came back stand by again.
+    #[serde(default)]
+    pub standby_only: bool,
 }
 
 /// Who wishes it, and why. An alarm cannot be claimed by hand.

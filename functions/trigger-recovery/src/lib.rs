@@ -70,6 +70,7 @@ fn one(world: &World, event: Event) -> Result<Triggered, StepError> {
                     },
                     consent: asks.consent,
                     supersede: asks.supersede,
+                    standby_only: asks.standby_only,
                 },
             )
         }
@@ -164,6 +165,7 @@ pub(crate) fn unhealthy(
                 },
                 consent: None,
                 supersede: false,
+                standby_only: false,
             },
         ),
     }

@@ -22,6 +22,7 @@ pub struct Asked {
     pub wish: Wish,
     pub consent: Option<Consent>,
     pub supersede: bool,
+    pub standby_only: bool,
 }
 
 /// Starts an execution, unless one is under way or it may not be.
@@ -41,6 +42,7 @@ pub fn start(world: &World, asked: Asked) -> Result<Triggered, StepError> {
             wished_at_ms: world.clock.now_ms(),
             consent: asked.consent,
             supersede: asked.supersede,
+            standby_only: asked.standby_only,
         };
         let started = world.machines.start(&start);
         if started.map_err(|error| at_machines(&execution, &error))? {
@@ -89,7 +91,7 @@ fn hindrance(
     asked: &Asked,
     execution: &ExecutionName,
 ) -> Option<Triggered> {
-    let target = match target(world, ledger, asked.mode) {
+    let target = match target(world, ledger, asked) {
         Ok(target) => target,
         Err(reason) => return Some(refused(reason)),
     };
@@ -113,8 +115,8 @@ fn hindrance(
     }
 }
 
-fn target(world: &World, ledger: &Ledger, mode: Mode) -> Result<Alias, String> {
-    if mode == Mode::Failback {
+fn target(world: &World, ledger: &Ledger, asked: &Asked) -> Result<Alias, String> {
+    if asked.mode == Mode::Failback && !asked.standby_only {
         let home = &world.pair.home;
         if home == &ledger.active && ledger.phase == Phase::Steady {
             return Err(format!(

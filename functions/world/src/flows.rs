@@ -16,12 +16,13 @@ use understudy_flow::stored_state::{StateError, read_gaps, read_positions};
 use understudy_kafka::{Cluster as Connection, Endpoint, Fault};
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::FlowOfPair;
+use understudy_recovery::tail::TailSurvey;
 use understudy_shell::world::{Begin, Flows, Mirrored};
 use understudy_shell::{PortError, PortErrorKind};
 
 use crate::pair_file::PairFile;
 use crate::trouble::{of_fault, of_flow, of_state};
-use crate::{begin, withheld};
+use crate::{begin, tails, withheld};
 
 /// How long taking over one id may take; eight are taken over at once.
 const FENCE_WITHIN: Duration = Duration::from_secs(20);
@@ -309,6 +310,14 @@ impl Flows for KafkaFlows {
             return Err(newer(flow, &record, epoch));
         }
         Ok(())
+    }
+
+    fn survey_tail(&self, flow: &FlowOfPair) -> Result<TailSurvey, PortError> {
+        tails::look(self.flow(flow)?)
+    }
+
+    fn put_tail_aside(&self, flow: &FlowOfPair, topics: &[String]) -> Result<u64, PortError> {
+        tails::put_aside(self.flow(flow)?, topics)
     }
 
     fn begin_at(

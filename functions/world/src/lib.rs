@@ -22,6 +22,7 @@ mod pair_file;
 mod proof;
 mod signals;
 mod store;
+mod tails;
 pub mod trouble;
 mod withheld;
 

@@ -30,3 +30,6 @@ pub mod settings;
 pub mod state_topics;
 pub mod stop;
 pub mod stored_state;
+pub mod throttle;
+pub mod tool;
+pub mod words;

@@ -5,7 +5,7 @@
 //! - [`describe`]: what a cluster tells of itself and of our permissions; [`probe`]: one look at one address.
 //! - [`settings`]: configs and ACLs.
 //! - [`plane`]: the data plane's trait, told in ranges; [`librdkafka`]: its first engine.
-//! - [`picking`]: single records out of a log, by offset.
+//! - [`picking`]: single records out of a log, by offset; [`log_range`]: a part of a partition, in order.
 //! - [`ffi`]: the only unsafe code.
 
 pub mod cluster;
@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod fault;
 pub mod ffi;
 pub mod librdkafka;
+pub mod log_range;
 pub mod picking;
 pub mod plane;
 pub mod probe;

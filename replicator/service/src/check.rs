@@ -21,7 +21,7 @@ use crate::check::facts::Facts;
 pub use crate::check::finding::Preflight;
 use crate::check::finding::{Finding, Findings};
 use crate::config::Flow;
-use crate::status::ToolError;
+use crate::tool::ToolError;
 
 /// Time limit of one call.
 const CALL: Duration = Duration::from_secs(10);

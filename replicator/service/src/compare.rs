@@ -11,7 +11,7 @@ use understudy_kafka::Fault;
 use understudy_kafka::ffi::reader::Record;
 
 use crate::config::Flow;
-use crate::log_range::LogRange;
+use understudy_kafka::log_range::LogRange;
 
 /// How many source offsets are named in words.
 const NAMED: usize = 3;

@@ -8,7 +8,7 @@ use understudy_domain::{FlowRecord, FlowState};
 use crate::Report;
 use crate::config::Flow;
 use crate::flow_record::{self, FlowError};
-use crate::status::{ToolError, open_target};
+use crate::tool::{ToolError, open_target};
 
 /// What holds for the flow now.
 #[derive(Serialize)]

@@ -18,8 +18,8 @@ use crate::config::Flow;
 use crate::explain::explain;
 use crate::flow_record;
 use crate::replication::Replicas;
-use crate::status::{ToolError, open_target};
 use crate::stored_state::read_positions;
+use crate::tool::{ToolError, open_target};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(20);

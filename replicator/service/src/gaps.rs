@@ -12,8 +12,8 @@ use crate::Report;
 use crate::config::Flow;
 use crate::explain::explain;
 use crate::flow_record;
-use crate::status::{ToolError, open_target};
 use crate::stored_state::{place_of, read_gaps};
+use crate::tool::{ToolError, open_target};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(20);

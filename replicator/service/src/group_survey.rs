@@ -24,7 +24,7 @@ use crate::looker::{unlisted_on, with_places};
 use crate::map_state::{Known, Question};
 use crate::mm2::{NO_BETTER, NO_TRACE, at_least, is_before_us, load_past};
 use crate::places::{OnTarget, copy_is_deleted};
-use crate::status::ToolError;
+use crate::tool::ToolError;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);

@@ -28,7 +28,6 @@ mod holding;
 mod html;
 mod http;
 mod keeper;
-mod log_range;
 mod log_starts;
 mod logging;
 mod looker;
@@ -52,11 +51,9 @@ mod stable_end;
 mod stamps;
 mod status;
 mod status_follow;
-mod throttle;
 mod translate;
 mod verify;
 mod view;
-mod words;
 mod worker;
 
 use std::convert::Infallible;
@@ -72,7 +69,7 @@ use understudy_flow::report::Report;
 use understudy_flow::secrets::FirstRead;
 use understudy_flow::{
     before_cut, chain, clock, config, explain, flow_record, http_config, import_mm2, map_state,
-    opposite, replication, rotation, state_topics, stop, stored_state,
+    opposite, replication, rotation, state_topics, stop, stored_state, throttle, tool, words,
 };
 
 use crate::config::Flow;

@@ -37,8 +37,8 @@ use crate::explain::explain;
 use crate::flow_record::{self, FlowError};
 use crate::slot_state::{GAPS, OFFSET_MAP, POSITIONS};
 use crate::state_topics;
-use crate::status::{ToolError, open_target};
 use crate::stored_state::{StateError, place_of, read_gaps, read_map, read_positions};
+use crate::tool::{ToolError, open_target};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(20);

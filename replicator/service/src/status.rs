@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 use serde::Serialize;
@@ -12,49 +12,22 @@ use understudy_domain::{
     SourceOffset,
 };
 use understudy_kafka::ffi::admin::{Edge, Edges};
-use understudy_kafka::{Cluster, Fault};
+use understudy_kafka::Cluster;
 
 use crate::Report;
 use crate::clock::now_ms;
 use crate::config::Flow;
 use crate::explain::explain;
-use crate::flow_record::{self, FlowError};
+use crate::flow_record;
 use crate::gaps::GapLine;
 use crate::group_survey::{Atlas, GroupSurvey, survey};
 use crate::map_state::answer_all;
-use crate::stored_state::{StateError, read_gaps, read_positions};
+use crate::stored_state::{read_gaps, read_positions};
+use crate::tool::{ToolError, open_target};
 use crate::words;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
-/// How long a topic must be unknown before it is taken to be missing: a broker that has just started knows of none.
-const SURELY: Duration = Duration::from_secs(4);
-/// Between two looks at such a topic.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-
-/// Why a tool has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ToolError {
-    /// The target is needed for every answer.
-    #[error("{0}")]
-    Target(String),
-    /// The source is needed for this answer.
-    #[error("{0}")]
-    Source(String),
-    /// The flow's record.
-    #[error(transparent)]
-    Flow(#[from] FlowError),
-    /// The flow's state.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// The question itself.
-    #[error("{0}")]
-    Usage(&'static str),
-    /// There is no such flow.
-    #[error("the target has no flow {0}; it is made when `understudy replicate` first runs")]
-    NoFlow(String),
-}
-
 /// A flow's status.
 #[derive(Serialize)]
 pub struct Status {
@@ -244,27 +217,6 @@ fn look(position: &Position, lag: Option<u64>, now: i64) -> PartitionLook {
         },
         condition: Condition::Copying,
     }
-}
-
-/// The target, once it has answered.
-///
-/// # Errors
-/// It does not.
-pub fn open_target(flow: &Flow) -> Result<Cluster, ToolError> {
-    let unreachable = |fault: Fault| ToolError::Target(explain(&flow.target, &fault));
-    let target = Cluster::open(&flow.target).map_err(unreachable)?;
-    let deadline = Instant::now() + SURELY;
-    while target
-        .topic(&flow.state.flow(), WITHIN)
-        .map_err(unreachable)?
-        .is_none()
-    {
-        if Instant::now() >= deadline {
-            return Err(ToolError::NoFlow(flow.name.to_string()));
-        }
-        std::thread::sleep(LOOK_AGAIN);
-    }
-    Ok(target)
 }
 
 impl Report for Status {

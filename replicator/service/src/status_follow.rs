@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::config::Flow;
-use crate::status::{self, Status, ToolError};
+use crate::status::{self, Status};
+use crate::tool::ToolError;
 
 /// Time from one look to the next.
 const EVERY: Duration = Duration::from_secs(1);

@@ -19,8 +19,8 @@ use crate::explain::explain;
 use crate::flow_record;
 use crate::group_survey::{Atlas, GroupSurvey, survey};
 use crate::map_state::answer_all;
-use crate::status::{ToolError, open_target};
 use crate::stored_state::{read_all, read_gaps};
+use crate::tool::{ToolError, open_target};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);

@@ -9,16 +9,29 @@ pub const FAILOVER: &str = include_str!("../../failover.asl.json");
 /// The switchover, as deployed.
 pub const SWITCHOVER: &str = include_str!("../../switchover.asl.json");
 
-/// Every machine, by its name.
-pub const ALL: [(&str, &str); 2] = [("failover", FAILOVER), ("switchover", SWITCHOVER)];
+/// The failback, as deployed. It ends in the switchover's states.
+pub const FAILBACK: &str = include_str!("../../failback.asl.json");
 
-/// The machine that carries a mode out. A failback ends in the switchover's sequence.
+/// Every machine, by its name.
+pub const ALL: [(&str, &str); 3] = [
+    ("failover", FAILOVER),
+    ("switchover", SWITCHOVER),
+    ("failback", FAILBACK),
+];
+
+/// The file that carries a mode out.
+pub const fn text(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Failover => FAILOVER,
+        Mode::Switchover => SWITCHOVER,
+        Mode::Failback => FAILBACK,
+    }
+}
+
+/// The machine that carries a mode out.
 ///
 /// # Errors
 /// The file cannot be read: a defect, which a test would have met.
 pub fn machine(mode: Mode) -> Result<Machine, MachineError> {
-    match mode {
-        Mode::Failover => Machine::parse("failover", FAILOVER),
-        Mode::Switchover | Mode::Failback => Machine::parse("switchover", SWITCHOVER),
-    }
+    Machine::parse(mode.name(), text(mode))
 }

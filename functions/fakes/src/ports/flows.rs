@@ -7,12 +7,13 @@ use understudy_domain::{
 };
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::FlowOfPair;
+use understudy_recovery::tail::{PlaceOfCut, TailOfPartition, TailSurvey};
 use understudy_shell::world::{Begin, Flows, Mirrored};
 use understudy_shell::{PortError, PortErrorKind};
 
 use super::{Answer, Ports};
 use crate::history::Happened;
-use crate::scene::FakeFlow;
+use crate::scene::{FakeFlow, Scene};
 use crate::stage;
 
 impl Ports {
@@ -61,6 +62,35 @@ fn not_newer(record: &FlowRecord, epoch: Epoch) -> Answer<()> {
         return Err(PortError::new(PortErrorKind::Conflict, text));
     }
     Ok(())
+}
+
+/// What the source of a flow holds beyond where it stands, and which records these are.
+fn tails(scene: &mut Scene, flow: &FlowOfPair) -> Vec<(TailOfPartition, Vec<u64>)> {
+    let positions = scene.flow(&flow.file).positions.clone();
+    let source = scene.cluster(flow.source.as_str());
+    let one = |mirrored: &Mirrored| {
+        let position = &mirrored.position;
+        let cut = usize::try_from(position.source_offset.get()).unwrap_or(0);
+        let log = source.log_of(&mirrored.source);
+        let records: Vec<u64> = log.iter().skip(cut).flatten().copied().collect();
+        let partition = TailOfPartition {
+            topic: mirrored.source.topic.to_string(),
+            partition: mirrored.source.partition,
+            copies: mirrored.target.topic.to_string(),
+            cut: Some(PlaceOfCut {
+                returned: position.source_offset.get(),
+                active: position.target_offset.get(),
+            }),
+            end: source.end_of(&mirrored.source),
+            held_back: source.ends.get(&mirrored.source).map_or(0, |ends| {
+                u64::try_from(ends.high_watermark - ends.last_stable).unwrap_or(0)
+            }),
+            records: u64::try_from(records.len()).unwrap_or(u64::MAX),
+            ..TailOfPartition::default()
+        };
+        (partition, records)
+    };
+    positions.iter().map(one).collect()
 }
 
 fn missing() -> PortError {
@@ -176,6 +206,37 @@ impl Flows for Ports {
             record.state = FlowState::Running;
             record.epoch = epoch.get();
             Ok(())
+        })
+    }
+
+    fn survey_tail(&self, flow: &FlowOfPair) -> Answer<TailSurvey> {
+        self.look(&flow.file, "survey_tail", |scene| {
+            scene.may(flow.source.as_str(), "survey_tail")?;
+            scene.may(flow.target.as_str(), "survey_tail")?;
+            let record = scene.flow(&flow.file).record.clone().ok_or_else(missing)?;
+            let partitions = tails(scene, flow);
+            Ok(TailSurvey {
+                flow: scene.flow(&flow.file).name.clone(),
+                epoch: record.epoch,
+                partitions: partitions.into_iter().map(|(it, _)| it).collect(),
+                ..TailSurvey::default()
+            })
+        })
+    }
+
+    fn put_tail_aside(&self, flow: &FlowOfPair, topics: &[String]) -> Answer<u64> {
+        self.change(&flow.file, "put_tail_aside", |scene| {
+            scene.may(flow.source.as_str(), "put_tail_aside")?;
+            scene.may(flow.target.as_str(), "put_tail_aside")?;
+            let tails = tails(scene, flow).into_iter();
+            let own = tails.filter(|(it, _)| topics.contains(&it.topic));
+            let records: Vec<u64> = own.flat_map(|(_, records)| records).collect();
+            let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+            scene
+                .log
+                .push(format!("put aside {count} of {}", flow.file));
+            scene.happens(Happened::PutAside { records });
+            Ok(count)
         })
     }
 

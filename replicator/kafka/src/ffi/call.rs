@@ -1,7 +1,7 @@
 //! One admin call: asked on a queue of its own, answered by one event, within a time limit.
 
 use std::ffi::{CStr, CString, c_char};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
@@ -78,6 +78,43 @@ pub(super) unsafe fn ask_client<T>(
     start: impl FnOnce(&Call),
     take: impl FnOnce(*mut rdsys::rd_kafka_event_t) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
+    let mut take = Some(take);
+    let mut taken = None;
+    // SAFETY: as the caller promises, of one call.
+    unsafe {
+        ask_each(asked, 1, start, |event| {
+            if let Some(take) = take.take() {
+                taken = Some(take(event)?);
+            }
+            Ok(())
+        })?;
+    }
+    taken.ok_or_else(|| asked.silence())
+}
+
+impl Asked<'_> {
+    fn silence(&self) -> Fault {
+        Fault::TimedOut {
+            operation: self.operation,
+            subject: self.alias.to_owned(),
+            within: self.within,
+        }
+    }
+}
+
+/// Makes so many calls on a client, all at once: `start` sends them, `take` reads each event, which lives only as long.
+///
+/// # Errors
+/// One of the calls failed or got no answer in time; or what `take` found. The others' answers are not waited for then.
+///
+/// # Safety
+/// As of [`ask_client`], but for `start`, which makes exactly `calls` calls.
+pub(super) unsafe fn ask_each(
+    asked: &Asked<'_>,
+    calls: usize,
+    start: impl FnOnce(&Call),
+    mut take: impl FnMut(*mut rdsys::rd_kafka_event_t) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     let Asked {
         native,
         operation,
@@ -85,8 +122,16 @@ pub(super) unsafe fn ask_client<T>(
         within,
         ..
     } = *asked;
-    // SAFETY: queue, options and event are made here and destroyed here, the event after the last look at its
-    // contents; the client outlives the block. An event that comes after the time limit dies with the queue.
+    let limit = match kind {
+        rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS
+        | rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS => {
+            COORDINATOR_LIMIT
+        }
+        _ => within,
+    };
+    let deadline = Instant::now() + within + GRACE;
+    // SAFETY: queue, options and events are made here and destroyed here, each event after the last look at its
+    // contents; the client outlives the block. Events that come after the time limit die with the queue.
     unsafe {
         let call = Call {
             native,
@@ -94,13 +139,6 @@ pub(super) unsafe fn ask_client<T>(
             queue: rdsys::rd_kafka_queue_new(native),
         };
         let mut text = [0 as c_char; 256];
-        let limit = match kind {
-            rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS
-            | rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS => {
-                COORDINATOR_LIMIT
-            }
-            _ => within,
-        };
         rdsys::rd_kafka_AdminOptions_set_request_timeout(
             call.options,
             millis(limit),
@@ -108,31 +146,28 @@ pub(super) unsafe fn ask_client<T>(
             text.len(),
         );
         start(&call);
-        let event = rdsys::rd_kafka_queue_poll(call.queue, millis(within + GRACE));
-        let answer = if event.is_null() {
-            Err(Fault::TimedOut {
-                operation,
-                subject: asked.alias.to_owned(),
-                within,
-            })
-        } else {
-            match rdsys::rd_kafka_event_error(event) {
+        let mut answer = Ok(());
+        for _call in 0..calls {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = rdsys::rd_kafka_queue_poll(call.queue, millis(left));
+            if event.is_null() {
+                answer = Err(asked.silence());
+                break;
+            }
+            answer = match rdsys::rd_kafka_event_error(event) {
                 rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => take(event),
-                rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT => Err(Fault::TimedOut {
-                    operation,
-                    subject: asked.alias.to_owned(),
-                    within,
-                }),
+                rdsys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT => Err(asked.silence()),
                 code => Err(Fault::code(
                     operation,
                     asked.alias,
                     RDKafkaErrorCode::from(code),
                     text_of(rdsys::rd_kafka_event_error_string(event)),
                 )),
-            }
-        };
-        if !event.is_null() {
+            };
             rdsys::rd_kafka_event_destroy(event);
+            if answer.is_err() {
+                break;
+            }
         }
         rdsys::rd_kafka_AdminOptions_destroy(call.options);
         rdsys::rd_kafka_queue_destroy(call.queue);

@@ -20,6 +20,8 @@ pub enum Command {
     Failover(Recover),
     /// Move the applications to the standby cluster with nothing lost; needs both clusters.
     Switchover(Recover),
+    /// Let the cluster that came back stand by again, and move the applications home; needs both clusters.
+    Failback(Failback),
     /// Rehearse a recovery: every look is real, every act is only planned.
     Drill(Drill),
     /// Follow a recovery step by step.
@@ -92,6 +94,7 @@ pub struct Drill {
 enum Rehearsed {
     Failover,
     Switchover,
+    Failback,
 }
 
 /// What a recovery left.
@@ -158,6 +161,16 @@ pub struct Approve {
     json: bool,
 }
 
+/// A failback.
+#[derive(Args)]
+pub struct Failback {
+    #[command(flatten)]
+    recover: Recover,
+    /// Only let the cluster that came back, whichever it is, stand by again: applications stay where they are.
+    #[arg(long)]
+    standby_only: bool,
+}
+
 impl Of {
     fn home(&self, reach: Reach) -> Result<Home, LocalError> {
         if self.local {
@@ -169,7 +182,7 @@ impl Of {
 }
 
 impl Recover {
-    fn asked(&self, mode: Mode, leash: Leash) -> Asked {
+    fn asked(&self, mode: Mode, leash: Leash, standby_only: bool) -> Asked {
         let consent = self.max_lost_records.zip(self.max_age);
         Asked {
             mode,
@@ -182,13 +195,18 @@ impl Recover {
                 max_age_seconds: age.as_secs(),
             }),
             supersede: self.supersede,
+            standby_only,
             json: self.json,
         }
     }
 
     fn run(&self, mode: Mode, leash: Leash) -> ExitCode {
+        self.run_so(mode, leash, false)
+    }
+
+    fn run_so(&self, mode: Mode, leash: Leash, standby_only: bool) -> ExitCode {
         let home = self.of.home(Reach::Kafka);
-        let asked = self.asked(mode, leash);
+        let asked = self.asked(mode, leash, standby_only);
         status(home.and_then(|home| match home.place {
             Place::Here => carry_out::run(&home, &asked),
             Place::Deployed(_) => deployed::run(&home, &asked),
@@ -201,10 +219,17 @@ pub fn run(command: &Command) -> ExitCode {
     match command {
         Command::Failover(recover) => recover.run(Mode::Failover, Leash::Acting),
         Command::Switchover(recover) => recover.run(Mode::Switchover, Leash::Acting),
+        Command::Failback(failback) => {
+            let leash = Leash::Acting;
+            failback
+                .recover
+                .run_so(Mode::Failback, leash, failback.standby_only)
+        }
         Command::Drill(drill) => {
             let mode = match drill.mode {
                 Rehearsed::Failover => Mode::Failover,
                 Rehearsed::Switchover => Mode::Switchover,
+                Rehearsed::Failback => Mode::Failback,
             };
             drill.recover.run(mode, Leash::Leashed)
         }

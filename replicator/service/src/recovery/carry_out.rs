@@ -40,11 +40,13 @@ pub struct Asked {
     pub consent: Option<Consent>,
     /// Whether a recovery that is under way is taken over from.
     pub supersede: bool,
+    /// Of a failback: whether applications stay where they are.
+    pub standby_only: bool,
     /// For machines.
     pub json: bool,
 }
 
-/// Carries a recovery out. True if the target is active, or the drill is done.
+/// Carries a recovery out. True if the target is active, or stands by as was asked, or the drill is done.
 ///
 /// # Errors
 /// The pair's folder cannot be used, or the ledger cannot be read: nothing was started.
@@ -52,13 +54,9 @@ pub fn run(home: &Home, asked: &Asked) -> Result<bool, LocalError> {
     let ledger = home.ledger()?;
     let held = home.hold(&ledger, asked.mode, asked.leash)?;
     let deserted = deserted(home, &ledger);
-    let text = match asked.mode {
-        Mode::Failover => shipped::FAILOVER,
-        Mode::Switchover | Mode::Failback => shipped::SWITCHOVER,
-    };
     let machine =
         shipped::machine(asked.mode).map_err(|error| LocalError::Defect(error.to_string()))?;
-    let live = Live::new(text, asked.json);
+    let live = Live::new(shipped::text(asked.mode), asked.json);
     let person = person();
     let start = Start {
         pair: home.world.pair.name.clone(),
@@ -72,6 +70,7 @@ pub fn run(home: &Home, asked: &Asked) -> Result<bool, LocalError> {
         wished_at_ms: home.world.clock.now_ms(),
         consent: asked.consent,
         supersede: asked.supersede || deserted.is_some(),
+        standby_only: asked.standby_only,
     };
     live.note(&heading(&start, deserted.as_ref()));
     let stop = interrupts();
@@ -227,7 +226,7 @@ fn conclude(
         Status::Succeeded | Status::Failed(_) => outcome.end_state.as_str(),
     };
     let evidence: Option<Evidence> = load(&home.world, &keys::evidence(&execution))?;
-    let holds = matches!(ended, "TargetActive" | "DrillDone");
+    let holds = matches!(ended, "TargetActive" | "StandbyReady" | "DrillDone");
     if json {
         let path = |key: String| {
             let path = home.path(&key);

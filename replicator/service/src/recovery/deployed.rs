@@ -107,7 +107,8 @@ fn world(file: &PairFile, session: &Session, settings: &Settings) -> Result<Worl
     })
 }
 
-/// Starts a recovery and follows it to its end. True if the target is active, or the drill is done.
+/// Starts a recovery and follows it to its end. True if the target is active, or stands by as was asked, or the drill is
+/// done.
 ///
 /// # Errors
 /// It was not started, or nothing tells how it stands.
@@ -121,6 +122,9 @@ pub fn run(home: &Home, asked: &Asked) -> Result<bool, LocalError> {
     if let Some(fields) = event.as_object_mut() {
         if asked.leash == Leash::Leashed {
             fields.insert("leash".to_owned(), json!(asked.leash));
+        }
+        if asked.standby_only {
+            fields.insert("standby_only".to_owned(), json!(true));
         }
         if let Some(consent) = asked.consent {
             fields.insert("consent".to_owned(), json!(consent));

@@ -38,7 +38,7 @@ pub fn evidence(home: &Home, execution: Option<&str>, json: bool) -> Result<bool
     }
     Ok(matches!(
         evidence.ended.as_str(),
-        "TargetActive" | "DrillDone"
+        "TargetActive" | "StandbyReady" | "DrillDone"
     ))
 }
 

@@ -15,8 +15,8 @@ use crate::Report;
 use crate::clock::now_ms;
 use crate::config::Flow;
 use crate::flow_record::{self, FlowError};
-use crate::status::{ToolError, open_target};
 use crate::stored_state::read_positions;
+use crate::tool::{ToolError, open_target};
 
 /// How long taking over one id may take.
 const FENCE_WITHIN: Duration = Duration::from_secs(20);

@@ -166,7 +166,7 @@ fn end(home: &Home, execution: &str, json: bool) -> Result<bool, LocalError> {
     }
     Ok(matches!(
         evidence.ended.as_str(),
-        "TargetActive" | "DrillDone"
+        "TargetActive" | "StandbyReady" | "DrillDone"
     ))
 }
 

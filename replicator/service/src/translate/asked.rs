@@ -12,7 +12,7 @@ use super::{Direction, Question, WITHIN};
 use crate::config::Flow;
 use crate::explain::explain;
 use crate::map_state::{Known, Question as MapQuestion};
-use crate::status::ToolError;
+use crate::tool::ToolError;
 
 /// How long the source is waited for. It may be gone.
 const SOURCE_WITHIN: Duration = Duration::from_secs(5);

@@ -24,8 +24,8 @@ use crate::explain::explain;
 use crate::flow_record;
 use crate::map_state::{Known, Question as MapQuestion, answer_all};
 use crate::mm2::{NO_BETTER, NO_TRACE, at_least, is_before_us, load_past};
-use crate::status::{ToolError, open_target};
 use crate::stored_state::read_positions;
+use crate::tool::{ToolError, open_target};
 
 /// Time limit of one call to the target.
 const WITHIN: Duration = Duration::from_secs(10);

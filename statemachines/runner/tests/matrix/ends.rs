@@ -18,8 +18,9 @@ use crate::rig::Played;
 use crate::sentences;
 
 /// Ends that a machine may have.
-pub const ENDS: [&str; 5] = [
+pub const ENDS: [&str; 6] = [
     "TargetActive",
+    "StandbyReady",
     "SourceStillActive",
     "OperatorNeeded",
     "Superseded",
@@ -67,6 +68,10 @@ impl Left<'_> {
         }
         match end.as_str() {
             "TargetActive" => self.target_active(&mut untrue),
+            "StandbyReady" => {
+                self.source_active(now, &mut untrue);
+                self.stands_by(&mut untrue);
+            }
             "SourceStillActive" => self.source_active(now, &mut untrue),
             "OperatorNeeded" => self.operator_needed(&mut untrue),
             "DrillDone" => untrue.extend(self.changed_anything().err()),
@@ -156,7 +161,7 @@ impl Left<'_> {
         for ((group, partition), here) in &source.places {
             let live = target.groups.get(group) == Some(&Presence::Live);
             // Who still reads on the source moves on behind what was brought over.
-            let moves = group == "billing" && self.mode != Mode::Switchover;
+            let moves = group == "billing" && self.mode == Mode::Failover;
             let there = target.places.get(&(group.clone(), partition.clone()));
             let place = |offset: i64| usize::try_from(offset).unwrap_or(0);
             let copies: BTreeSet<u64> =
@@ -204,7 +209,15 @@ impl Left<'_> {
             !runs || self.may_copy("reverse.toml"),
             "the flow back runs, as the evidence says",
         );
-        if self.mode == Mode::Switchover {
+        if self.mode == Mode::Failback {
+            untrue.extend(self.destroyed());
+        }
+        let mut claim = |holds: bool, what: &str| {
+            if !holds {
+                untrue.push(format!("TargetActive, but not: {what}"));
+            }
+        };
+        if self.mode != Mode::Failover {
             let open = self.scene.takes_writes("use1");
             let idle = self
                 .scene
@@ -234,9 +247,19 @@ impl Left<'_> {
         claim(self.active() == "use1", "the ledger says so");
         claim(self.is_steady(), "nothing is under way");
         claim(self.scene.takes_writes("use1"), "it takes writes");
-        claim(!self.scene.takes_writes("usw2"), "the other takes none");
+        let returned =
+            self.mode == Mode::Failback && self.fence("usw2") != Some(FenceState::Proven);
+        claim(
+            returned || !self.scene.takes_writes("usw2"),
+            "the other takes none",
+        );
         claim(self.fence("use1").is_none(), "its fence is lifted");
-        claim(self.may_copy("forward.toml"), "nothing was sealed");
+        // A cluster that came back has a sealed flow until it is made the standby.
+        let sealed = self.did().any(|it| matches!(it, Happened::Sealed { .. }));
+        claim(
+            self.may_copy("forward.toml") || (self.mode == Mode::Failback && !sealed),
+            "nothing was sealed",
+        );
         let source = self.scene.clusters.get("use1");
         let acls = source.and_then(|it| it.acls.as_ref()).map(BTreeSet::len);
         claim(
@@ -252,6 +275,47 @@ impl Left<'_> {
             reads || lost || source.is_some_and(|it| it.silent),
             "consumers are at work on it",
         );
+    }
+
+    fn stands_by(&self, untrue: &mut Vec<String>) {
+        if !self.may_copy("forward.toml") {
+            untrue.push("StandbyReady, but nothing is copied to it".to_owned());
+        }
+        if self.scene.takes_writes("usw2") {
+            untrue.push("StandbyReady, but somebody may write to it".to_owned());
+        }
+        untrue.extend(self.destroyed());
+    }
+
+    /// Records that only the cluster that came back holds and that nobody put aside.
+    fn destroyed(&self) -> Option<String> {
+        let records = |cluster: &str| -> BTreeSet<u64> {
+            let cluster = self.scene.clusters.get(cluster);
+            let logs = cluster.iter().flat_map(|it| it.log.values());
+            logs.flatten().flatten().copied().collect()
+        };
+        let put_aside: BTreeSet<u64> = (self.scene.history.iter())
+            .filter_map(|it| match &**it {
+                Happened::PutAside { records } => Some(records),
+                _ => None,
+            })
+            .flatten()
+            .copied()
+            .collect();
+        let active = records("use1");
+        // What is written behind the move is copied back in its time.
+        let written: BTreeSet<u64> = (self.scene.history.iter().skip(self.since))
+            .filter_map(|it| match &**it {
+                Happened::Wrote { record, .. } => Some(*record),
+                _ => None,
+            })
+            .collect();
+        let mut alone = records("usw2").into_iter();
+        let is_safe = |it: &u64| active.contains(it) || put_aside.contains(it);
+        let nowhere = alone.find(|it| !is_safe(it) && !written.contains(it))?;
+        Some(format!(
+            "record {nowhere} lies on usw2 alone, and was not put aside"
+        ))
     }
 
     fn is_steady(&self) -> bool {

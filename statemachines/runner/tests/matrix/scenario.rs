@@ -1,9 +1,11 @@
 //! Ways through the machines. Together they pass through every state, or a test says which one they leave out.
 
 use serde_json::{Value, json};
-use understudy_fakes::{Scene, Stage};
+use understudy_domain::TopicPartition;
+use understudy_fakes::{Happened, Scene, Stage};
 use understudy_machines::{Machine, Position, shipped};
 use understudy_recovery::pair::{EarlyClients, WithoutAcls};
+use understudy_recovery::tail::Handling;
 use understudy_recovery::{Alias, Leash, Ledger, Mode};
 use understudy_shell::PortErrorKind;
 use understudy_shell::rate;
@@ -20,6 +22,8 @@ pub struct Scenario {
     pub people: People,
     /// Where it ends undisturbed.
     pub ends: &'static str,
+    /// Whether applications stay where they are.
+    standby_only: bool,
     /// What is there before, beside the usual.
     set: fn(&mut Stage),
     surprise: Option<Surprise>,
@@ -45,6 +49,7 @@ const fn way(mode: Mode, name: &'static str, ends: &'static str, set: fn(&mut St
         leash: Leash::Acting,
         people: YES,
         ends,
+        standby_only: false,
         set,
         surprise: None,
     }
@@ -53,6 +58,11 @@ const fn way(mode: Mode, name: &'static str, ends: &'static str, set: fn(&mut St
 impl Scenario {
     const fn leashed(mut self) -> Self {
         self.leash = Leash::Leashed;
+        self
+    }
+
+    const fn standby_only(mut self) -> Self {
+        self.standby_only = true;
         self
     }
 
@@ -89,7 +99,11 @@ impl Scenario {
 
     /// What it is started with.
     pub fn start(&self, stage: &Stage) -> Value {
-        start(stage, self.mode, self.leash)
+        let mut start = start(stage, self.mode, self.leash);
+        if let Some(fields) = start.as_object_mut().filter(|_| self.standby_only) {
+            fields.insert("standby_only".to_owned(), true.into());
+        }
+        start
     }
 }
 
@@ -122,6 +136,13 @@ pub fn from_start(machine: &Machine, start: &Value) -> Position {
 
 /// Every way.
 pub fn all() -> Vec<Scenario> {
+    let mut all = moves();
+    all.extend(returns());
+    all
+}
+
+/// Ways from `use1` to `usw2`, which stands by.
+fn moves() -> Vec<Scenario> {
     use Mode::{Failover, Switchover};
     vec![
         way(Failover, "the source is gone", "TargetActive", |stage| {
@@ -229,6 +250,197 @@ pub fn all() -> Vec<Scenario> {
             under_way,
         ),
     ]
+}
+
+/// Ways from `use1` to `usw2`, which was lost and came back.
+fn returns() -> Vec<Scenario> {
+    use Mode::Failback;
+    let moves_home = |name, ends, set| way(Failback, name, ends, set);
+    vec![
+        moves_home("a tail is put aside", "TargetActive", returned),
+        moves_home("only to stand by", "StandbyReady", returned).standby_only(),
+        moves_home("it stands by already", "TargetActive", standing_by),
+        moves_home("the way home was begun", "TargetActive", begun),
+        moves_home(
+            "the policy names what is not there",
+            "SourceStillActive",
+            |stage| {
+                returned(stage);
+                let topics = &mut stage.pair.tails.topics;
+                topics.insert("nothing".to_owned(), Handling::Leave);
+            },
+        ),
+        moves_home(
+            "somebody writes behind the survey",
+            "SourceStillActive",
+            returned,
+        )
+        .when("StartReturn", |scene| {
+            let partition = TopicPartition::new("orders", 0);
+            scene.cluster("usw2").append(&partition, None);
+        }),
+        moves_home("a transaction is open", "TargetActive", |stage| {
+            returned(stage);
+            hold_back(&mut stage.scene(), 1);
+        })
+        .when("WaitForTail", |scene| hold_back(scene, 0)),
+        moves_home("much is to be copied", "TargetActive", returned)
+            .when("AwaitCopies", far_behind),
+        moves_home("too much is to be copied", "SourceStillActive", returned).when(
+            "AwaitCopies",
+            |scene| {
+                if let Some(life) = &mut scene.life {
+                    life.writes_to.clear();
+                }
+                far_behind(scene);
+            },
+        ),
+        moves_home("a person is asked", "TargetActive", |stage| {
+            returned(stage);
+            early(stage);
+        }),
+        moves_home("a person says no", "SourceStillActive", |stage| {
+            returned(stage);
+            early(stage);
+        })
+        .people(NO),
+        moves_home("nobody answers", "SourceStillActive", |stage| {
+            returned(stage);
+            early(stage);
+        })
+        .people(SILENT),
+        moves_home(
+            "the active cluster is not healthy",
+            "SourceStillActive",
+            |stage| {
+                returned(stage);
+                fails(stage, "use1.probe");
+            },
+        ),
+        moves_home("workers copy nothing", "SourceStillActive", returned).when("Assess", stall),
+        moves_home("somebody does not stop", "SourceStillActive", |stage| {
+            returned(stage);
+            if let Some(life) = &mut stage.scene().life {
+                life.stubborn = true;
+            }
+        }),
+        moves_home("somebody writes after all", "OperatorNeeded", |stage| {
+            returned(stage);
+            stage.pair.fencing.without_acls = WithoutAcls::AcceptIdle;
+            let mut scene = stage.scene();
+            scene.cluster("use1").acls = None;
+            if let Some(life) = &mut scene.life {
+                life.writes_to.clear();
+            }
+        })
+        .when("SealFlow", |scene| {
+            stall(scene);
+            if let Some(life) = &mut scene.life {
+                life.writes_to.insert("use1".to_owned());
+            }
+        }),
+        moves_home("nobody comes back", "TargetActive", |stage| {
+            returned(stage);
+            nobody_back(stage);
+        }),
+        moves_home("a drill", "DrillDone", returned).leashed(),
+        moves_home("a drill while it stands by", "DrillDone", standing_by).leashed(),
+        moves_home("another one is under way", "Superseded", |stage| {
+            returned(stage);
+            let target = Alias::new("usw2").expect("an alias");
+            let mut scene = stage.scene();
+            let now = scene.now_ms;
+            let ledger = scene.ledger.clone().expect("a ledger");
+            let execution = ledger.next_execution(Mode::Failover, Leash::Acting);
+            scene.ledger = ledger.claim(&execution, &target, false, now).ok();
+        }),
+    ]
+}
+
+/// Applications had moved to `usw2`, which is home; it was lost with records that nobody had copied, and `use1` took over.
+/// Now it is there again, and takes writes as before.
+fn returned(stage: &mut Stage) {
+    play(stage, Mode::Switchover);
+    moments(stage, 60);
+    stall(&mut stage.scene());
+    moments(stage, 20);
+    stage.scene().cluster("usw2").silent = true;
+    play(stage, Mode::Failover);
+    {
+        let mut scene = stage.scene();
+        scene.cluster("usw2").silent = false;
+        if let Some(life) = &mut scene.life {
+            life.stalled = false;
+        }
+    }
+    moments(stage, 20);
+    stage.pair.home = Alias::new("usw2").expect("an alias");
+}
+
+/// And stands by already.
+fn standing_by(stage: &mut Stage) {
+    returned(stage);
+    let mut start = start(stage, Mode::Failback, Leash::Acting);
+    if let Some(fields) = start.as_object_mut() {
+        fields.insert("standby_only".to_owned(), true.into());
+    }
+    let machine = shipped::machine(Mode::Failback).expect("a machine");
+    let rig = Rig::of(&machine, stage, &start, YES);
+    let played = rig.play(from_start(&machine, &start), None);
+    assert_eq!(played.outcome.end_state, "StandbyReady");
+    moments(stage, 20);
+}
+
+/// A failback was cut off behind its seal.
+fn begun(stage: &mut Stage) {
+    returned(stage);
+    let start = start(stage, Mode::Failback, Leash::Acting);
+    let machine = shipped::machine(Mode::Failback).expect("a machine");
+    let rig = Rig::of(&machine, stage, &start, YES);
+    let (_played, moments) = rig.moments(from_start(&machine, &start));
+    let behind = moments.get("CommitGroupOffsets").expect("a state");
+    *stage = Stage::of(stage.pair.clone(), behind.scene.clone());
+    let mut scene = stage.scene();
+    let ledger = scene.ledger.clone().expect("a ledger");
+    let running = ledger.running().expect("it holds the pair").clone();
+    let stuck = ledger.ended(&running.execution, true).expect("it ends");
+    scene.happens(Happened::Ledger(Box::new(stuck.clone())));
+    scene.ledger = Some(stuck);
+}
+
+/// Plays a recovery to its end.
+fn play(stage: &Stage, mode: Mode) {
+    let start = start(stage, mode, Leash::Acting);
+    let machine = shipped::machine(mode).expect("a machine");
+    let rig = Rig::of(&machine, stage, &start, YES);
+    let played = rig.play(from_start(&machine, &start), None);
+    let outcome = &played.outcome;
+    assert_eq!(
+        outcome.end_state,
+        "TargetActive",
+        "{:?}",
+        outcome.variables.get("stand")
+    );
+}
+
+fn moments(stage: &Stage, count: usize) {
+    for _moment in 0..count {
+        stage.scene().go_on();
+    }
+}
+
+/// An open transaction holds so many offsets back on the cluster that came back.
+fn hold_back(scene: &mut Scene, offsets: i64) {
+    for ends in scene.cluster("usw2").ends.values_mut() {
+        ends.high_watermark = ends.last_stable + offsets;
+    }
+}
+
+/// The active cluster holds much that has no copy; it looks so until it is written to again.
+fn far_behind(scene: &mut Scene) {
+    for ends in scene.cluster("use1").ends.values_mut() {
+        ends.high_watermark += 20_000;
+    }
 }
 
 fn fails(stage: &Stage, call: &str) {

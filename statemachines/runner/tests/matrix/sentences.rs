@@ -2,13 +2,14 @@
 //! fault too: it would be believed by somebody at night, and tested by nobody.
 
 use understudy_fakes::Happened;
+use understudy_recovery::Mode;
 
 use crate::ends::Left;
 
 /// A sentence, and whether what it says is so.
 type Sentence = (&'static str, fn(&Left<'_>) -> bool);
 
-const SENTENCES: [Sentence; 26] = [
+const SENTENCES: [Sentence; 29] = [
     ("changed nothing but perhaps the ledger", |left| {
         left.did().all(|it| {
             let kept = matches!(it, Happened::Stored(_) | Happened::Notice(_));
@@ -20,6 +21,13 @@ const SENTENCES: [Sentence; 26] = [
         left.active() == "use1"
     }),
     ("usw2 is the active cluster", |left| left.active() == "usw2"),
+    ("ot failing back: ", |left| left.active() == "use1"),
+    ("usw2 stands by for it again", |left| {
+        left.may_copy("forward.toml")
+    }),
+    ("usw2 is copied to, and is not there yet", |left| {
+        left.may_copy("forward.toml")
+    }),
     ("he flow is sealed", |left| !left.may_copy("forward.toml")),
     ("use1 is fenced", |left| !left.scene.takes_writes("use1")),
     ("use1 is idle and not fenced", |left| {
@@ -82,6 +90,10 @@ const SENTENCES: [Sentence; 26] = [
 
 /// Nothing was touched but what an earlier recovery had left half-done at the source.
 fn put_back(left: &Left<'_>) -> bool {
+    // Before a failback asks, it has made the cluster that came back a standby.
+    if left.mode == Mode::Failback {
+        return left.active() == "use1" && left.may_copy("forward.toml");
+    }
     left.did().all(|it| match it {
         Happened::Acls { cluster, .. } => cluster == "use1",
         Happened::Told { active, stop, .. } => active == "use1" && !stop,
@@ -105,6 +117,7 @@ fn only_noted(it: &Happened) -> bool {
         | Happened::Begun { .. }
         | Happened::Reopened { .. }
         | Happened::Workers { .. }
+        | Happened::PutAside { .. }
         | Happened::Acls { .. }
         | Happened::Placed { .. }
         | Happened::Told { .. }

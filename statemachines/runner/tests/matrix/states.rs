@@ -296,6 +296,9 @@ fn taken_over(trial: &Trial, tried: &Tried) -> Vec<String> {
     if stand.contains("Start the switchover again") {
         modes.push(Mode::Switchover);
     }
+    if stand.contains("tart the failback again") {
+        modes.push(Mode::Failback);
+    }
     let mut untrue = Vec::new();
     for mode in modes {
         let stage = in_order_again(trial, tried);

@@ -4,7 +4,7 @@
 //! a. One active cluster at a time: epochs rise by one, one execution holds the pair, and the target becomes active only
 //!    behind the seal; what a switchover left or a fence closed takes no write any more.
 //! b. A sealed flow writes nothing; no flow copies a record twice, or out of order.
-//! c. No group stands behind a record that it has not read.
+//! c. No group stands behind a record that it has not read, but for those that were put aside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +26,10 @@ struct Witness {
     read: BTreeMap<String, BTreeSet<u64>>,
     /// Up to where it is known that a group has read all of a partition.
     has_read: BTreeMap<(String, At), usize>,
+    /// Records that were put aside, so that nobody skips them who reads on behind them.
+    put_aside: BTreeSet<u64>,
+    /// What each flow copied last.
+    last_copied: BTreeMap<(String, At), u64>,
     /// Flows whose record says that they are sealed; and whether their workers were fenced since.
     sealed: BTreeMap<String, bool>,
     ledger: Option<Ledger>,
@@ -53,6 +57,7 @@ impl Witness {
             Happened::Begun { flow } => {
                 self.sealed.insert(flow.clone(), true);
             }
+            Happened::PutAside { records } => self.put_aside.extend(records),
             Happened::Fenced { flow } => {
                 if let Some(fenced) = self.sealed.get_mut(flow) {
                     *fenced = true;
@@ -157,9 +162,9 @@ impl Witness {
                     next.active
                 ));
             }
-            if self.left_by == Some(Mode::Switchover) {
+            if matches!(self.left_by, Some(Mode::Switchover | Mode::Failback)) {
                 for record in self.missing(&active, next.active.as_str()) {
-                    wrong.push(format!("a switchover lost record {record}"));
+                    wrong.push(format!("a planned recovery lost record {record}"));
                 }
             }
         }
@@ -208,8 +213,11 @@ impl Witness {
             let what = format!("{flow} is sealed, and copied {it:?} to {cluster}");
             self.broken.push(what);
         }
-        let log = self.logs.get(&(cluster.to_owned(), partition.clone()));
-        let last = log.and_then(|log| log.iter().rev().flatten().next().copied());
+        let own = (flow.to_owned(), (cluster.to_owned(), partition.clone()));
+        let last = self.last_copied.get(&own).copied();
+        if let Some(it) = it {
+            self.last_copied.insert(own, it);
+        }
         let held = self.holds.get(cluster);
         let again = it.is_some_and(|it| held.is_some_and(|held| held.contains(&it)));
         self.append(cluster, partition, it);
@@ -237,7 +245,8 @@ impl Witness {
         let read = self.read.get(group).unwrap_or(&none);
         let known = self.has_read.entry((group.to_owned(), at)).or_default();
         let behind = log.iter().take(before).skip(*known).flatten();
-        let skipped = behind.copied().find(|record| !read.contains(record));
+        let is_known = |record: &u64| read.contains(record) || self.put_aside.contains(record);
+        let skipped = behind.copied().find(|record| !is_known(record));
         if let Some(record) = skipped {
             self.broken
                 .push(format!("{what}, and it has not read record {record}"));

@@ -56,6 +56,7 @@ fn asked(yes: bool, leash: Leash) -> Asked {
         reason: "a test".to_owned(),
         consent: None,
         supersede: false,
+        standby_only: false,
         json: true,
     }
 }

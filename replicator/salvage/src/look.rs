@@ -9,10 +9,10 @@ use understudy_domain::{Position, SourceOffset, TopicPartition};
 use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::config::Start;
-use crate::explain::explain;
-use crate::salvage::SalvageError;
-use crate::salvage::ground::{Ground, WITHIN};
+use crate::SalvageError;
+use crate::ground::{Ground, WITHIN};
+use understudy_flow::config::Start;
+use understudy_flow::explain::explain;
 
 /// How long a topic must be unknown before it is taken to be gone: a broker that has just started knows of none.
 const SURELY: Duration = Duration::from_secs(4);

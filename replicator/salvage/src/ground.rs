@@ -6,14 +6,15 @@ use std::time::Duration;
 use understudy_domain::tail::{TailKey, TailProgress};
 use understudy_domain::{FlowRecord, FlowState, Position, TopicPartition};
 use understudy_kafka::cluster::Topic;
+use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster, Fault};
 
-use crate::config::Flow;
-use crate::flow_record;
-use crate::opposite::{Ends, flows_onto, record_of, topics_read};
-use crate::salvage::SalvageError;
-use crate::status::{ToolError, open_target};
-use crate::stored_state::{read_positions, read_salvage};
+use crate::SalvageError;
+use understudy_flow::config::Flow;
+use understudy_flow::flow_record;
+use understudy_flow::opposite::{Ends, flows_onto, record_of, topics_read};
+use understudy_flow::stored_state::{read_positions, read_salvage};
+use understudy_flow::tool::{ToolError, open_target};
 
 /// Time limit of one call.
 pub const WITHIN: Duration = Duration::from_secs(10);
@@ -109,6 +110,22 @@ impl<'a> Ground<'a> {
             Some(position) => self.flow.copies_of(name, position),
             None => self.flow.target_of(name),
         }
+    }
+
+    /// The first offset that the target still holds of each topic of copies; those that are not there are missing.
+    ///
+    /// # Errors
+    /// The target does not answer.
+    pub fn copies_begin(&self) -> Result<BTreeMap<TopicPartition, i64>, SalvageError> {
+        let copies: Vec<TopicPartition> = (self.cut.iter())
+            .map(|(name, position)| self.copies_of(name, position.as_ref()))
+            .collect();
+        let told = self.target.edges(&copies, Edge::Earliest, WITHIN);
+        let told = told.map_err(|fault| SalvageError::target(self.flow, &fault))?;
+        let told = told.into_iter();
+        Ok(told
+            .filter_map(|(name, answer)| Some((name, answer.ok()?)))
+            .collect())
     }
 
     /// Whose tail a partition's is.

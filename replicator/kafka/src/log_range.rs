@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::ffi::reader::{Fetched, Reader, Record};
+use crate::{Endpoint, Fault, Operation};
 use rdkafka::config::ClientConfig;
 use understudy_domain::TopicPartition;
-use understudy_kafka::ffi::reader::{Fetched, Reader, Record};
-use understudy_kafka::{Endpoint, Fault, Operation};
 
 /// How long it may bring nothing before it is given up.
 const SILENCE: Duration = Duration::from_secs(30);

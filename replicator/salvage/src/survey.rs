@@ -8,86 +8,106 @@ use serde::Serialize;
 use understudy_domain::tail::{KeyCount, Loss, Tail, TailProgress, tail_topic};
 use understudy_domain::{Position, TopicPartition};
 
-use crate::Report;
-use crate::config::Flow;
-use crate::salvage::SalvageError;
-use crate::salvage::ground::Ground;
-use crate::salvage::groups::{Groups, groups};
-use crate::salvage::keys::count;
-use crate::salvage::look::{look, moved};
-use crate::salvage::tally::Tally;
-use crate::words;
+use crate::SalvageError;
+use crate::ground::Ground;
+use crate::groups::{Groups, groups};
+use crate::keys::count;
+use crate::look::{look, moved};
+use crate::tally::Tally;
+use understudy_flow::config::Flow;
+use understudy_flow::report::Report;
+use understudy_flow::words;
 
 /// What was found.
 #[derive(Serialize)]
 pub struct Survey {
-    flow: String,
+    /// The flow.
+    pub flow: String,
     /// The epoch at which the flow was sealed.
-    epoch: u64,
-    source: String,
-    target: String,
+    pub epoch: u64,
+    /// The alias of the cluster that came back.
+    pub source: String,
+    /// The alias of the active one.
+    pub target: String,
     /// Nothing lies beyond the cut, and nothing was lost.
-    holds: bool,
+    pub holds: bool,
     /// The cluster behind the source's address, if it is not the one that was mirrored: nothing else was looked at then.
-    other_cluster: Option<OtherCluster>,
+    pub other_cluster: Option<OtherCluster>,
     /// Ends moved while this looked: the source's writers are not fenced, and numbers are lower bounds.
-    moved: bool,
+    pub moved: bool,
     /// Committed records beyond the cut, all partitions together.
-    records: u64,
-    partitions: Vec<Line>,
-    groups: Groups,
+    pub records: u64,
+    /// Each partition.
+    pub partitions: Vec<Line>,
+    /// What groups have read.
+    pub groups: Groups,
 }
 
+/// Another cluster than the one that was mirrored.
 #[derive(Serialize)]
-struct OtherCluster {
-    expected: String,
-    found: String,
+pub struct OtherCluster {
+    /// The id that the flow knows.
+    pub expected: String,
+    /// The id that was found.
+    pub found: String,
 }
 
 /// One partition.
 #[derive(Serialize)]
-struct Line {
-    topic: String,
-    partition: i32,
+pub struct Line {
+    /// The topic on the source.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The topic of its copies.
+    pub copies: String,
     /// The first source offset that was not copied; null where the flow had not begun with the partition.
-    cut: Option<i64>,
+    pub cut: Option<i64>,
+    /// One past the last copy; null where there is no cut.
+    pub copies_end: Option<i64>,
+    /// The first offset that the target still holds of the topic of the copies; null where it has none.
+    pub copies_begin: Option<i64>,
     /// Where the tail begins: at the cut, unless the log is another one than what was copied.
-    begins: i64,
+    pub begins: i64,
     /// Where readers of committed records end.
-    end: i64,
+    pub end: i64,
     /// What such a reader meets in between.
     #[serde(flatten)]
-    tally: Tally,
+    pub tally: Tally,
     /// Offsets behind the end that open transactions hold back.
-    held_back_offsets: u64,
+    pub held_back_offsets: u64,
     /// Null while there is none.
-    keys: Option<Keys>,
+    pub keys: Option<Keys>,
     /// What the cluster lost.
-    loss: Option<Loss>,
+    pub loss: Option<Loss>,
     /// Its end moved meanwhile.
-    moved: bool,
+    pub moved: bool,
     /// Why nothing is known, if nothing is.
-    unknown: Option<String>,
+    pub unknown: Option<String>,
     /// What was put aside by now.
-    put_aside: Option<PutAside>,
+    pub put_aside: Option<PutAside>,
 }
 
+/// Keys of a tail.
 #[derive(Serialize)]
-struct Keys {
+pub struct Keys {
     /// Different keys in the tail.
-    distinct: u64,
+    pub distinct: u64,
     /// Those of them that were written on the active cluster since the cut.
-    on_both: u64,
+    pub on_both: u64,
     /// Otherwise there are at least so many.
-    exact: bool,
+    pub exact: bool,
 }
 
+/// What was put aside of a partition.
 #[derive(Serialize)]
-struct PutAside {
-    topic: String,
-    records: u64,
+pub struct PutAside {
+    /// Where.
+    pub topic: String,
+    /// How much.
+    pub records: u64,
     /// The first source offset that is not put aside yet.
-    source_offset: i64,
+    pub source_offset: i64,
 }
 
 /// Looks at the cluster that came back, and at what was written on the active one since, for at most `keys_within`.
@@ -122,11 +142,15 @@ pub fn survey(flow: &Flow, keys_within: Duration) -> Result<Survey, SalvageError
     let mut counted = count_all(&ground, &known, keys_within)?;
     survey.groups = groups(&ground, &known);
     let put_aside = ground.put_aside()?;
+    let begins = ground.copies_begin()?;
     let moved = moved(&ground, &tails)?;
     ground.still_stands()?;
     for (name, position) in &ground.cut {
         let tail = tails.get(name);
+        let copies = ground.copies_of(name, position.as_ref());
         let mut line = Line::of(name, position.as_ref(), tail);
+        line.copies_begin = begins.get(&copies).copied();
+        line.copies = copies.topic.to_string();
         if let Some((tally, keys)) = counted.remove(name) {
             (line.tally, line.keys) = (tally, keys);
         }
@@ -186,7 +210,10 @@ impl Line {
         let mut line = Self {
             topic: name.topic.to_string(),
             partition: name.partition,
+            copies: name.topic.to_string(),
             cut,
+            copies_end: position.map(|position| position.target_offset.get()),
+            copies_begin: None,
             begins,
             end: begins,
             tally: Tally::default(),
@@ -443,7 +470,10 @@ mod tests {
         Line {
             topic: "orders".to_owned(),
             partition: 3,
+            copies: "orders".to_owned(),
             cut: Some(1_200),
+            copies_end: Some(1_300),
+            copies_begin: Some(0),
             begins: 1_200,
             end: 1_230,
             tally: Tally {

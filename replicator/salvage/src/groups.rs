@@ -8,8 +8,8 @@ use understudy_domain::tail::Tail;
 use understudy_kafka::Fault;
 use understudy_kafka::ffi::groups::Told;
 
-use crate::explain::explain;
-use crate::salvage::ground::{Ground, WITHIN};
+use crate::ground::{Ground, WITHIN};
+use understudy_flow::explain::explain;
 
 /// A group's place on the source that lies beyond the cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -26,19 +26,19 @@ use understudy_kafka::Fault;
 use understudy_kafka::ffi::reader::{Index, Record};
 use understudy_kafka::ffi::writer::Writer;
 
-use crate::Report;
-use crate::config::Flow;
-use crate::log_range::LogRange;
-use crate::replication::Replicas;
-use crate::salvage::SalvageError;
-use crate::salvage::ground::{Ground, WITHIN};
-use crate::salvage::look::{Found, look, moved};
-use crate::salvage::read_back::read_back;
-use crate::salvage::survey::lost;
-use crate::state_topics;
-use crate::stored_state::read_salvage;
-use crate::throttle::Throttle;
-use crate::words;
+use crate::SalvageError;
+use crate::ground::{Ground, WITHIN};
+use crate::look::{Found, look, moved};
+use crate::read_back::read_back;
+use crate::survey::lost;
+use understudy_flow::config::Flow;
+use understudy_flow::replication::Replicas;
+use understudy_flow::report::Report;
+use understudy_flow::state_topics;
+use understudy_flow::stored_state::read_salvage;
+use understudy_flow::throttle::Throttle;
+use understudy_flow::words;
+use understudy_kafka::log_range::LogRange;
 
 /// Time limit of a take-over: the brokers may first have to end the predecessor's transaction.
 const TAKE_OVER_WITHIN: Duration = Duration::from_secs(20);
@@ -446,6 +446,19 @@ impl Line {
             && !self.moved
     }
 
+    /// What of it is not put aside and could be; not what the source had deleted before.
+    fn unsettled(&self) -> Option<String> {
+        let name = format!("{}-{}", self.topic, self.partition);
+        if let Some(fault) = self.faults.first() {
+            return Some(format!("{name}: {fault}"));
+        }
+        if self.held_back_offsets > 0 {
+            return Some(format!("{name}: an open transaction holds records back"));
+        }
+        let moved = || format!("{name}: somebody wrote to it meanwhile");
+        self.moved.then(moved)
+    }
+
     /// What else is to be said of it.
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = Vec::new();
@@ -483,6 +496,21 @@ impl Line {
         }
         notes.extend(self.file.as_ref().map(|file| format!("also in {file}")));
         notes
+    }
+}
+
+impl Export {
+    /// How many records are put aside, once everything is that the source still holds.
+    ///
+    /// # Errors
+    /// What is not, in words, partition by partition.
+    pub fn settled(&self) -> Result<u64, Vec<String>> {
+        let unsettled: Vec<String> = self.partitions.iter().filter_map(Line::unsettled).collect();
+        if unsettled.is_empty() {
+            Ok(self.records)
+        } else {
+            Err(unsettled)
+        }
     }
 }
 

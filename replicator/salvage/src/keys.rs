@@ -9,10 +9,10 @@ use understudy_domain::tail::{KeyCensus, Tail};
 use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::{Cluster, Fault};
 
-use crate::log_range::LogRange;
-use crate::salvage::SalvageError;
-use crate::salvage::ground::{Ground, WITHIN};
-use crate::salvage::tally::Tally;
+use crate::SalvageError;
+use crate::ground::{Ground, WITHIN};
+use crate::tally::Tally;
+use understudy_kafka::log_range::LogRange;
 
 /// How many different keys of one topic's tail are remembered: some 50 MB.
 const KEYS_MAX: usize = 1_000_000;

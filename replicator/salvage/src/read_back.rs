@@ -10,9 +10,9 @@ use understudy_kafka::Fault;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::ffi::reader::Record;
 
-use crate::log_range::LogRange;
-use crate::salvage::SalvageError;
-use crate::salvage::ground::{Ground, WITHIN};
+use crate::SalvageError;
+use crate::ground::{Ground, WITHIN};
+use understudy_kafka::log_range::LogRange;
 
 /// How many faults are named.
 const NAMED: usize = 3;

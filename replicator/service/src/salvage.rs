@@ -1,28 +1,11 @@
 //! `understudy salvage`: what a cluster that came back holds beyond the cut of its flow, surveyed and put aside.
-//!
-//! The flow was sealed by a recovery: its source is the cluster that came back, its target the one that is active since.
-//! Records that only the old one holds are counted ([`survey`]) and copied to topics of their own on the active one
-//! ([`export`]). Nothing is written on the source, nothing is mixed into a topic that applications read, and nothing is
-//! deleted anywhere.
-
-mod error;
-mod export;
-mod ground;
-mod groups;
-mod keys;
-mod look;
-mod read_back;
-mod survey;
-mod tally;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
 
-pub use error::SalvageError;
-pub use export::export;
-pub use survey::survey;
+pub use understudy_salvage::{export, survey};
 
 /// What to do.
 #[derive(Subcommand)]

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use understudy_domain::TopicPartition;
 use understudy_kafka::Fault;
 
-use crate::config::Flow;
-use crate::explain::explain;
-use crate::flow_record::FlowError;
-use crate::status::ToolError;
-use crate::stored_state::StateError;
+use understudy_flow::config::Flow;
+use understudy_flow::explain::explain;
+use understudy_flow::flow_record::FlowError;
+use understudy_flow::stored_state::StateError;
+use understudy_flow::tool::ToolError;
 
 /// Why a tail is neither surveyed nor put aside.
 #[derive(Debug, thiserror::Error)]

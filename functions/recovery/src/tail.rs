@@ -1,0 +1,399 @@
+//! What a cluster that came back holds beyond the cut, and whether the active one may be copied onto it again.
+//!
+//! Nothing here deletes anything. Records that only the cluster that came back holds are put aside first, or left where
+//! they are because somebody chose that; what the flow back copies comes behind them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What is done with records that only the cluster that came back holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Handling {
+    /// They are copied to a topic of their own on the active cluster, `<topic>.tail.e<epoch>`, and read back.
+    #[default]
+    Quarantine,
+    /// They stay where they are, and are copied nowhere.
+    Leave,
+    /// The topic is copied anew as a whole. Somebody has deleted it on the cluster that came back; nothing here does.
+    Restore,
+}
+
+/// What is done with tails, as a pair has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TailPolicy {
+    /// Where nothing else is said.
+    pub otherwise: Handling,
+    /// By topic, as the cluster that came back calls it.
+    pub topics: BTreeMap<String, Handling>,
+}
+
+impl TailPolicy {
+    /// What is done with a topic's tail.
+    pub fn of(&self, topic: &str) -> Handling {
+        self.topics.get(topic).copied().unwrap_or(self.otherwise)
+    }
+}
+
+/// What a look at the cluster that came back found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TailSurvey {
+    /// The flow whose source came back.
+    pub flow: String,
+    /// The epoch at which it was sealed.
+    pub epoch: u64,
+    /// In words, if another cluster answers in its place: nothing else was looked at then.
+    pub other_cluster: Option<String>,
+    /// Every partition that the flow mirrored or was to mirror.
+    pub partitions: Vec<TailOfPartition>,
+    /// Groups that have read beyond the cut, in words.
+    pub groups: Vec<String>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TailOfPartition {
+    /// The topic on the cluster that came back.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The topic of the copies on the active cluster.
+    pub copies: String,
+    /// Where the flow ended; nothing where it had not begun with the partition.
+    pub cut: Option<PlaceOfCut>,
+    /// Where readers of committed records end on the cluster that came back.
+    pub end: i64,
+    /// Offsets behind that which open transactions hold back.
+    pub held_back: u64,
+    /// Where the copies begin on the active cluster.
+    pub copies_begin: i64,
+    /// Committed records beyond the cut.
+    pub records: u64,
+    /// What the cluster lost.
+    pub lost: Option<Lost>,
+    /// Its end moved while it was looked at.
+    pub moved: bool,
+    /// Why nothing is known, if nothing is.
+    pub unknown: Option<String>,
+}
+
+/// Where a flow ended with a partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceOfCut {
+    /// The first offset that was not copied, on the cluster that came back.
+    pub returned: i64,
+    /// One past the last copy, on the active cluster.
+    pub active: i64,
+}
+
+/// What a cluster lost of what it held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Whether it is part of what was copied, so that the copies' origin is not what lies there now.
+    pub of_copies: bool,
+    /// Whether the partition is not there at all.
+    pub gone: bool,
+    /// In words.
+    pub text: String,
+}
+
+/// What follows from a survey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The flow back may begin once these topics' tails are put aside.
+    Proceed {
+        /// Topics, as the cluster that came back calls them.
+        quarantine: Vec<String>,
+    },
+    /// It settles by itself: look again.
+    Wait {
+        /// What is waited for.
+        reason: String,
+    },
+    /// A person has to choose.
+    Refuse {
+        /// What was found, and the choices.
+        reason: String,
+    },
+}
+
+/// How many things are named in one sentence.
+const NAMED: usize = 5;
+
+impl TailSurvey {
+    /// Committed records beyond the cut, all partitions together.
+    pub fn records(&self) -> u64 {
+        self.partitions.iter().map(|it| it.records).sum()
+    }
+
+    /// Partitions that hold any.
+    pub fn with_records(&self) -> impl Iterator<Item = &TailOfPartition> {
+        self.partitions.iter().filter(|it| it.records > 0)
+    }
+
+    /// What follows, under a policy. `returned` is the alias of the cluster that came back.
+    pub fn verdict(&self, policy: &TailPolicy, returned: &str) -> Verdict {
+        match self.refused(policy, returned) {
+            Some(reason) => return Verdict::Refuse { reason },
+            None => {}
+        }
+        let held: Vec<_> = self
+            .partitions
+            .iter()
+            .filter(|it| it.held_back > 0)
+            .collect();
+        if !held.is_empty() {
+            return Verdict::Wait {
+                reason: format!(
+                    "open transactions on {returned} hold records back in {}; they end by themselves when their time is over",
+                    named(&held)
+                ),
+            };
+        }
+        let unknown: Vec<_> = self
+            .partitions
+            .iter()
+            .filter(|it| it.unknown.is_some())
+            .collect();
+        if let Some(why) = unknown.iter().find_map(|it| it.unknown.as_ref()) {
+            return Verdict::Wait {
+                reason: format!(
+                    "what {returned} holds of {} is not known: {why}",
+                    named(&unknown)
+                ),
+            };
+        }
+        let mut quarantine: Vec<String> = self
+            .with_records()
+            .filter(|it| policy.of(&it.topic) != Handling::Leave)
+            .map(|it| it.topic.clone())
+            .collect();
+        quarantine.sort_unstable();
+        quarantine.dedup();
+        Verdict::Proceed { quarantine }
+    }
+
+    fn refused(&self, policy: &TailPolicy, returned: &str) -> Option<String> {
+        if let Some(other) = &self.other_cluster {
+            return Some(format!(
+                "{other}. If that is an error, correct bootstrap.servers; if the old cluster is gone for good, give both \
+                 flow files a new `name`: the flow back then begins from the beginning of what is retained"
+            ));
+        }
+        let known = |topic: &String| self.partitions.iter().any(|it| &it.topic == topic);
+        if let Some(topic) = policy.topics.keys().find(|topic| !known(topic)) {
+            return Some(format!(
+                "the pair says what to do with the tail of {topic}, which flow {} does not mirror: correct tails.topics",
+                self.flow
+            ));
+        }
+        let moved: Vec<_> = self.partitions.iter().filter(|it| it.moved).collect();
+        if !moved.is_empty() {
+            return Some(format!(
+                "somebody still writes to {returned}: {} grew while it was looked at, though its writers are fenced. Name \
+                 that writer in fencing.writers, or stop it, and start again",
+                named(&moved)
+            ));
+        }
+        let lost: Vec<_> = (self.partitions.iter())
+            .filter(|it| it.lost.as_ref().is_some_and(|lost| lost.of_copies))
+            .filter(|it| !(it.is_gone() && policy.of(&it.topic) == Handling::Restore))
+            .collect();
+        if let Some(first) = lost.first() {
+            let text = first.lost.as_ref().map(|it| it.text.clone());
+            return Some(format!(
+                "{returned} does not hold any more what was copied from it: {} ({}). Choose for each topic: bring {returned} \
+                 back from elsewhere; or put its tail aside (`understudy salvage`), delete the topic on {returned}, say \
+                 tails.topics.{} = \"restore\" in the pair, and start again: it is then copied anew as a whole",
+                named(&lost),
+                text.unwrap_or_default(),
+                first.topic
+            ));
+        }
+        let kept: Vec<_> = (self.partitions.iter())
+            .filter(|it| policy.of(&it.topic) == Handling::Restore && !it.is_gone())
+            .collect();
+        (!kept.is_empty()).then(|| {
+            format!(
+                "the pair restores {}, which is still on {returned}: put its tail aside (`understudy salvage`), delete the \
+                 topic there yourself, and start again; nothing is deleted for you",
+                named(&kept)
+            )
+        })
+    }
+}
+
+impl TailOfPartition {
+    /// Whether the partition is not there at all.
+    pub fn is_gone(&self) -> bool {
+        self.lost.as_ref().is_some_and(|lost| lost.gone)
+    }
+
+    /// Where the flow back begins with it: on the active cluster, and on the one that came back. Nothing where it begins
+    /// as any new partition does.
+    pub fn begin(&self) -> Option<(i64, i64)> {
+        if self.is_gone() {
+            return Some((self.copies_begin, 0));
+        }
+        self.cut.map(|cut| (cut.active, self.end))
+    }
+}
+
+fn named(partitions: &[&TailOfPartition]) -> String {
+    let names = partitions.iter().take(NAMED);
+    let names: Vec<String> = names
+        .map(|it| format!("{}-{}", it.topic, it.partition))
+        .collect();
+    let more = partitions.len().saturating_sub(NAMED);
+    if more == 0 {
+        return names.join(", ");
+    }
+    format!("{} and {more} more partitions", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(topic: &str, records: u64) -> TailOfPartition {
+        TailOfPartition {
+            topic: topic.to_owned(),
+            copies: topic.to_owned(),
+            cut: Some(PlaceOfCut {
+                returned: 10,
+                active: 12,
+            }),
+            end: 10 + i64::try_from(records).unwrap_or(0),
+            records,
+            ..TailOfPartition::default()
+        }
+    }
+
+    fn survey(partitions: Vec<TailOfPartition>) -> TailSurvey {
+        TailSurvey {
+            flow: "use1-usw2".to_owned(),
+            epoch: 7,
+            partitions,
+            ..TailSurvey::default()
+        }
+    }
+
+    fn policy(topics: &[(&str, Handling)]) -> TailPolicy {
+        TailPolicy {
+            otherwise: Handling::Quarantine,
+            topics: topics
+                .iter()
+                .map(|(name, it)| ((*name).to_owned(), *it))
+                .collect(),
+        }
+    }
+
+    fn lost(gone: bool) -> Option<Lost> {
+        Some(Lost {
+            of_copies: true,
+            gone,
+            text: "the topic is gone".to_owned(),
+        })
+    }
+
+    #[test]
+    fn what_only_the_returned_cluster_holds_is_put_aside_unless_it_is_left() {
+        let found = survey(vec![
+            partition("orders", 3),
+            partition("audit", 2),
+            partition("empty", 0),
+        ]);
+        let proceed = |policy: &TailPolicy| match found.verdict(policy, "use1") {
+            Verdict::Proceed { quarantine } => quarantine,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(proceed(&TailPolicy::default()), ["audit", "orders"]);
+        assert_eq!(proceed(&policy(&[("audit", Handling::Leave)])), ["orders"]);
+    }
+
+    #[test]
+    fn the_flow_back_begins_at_the_cut_and_behind_the_tail() {
+        assert_eq!(partition("orders", 3).begin(), Some((12, 13)));
+        let mut never = partition("late", 3);
+        never.cut = None;
+        assert_eq!(never.begin(), None);
+        let mut gone = partition("orders", 0);
+        (gone.lost, gone.copies_begin) = (lost(true), 4);
+        assert_eq!(gone.begin(), Some((4, 0)));
+    }
+
+    #[test]
+    fn what_does_not_settle_by_itself_is_a_persons_choice() {
+        let refused = |spoil: fn(&mut TailSurvey), policy: &TailPolicy| {
+            let mut found = survey(vec![partition("orders", 3)]);
+            spoil(&mut found);
+            match found.verdict(policy, "use1") {
+                Verdict::Refuse { reason } => reason,
+                other => panic!("{other:?}"),
+            }
+        };
+        let usual = TailPolicy::default();
+        let text = refused(
+            |it| it.other_cluster = Some("use1 is cluster B now".to_owned()),
+            &usual,
+        );
+        assert!(
+            text.contains("cluster B") && text.contains("new name"),
+            "{text}"
+        );
+        let text = refused(|it| it.partitions[0].moved = true, &usual);
+        assert!(
+            text.contains("orders-0") && text.contains("fencing.writers"),
+            "{text}"
+        );
+        let text = refused(|it| it.partitions[0].lost = lost(true), &usual);
+        assert!(text.contains("restore"), "{text}");
+        let unknown = policy(&[("nothing", Handling::Leave)]);
+        let text = refused(|_| {}, &unknown);
+        assert!(text.contains("nothing"), "{text}");
+        let restore = policy(&[("orders", Handling::Restore)]);
+        let text = refused(|_| {}, &restore);
+        assert!(text.contains("still on use1"), "{text}");
+    }
+
+    #[test]
+    fn a_topic_that_somebody_deleted_is_restored_where_that_was_chosen() {
+        let mut gone = partition("orders", 0);
+        gone.lost = lost(true);
+        let verdict = survey(vec![gone]).verdict(&policy(&[("orders", Handling::Restore)]), "use1");
+        assert_eq!(
+            verdict,
+            Verdict::Proceed {
+                quarantine: Vec::new()
+            }
+        );
+    }
+
+    #[test]
+    fn what_settles_by_itself_is_waited_for() {
+        let spoil: [fn(&mut TailOfPartition); 2] = [
+            |it| it.held_back = 2,
+            |it| it.unknown = Some("no leader".to_owned()),
+        ];
+        for spoil in spoil {
+            let mut spoilt = partition("orders", 3);
+            spoil(&mut spoilt);
+            let verdict = survey(vec![spoilt]).verdict(&TailPolicy::default(), "use1");
+            assert!(matches!(verdict, Verdict::Wait { .. }), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn what_retention_took_beyond_the_cut_stops_nothing() {
+        let mut deleted = partition("orders", 3);
+        deleted.lost = Some(Lost {
+            of_copies: false,
+            gone: false,
+            text: "retention".to_owned(),
+        });
+        let verdict = survey(vec![deleted]).verdict(&TailPolicy::default(), "use1");
+        assert!(matches!(verdict, Verdict::Proceed { .. }), "{verdict:?}");
+    }
+}

@@ -1,0 +1,23 @@
+//! What a cluster that came back holds beyond the cut of its flow, surveyed and put aside: `understudy salvage`, and the
+//! first half of a failback.
+//!
+//! The flow was sealed by a recovery: its source is the cluster that came back, its target the one that is active since.
+//! Records that only the old one holds are counted ([`survey()`]) and copied to topics of their own on the active one
+//! ([`export()`]). Nothing is written on the source, nothing is mixed into a topic that applications read, and nothing is
+//! deleted anywhere.
+
+mod error;
+mod export;
+mod ground;
+mod groups;
+mod keys;
+mod look;
+mod read_back;
+mod survey;
+mod tally;
+
+pub use error::SalvageError;
+pub use export::{Export, export};
+pub use groups::{Groups, PlaceBeyond};
+pub use survey::{Keys, Line, OtherCluster, PutAside, Survey, lost, survey};
+pub use tally::Tally;
