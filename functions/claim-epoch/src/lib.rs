@@ -117,6 +117,7 @@ fn target(world: &World, ledger: &Ledger, start: &Start) -> Result<Alias, StepEr
         return Ok(running.target.clone());
     }
     match start.mode {
+        Mode::Failback if let Some(begun) = ledger.unfinished() => Ok(begun.clone()),
         // Whichever came back stands by again.
         Mode::Failback if start.standby_only => other(world, &ledger.active),
         Mode::Failover | Mode::Switchover => match ledger.unfinished() {

@@ -340,7 +340,7 @@ mod tests {
             &usual,
         );
         assert!(
-            text.contains("cluster B") && text.contains("new name"),
+            text.contains("cluster B") && text.contains("new `name`"),
             "{text}"
         );
         let text = refused(|it| it.partitions[0].moved = true, &usual);

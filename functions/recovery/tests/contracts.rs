@@ -290,6 +290,7 @@ fn evidence_of_a_recovery_that_never_began_holds_too() {
         "assessment",
         "plan",
         "approval",
+        "tail",
         "cut",
         "loss",
         "places",

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use understudy_domain::{SourceOffset, TargetOffset, TopicPartition};
+use understudy_domain::{FlowRecord, FlowState, SourceOffset, TargetOffset, TopicPartition};
 use understudy_recovery::contract::{Direction, FlowRequest, FlowStarted, Order};
 use understudy_recovery::cut::Cut;
 use understudy_recovery::pair::FlowOfPair;
@@ -64,6 +64,22 @@ fn start(
                     "flow {name} has copied what this recovery stands on: it is left as it is"
                 );
                 return Ok(Done::new(started(name), [did]));
+            }
+            let record = world
+                .flows
+                .record(flow)
+                .map_err(|error| at_target(&error))?;
+            let own =
+                |it: &FlowRecord| it.epoch == order.epoch.get() && it.state != FlowState::Sealed;
+            if record.as_ref().is_some_and(own) && !order.leash.is_leashed() {
+                // This order began it before; it may have copied something since.
+                return Ok(match world.flows.want_workers(flow, flow.workers) {
+                    Ok(()) => {
+                        let did = format!("flow {name} runs, with {} workers", flow.workers);
+                        Done::new(started(name), [did])
+                    }
+                    Err(error) => not_started(name, error.to_string()),
+                });
             }
             match returns(world, order)? {
                 Ok(begins) => begins,

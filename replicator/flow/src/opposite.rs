@@ -140,6 +140,51 @@ pub fn in_the_way(
     ends: Ends<'_>,
     within: Duration,
 ) -> Option<String> {
+    find(flow, topics, |name, copies| {
+        let topics = mirrored_back(name, source, ends, copies, within)?;
+        Ok((!topics.is_empty()).then(|| {
+            format!(
+                "flow {name} runs the other way and mirrors {} back: each record would go round for ever; seal or pause that flow, exclude those topics, or use mirror.policy = \"prefixed\" on both",
+                topics.join(", ")
+            )
+        }))
+    })
+}
+
+/// Why a flow that has never run may not begin by itself, if so: a recovery has ended one the other way, which copied what
+/// this one would copy back. What cannot be told is no reason, as above.
+pub fn left_by_a_recovery(
+    flow: &Flow,
+    source: &Cluster,
+    topics: &[String],
+    ends: Ends<'_>,
+    within: Duration,
+) -> Option<String> {
+    find(flow, topics, |name, copies| {
+        let ended = record_of(name, source, within)?.filter(|record| {
+            ends.is_opposite(record) && record.state == FlowState::Sealed && record.epoch > 0
+        });
+        let Some(record) = ended else {
+            return Ok(None);
+        };
+        let read = topics_read(name, &record, source, within)?;
+        let copied: Vec<&str> = read.intersection(copies).map(String::as_str).collect();
+        Ok((!copied.is_empty()).then(|| {
+            format!(
+                "flow {name} copied {} the other way until recovery e{} sealed it, so this flow begins at its cut: `understudy failback PAIR.toml`, or its option --standby-only, says where that is",
+                copied.join(", "),
+                record.epoch
+            )
+        }))
+    })
+}
+
+/// The first reason that a flow onto the source gives.
+fn find(
+    flow: &Flow,
+    topics: &[String],
+    reason: impl Fn(&FlowName, &BTreeSet<String>) -> Result<Option<String>, Untold>,
+) -> Option<String> {
     let flows = flows_onto(topics.iter().map(String::as_str));
     if flows.is_empty() {
         return None;
@@ -150,14 +195,9 @@ pub fn in_the_way(
         .map(|topic| flow.policy.target_topic(topic))
         .collect();
     for name in flows {
-        match mirrored_back(&name, source, ends, &copies, within) {
-            Ok(topics) if topics.is_empty() => {}
-            Ok(topics) => {
-                return Some(format!(
-                    "flow {name} runs the other way and mirrors {} back: each record would go round for ever; seal or pause that flow, exclude those topics, or use mirror.policy = \"prefixed\" on both",
-                    topics.join(", ")
-                ));
-            }
+        match reason(&name, &copies) {
+            Ok(None) => {}
+            Ok(found) => return found,
             Err(reason) => {
                 tracing::debug!(flow = %name, %reason, "cannot tell whether it runs the other way")
             }

@@ -11,8 +11,8 @@ use understudy_domain::{
     Condition, FlowState, GapLook, Look, Objectives, PartitionLook, Position, Readiness, Slot,
     SourceOffset,
 };
-use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::Cluster;
+use understudy_kafka::ffi::admin::{Edge, Edges};
 
 use crate::Report;
 use crate::clock::now_ms;

@@ -319,11 +319,13 @@ fn prepare(flow: &Flow, board: &Board, stop: &Stop) -> Result<Option<FlowRecord>
     Ok(None)
 }
 
-/// No running flow may mirror back what this one would write.
+/// No running flow may mirror back what this one would write; and one that has never run does not begin by itself where a
+/// recovery has ended one the other way.
 fn must_not_go_round(
     flow: &Flow,
     source: &Cluster,
     (source_id, target_id): (&str, &str),
+    is_new: bool,
 ) -> Result<(), FlowError> {
     let topics = source.topics(WITHIN)?;
     let topics: Vec<String> = topics.into_iter().map(|topic| topic.name).collect();
@@ -331,7 +333,12 @@ fn must_not_go_round(
         source: source_id,
         target: target_id,
     };
-    match opposite::in_the_way(flow, source, &topics, ends, WITHIN) {
+    let found = if is_new {
+        opposite::left_by_a_recovery(flow, source, &topics, ends, WITHIN)
+    } else {
+        opposite::in_the_way(flow, source, &topics, ends, WITHIN)
+    };
+    match found {
         None => Ok(()),
         Some(reason) => Err(FlowError::RoundTrip {
             flow: flow.name.to_string(),
@@ -365,9 +372,15 @@ fn attempt(
     // Before anything is made: a flow onto itself must leave nothing behind.
     flow_record::must_differ(flow, &source_id, &target_id).map_err(at_target)?;
     // Nor one that would only go in circles.
-    must_not_go_round(flow, source, (&source_id, &target_id))
-        .map_err(|error| (Part::Source, error))?;
+    let ids = (source_id.as_str(), target_id.as_str());
+    must_not_go_round(flow, source, ids, false).map_err(|error| (Part::Source, error))?;
     state_topics::make(flow, target).map_err(|fault| at_target(fault.into()))?;
+    if flow_record::read(target, flow)
+        .map_err(at_target)?
+        .is_none()
+    {
+        must_not_go_round(flow, source, ids, true).map_err(|error| (Part::Source, error))?;
+    }
     let record =
         flow_record::read_or_create(target, flow, &source_id, &target_id).map_err(at_target)?;
     board.hold().flow_state = Some(record.state);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, reason = "a file that cannot be read fails every test")]
 
+use serde_json::Value;
 use understudy_machines::{Machine, check, shipped};
 
 fn machines() -> Vec<Machine> {
@@ -42,5 +43,47 @@ fn the_comment_adds_up_the_longest_path() {
             "{}: {seconds} s is more than its RTO of {bound} s",
             machine.name()
         );
+    }
+}
+
+/// What a state does, without the words in which it is told.
+fn acts(mut state: Value) -> Value {
+    if let Some(fields) = state.as_object_mut() {
+        fields.remove("Comment");
+    }
+    for field in state.as_object_mut().into_iter().flatten() {
+        wordless(field.1);
+    }
+    state
+}
+
+fn wordless(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("stand");
+            fields.values_mut().for_each(wordless);
+        }
+        Value::Array(items) => items.iter_mut().for_each(wordless),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn a_failback_ends_in_the_states_of_a_switchover() {
+    let states = |text: &str| {
+        let file: Value = serde_json::from_str(text).unwrap_or_default();
+        let states = file.get("States").and_then(Value::as_object).cloned();
+        states.unwrap_or_default()
+    };
+    let (switchover, failback) = (states(shipped::SWITCHOVER), states(shipped::FAILBACK));
+    assert!(switchover.len() > 30, "{} states", switchover.len());
+    // Where it begins otherwise, and has one end more.
+    let own = ["Begin", "ClaimEpoch", "ChooseEnd"];
+    for (name, state) in switchover {
+        if own.contains(&name.as_str()) {
+            continue;
+        }
+        let here = failback.get(&name).cloned().unwrap_or_default();
+        assert_eq!(acts(here), acts(state), "{name}");
     }
 }

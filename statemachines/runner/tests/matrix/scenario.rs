@@ -1,7 +1,7 @@
 //! Ways through the machines. Together they pass through every state, or a test says which one they leave out.
 
 use serde_json::{Value, json};
-use understudy_domain::TopicPartition;
+use understudy_domain::{SourceOffset, TopicPartition};
 use understudy_fakes::{Happened, Scene, Stage};
 use understudy_machines::{Machine, Position, shipped};
 use understudy_recovery::pair::{EarlyClients, WithoutAcls};
@@ -9,7 +9,7 @@ use understudy_recovery::tail::Handling;
 use understudy_recovery::{Alias, Leash, Ledger, Mode};
 use understudy_shell::PortErrorKind;
 use understudy_shell::rate;
-use understudy_shell::world::Presence;
+use understudy_shell::world::{Ends, Presence};
 
 use crate::rig::{People, Rig, Surprise};
 
@@ -278,23 +278,19 @@ fn returns() -> Vec<Scenario> {
         .when("StartReturn", |scene| {
             let partition = TopicPartition::new("orders", 0);
             scene.cluster("usw2").append(&partition, None);
+            scene.happens(Happened::Copied {
+                flow: "nobody".to_owned(),
+                cluster: "usw2".to_owned(),
+                partition,
+                record: None,
+            });
         }),
-        moves_home("a transaction is open", "TargetActive", |stage| {
-            returned(stage);
-            hold_back(&mut stage.scene(), 1);
-        })
-        .when("WaitForTail", |scene| hold_back(scene, 0)),
+        moves_home("nobody ends a transaction", "SourceStillActive", returned)
+            .when("SurveyTail", hold_back),
         moves_home("much is to be copied", "TargetActive", returned)
             .when("AwaitCopies", far_behind),
-        moves_home("too much is to be copied", "SourceStillActive", returned).when(
-            "AwaitCopies",
-            |scene| {
-                if let Some(life) = &mut scene.life {
-                    life.writes_to.clear();
-                }
-                far_behind(scene);
-            },
-        ),
+        moves_home("too much is to be copied", "SourceStillActive", returned)
+            .when("AwaitCopies", much_else),
         moves_home("a person is asked", "TargetActive", |stage| {
             returned(stage);
             early(stage);
@@ -429,11 +425,26 @@ fn moments(stage: &Stage, count: usize) {
     }
 }
 
-/// An open transaction holds so many offsets back on the cluster that came back.
-fn hold_back(scene: &mut Scene, offsets: i64) {
+/// An open transaction holds an offset back on the cluster that came back.
+fn hold_back(scene: &mut Scene) {
     for ends in scene.cluster("usw2").ends.values_mut() {
-        ends.high_watermark = ends.last_stable + offsets;
+        ends.high_watermark = ends.last_stable + 1;
     }
+}
+
+/// There is a partition that the workers do not come to an end with.
+fn much_else(scene: &mut Scene) {
+    let partition = TopicPartition::new("archive", 0);
+    let ends = Ends {
+        last_stable: 20_000,
+        high_watermark: 20_000,
+    };
+    scene.cluster("use1").ends.insert(partition.clone(), ends);
+    let flow = scene.flow("forward.toml");
+    let mut mirrored = flow.positions.first().cloned().expect("a position");
+    mirrored.position.source_offset = SourceOffset::new(0);
+    (mirrored.source, mirrored.target) = (partition.clone(), partition);
+    flow.positions.push(mirrored);
 }
 
 /// The active cluster holds much that has no copy; it looks so until it is written to again.

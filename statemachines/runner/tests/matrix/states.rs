@@ -340,7 +340,7 @@ fn may_go_on(stage: &Stage, execution: &str) -> bool {
         .as_ref()
         .is_none_or(|ledger| match &ledger.phase {
             Phase::Recovering(running) => running.execution.to_string() == execution,
-            Phase::Steady => ledger.epoch.get() == 0,
+            Phase::Steady => execution.contains(&format!("-{}-", ledger.epoch.next())),
             Phase::Stuck(_) => false,
         })
 }
