@@ -62,7 +62,8 @@ test('a function says that its time is over before the state machine does', () =
   const all = definitions();
   for (const step of STEPS) {
     const seconds = timeoutOf(step, all);
-    assert.ok(seconds >= 3 && seconds <= 60, `${step}: ${seconds}`);
+    // No more than Lambda allows.
+    assert.ok(seconds >= 3 && seconds < 900, `${step}: ${seconds}`);
     west.hasResourceProperties('AWS::Lambda::Function', { FunctionName: `understudy-orders-${step}`, Timeout: seconds });
   }
   assert.equal(timeoutOf('claim-epoch', all), 9);

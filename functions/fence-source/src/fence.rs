@@ -164,16 +164,27 @@ impl Fence<'_> {
             writers.join(", "),
             topics.len()
         ));
-        let now = source
-            .acls(self.within)
-            .map_err(|error| at_source(&error))?;
-        let open = unbarred(writers, topics, &now, admits);
-        match open.first() {
-            None => Ok(Ok(())),
-            Some(one) => Ok(Err(format!(
-                "{} may still write to {} by the ACLs there",
-                one.writer, one.topic
-            ))),
+        // The broker that is asked may learn of them a moment later than the one that took them.
+        let until = self
+            .world
+            .clock
+            .now_ms()
+            .saturating_add(proof::LEARN_WITHIN_MS);
+        loop {
+            let now = source
+                .acls(self.within)
+                .map_err(|error| at_source(&error))?;
+            let open = unbarred(writers, topics, &now, admits);
+            match open.first() {
+                None => return Ok(Ok(())),
+                Some(one) if self.world.clock.now_ms() >= until => {
+                    return Ok(Err(format!(
+                        "{} may still write to {} by the ACLs there",
+                        one.writer, one.topic
+                    )));
+                }
+                Some(_) => self.world.clock.sleep(proof::PAUSE),
+            }
         }
     }
 

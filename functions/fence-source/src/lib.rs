@@ -17,7 +17,7 @@ use std::time::Duration;
 use understudy_recovery::contract::{FenceRequest, Fenced};
 use understudy_recovery::pair::WithoutAcls;
 use understudy_recovery::{Alias, ErrorName, Step, StepError};
-use understudy_shell::step::carry_out;
+use understudy_shell::step::{at_source, carry_out};
 use understudy_shell::{Done, World, reach};
 
 use crate::fence::{Fence, Reached, WantedBy};
@@ -44,6 +44,24 @@ pub fn handle(world: &World, request: FenceRequest) -> Result<Fenced, StepError>
         } else {
             reach::forward(world, order)?
         };
+        if request.returned
+            && world
+                .flows
+                .record(flow)
+                .map_err(|error| at_source(&error))?
+                .is_none()
+        {
+            let did = format!(
+                "nothing was ever copied from {}: there is nothing to keep writers from",
+                flow.source
+            );
+            let fenced = Fenced {
+                set: false,
+                proven: false,
+                reason: Some(did.clone()),
+            };
+            return Ok(Done::new(fenced, [did]));
+        }
         let fence = Fence {
             world,
             flow,

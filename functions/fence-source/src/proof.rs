@@ -9,10 +9,11 @@ use understudy_shell::World;
 use understudy_shell::step::at_source;
 use understudy_shell::world::{Cluster, Ends, WriteProof};
 
-/// Brokers learn of ACLs one after the other; a write that was taken is tried again, for so long together.
-const LEARN_WITHIN_MS: i64 = 5_000;
+/// Brokers learn of ACLs one after the other; a look that does not show them, or a write that was taken, is tried again,
+/// for so long together.
+pub const LEARN_WITHIN_MS: i64 = 5_000;
 /// How long between two tries.
-const PAUSE: Duration = Duration::from_millis(200);
+pub const PAUSE: Duration = Duration::from_millis(200);
 /// How long between two looks at ends that are to stand.
 const STAND: Duration = Duration::from_millis(400);
 /// For how long open transactions are waited for: they end, or their brokers end them.

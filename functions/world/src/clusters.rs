@@ -376,6 +376,13 @@ impl Cluster for KafkaCluster {
             return Ok(None);
         };
         let until = Until::within(within);
+        // To a topic that is gone nobody writes; its ACLs stay for the day on which it is made again.
+        if self
+            .ask(|cluster| cluster.topic(topic, until.left() / 3))?
+            .is_none()
+        {
+            return Ok(Some(WriteProof::Refused));
+        }
         let key = "max.message.bytes";
         let limit = self.ask(|cluster| cluster.topic_config(topic, key, until.left() / 2))?;
         proof::try_write(writer, topic, limit.as_deref(), until.left()).map(Some)
