@@ -17,6 +17,8 @@ type Outcome = Result<(), Box<dyn Error>>;
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: i32 = 3;
 const TOPIC: &str = "orders";
+/// A compacted topic.
+const PRICES: &str = "prices";
 
 /// A pair whose home was lost, with what came of it.
 struct Lost {
@@ -37,9 +39,11 @@ impl Lost {
         )?;
         let (source, target) = (&pair.source, &pair.target);
         source.create_topic(TOPIC, PARTITIONS, &[])?;
-        let forward = FlowFile::new(source, target).topics([TOPIC]).slots(2);
+        source.create_topic(PRICES, 1, &[("cleanup.policy", "compact")])?;
+        let topics = [TOPIC, PRICES];
+        let forward = FlowFile::new(source, target).topics(topics).slots(2);
         let reverse = FlowFile::new(target, source)
-            .topics([TOPIC])
+            .topics(topics)
             .slots(2)
             .in_folder(target.dir());
         reverse.write("reverse", ([127, 0, 0, 1], 0).into())?;
@@ -47,7 +51,9 @@ impl Lost {
         let file = target.dir().join("pair.toml");
         std::fs::write(&file, pair_text(source, target))?;
         written(source, "before", 900)?;
+        priced(source, &[("apple", "1"), ("pear", "1")])?;
         forward.wait_copied(source, TOPIC, LIMIT)?;
+        forward.wait_copied(source, PRICES, LIMIT)?;
         let places: Vec<_> = (0..PARTITIONS).map(|it| (TOPIC, it, 40)).collect();
         source.commit_group("billing", &places)?;
         wait_for("billing on the target", LIMIT, || {
@@ -58,6 +64,10 @@ impl Lost {
         })?;
         forward.pause()?;
         written(source, "uncopied", 120)?;
+        priced(
+            source,
+            &[("apple", "stale"), ("pear", "stale"), ("plum", "stale")],
+        )?;
         for broker in source.brokers() {
             broker.kill()?;
         }
@@ -66,6 +76,7 @@ impl Lost {
         let cut = cut(&evidence(&failover)?)?;
         forward.resume()?;
         written(target, "away", 600)?;
+        priced(target, &[("pear", "2")])?;
         Ok(Self {
             pair,
             forward,
@@ -129,7 +140,8 @@ fn a_lost_home_stands_by_again_and_is_moved_home_to() -> Outcome {
     let counted: u64 = (partitions.into_iter().flatten())
         .filter_map(|it| it.get("records")?.as_u64())
         .sum();
-    assert_eq!(counted, tail.len() as u64, "{evidence}");
+    // Three of them are prices.
+    assert_eq!(counted, tail.len() as u64 + 3, "{evidence}");
     let epoch = evidence.pointer("/tail/epoch").and_then(Value::as_u64);
     let aside = format!("{TOPIC}.tail.e{}", epoch.ok_or("no epoch")?);
     let mut put_aside = Vec::new();
@@ -144,6 +156,14 @@ fn a_lost_home_stands_by_again_and_is_moved_home_to() -> Outcome {
     back.wait_ready(LIMIT)?;
     written(target, "after", 300)?;
     back.wait_copied(target, TOPIC, LIMIT)?;
+    // What only the lost home held of a key does not stand there again.
+    back.wait_copied(target, PRICES, LIMIT)?;
+    let now = [("apple", Some("1")), ("pear", Some("2")), ("plum", None)];
+    assert_eq!(
+        prices(source)?,
+        now.map(|(key, value)| (key.to_owned(), value.map(str::to_owned)))
+            .into()
+    );
     let difference = differs(&lost, target, source)?;
     assert_eq!(difference, 900);
     // Again it is no change.
@@ -245,6 +265,23 @@ fn differs(lost: &Lost, from: &Cluster, to: &Cluster) -> Result<u64, Box<dyn Err
         copied += written.len() as u64;
     }
     Ok(copied)
+}
+
+fn priced(cluster: &Cluster, prices: &[(&str, &str)]) -> Outcome {
+    for (key, value) in prices {
+        cluster.write_record(PRICES, 0, Some(key.as_bytes()), Some(value.as_bytes()))?;
+    }
+    Ok(())
+}
+
+/// The last value of each key; none where the last record is a tombstone.
+fn prices(cluster: &Cluster) -> Result<BTreeMap<String, Option<String>>, Box<dyn Error>> {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes);
+    let mut prices = BTreeMap::new();
+    for record in cluster.read_all(PRICES)? {
+        prices.insert(text(record.key)?, record.value.map(text).transpose()?);
+    }
+    Ok(prices)
 }
 
 /// The shop writes so many orders with its own login.

@@ -112,6 +112,15 @@ impl Flows for EcsWorkers {
         self.flows.put_tail_aside(flow, topics)
     }
 
+    fn renew_keys(
+        &self,
+        flow: &FlowOfPair,
+        back: &FlowOfPair,
+        topics: &[String],
+    ) -> Result<BTreeMap<TopicPartition, i64>, PortError> {
+        self.flows.renew_keys(flow, back, topics)
+    }
+
     fn begin_at(
         &self,
         flow: &FlowOfPair,

@@ -2,9 +2,11 @@
 //! often it is asked, and nothing is deleted.
 
 use understudy_recovery::contract::{JustOrder, Order, TailPutAside};
+use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::tail::{TailSurvey, Verdict};
 use understudy_recovery::{ErrorName, Step, StepError};
-use understudy_shell::step::{at_target, carry_out, must_load};
+use understudy_shell::keys::Renewed;
+use understudy_shell::step::{at_target, carry_out, load, must_load, save};
 use understudy_shell::{Done, PortErrorKind, World, keys, reach};
 
 /// Puts it aside, and reads it back.
@@ -27,12 +29,14 @@ fn put_aside(world: &World, order: &Order) -> Result<Done<TailPutAside>, StepErr
             return Err(StepError::new(ErrorName::PlanChanged, reason));
         }
     };
+    let mut with_records: Vec<String> = survey.with_records().map(|it| it.topic.clone()).collect();
+    with_records.dedup();
     let count = u32::try_from(topics.len()).unwrap_or(u32::MAX);
     let answer = |records| TailPutAside {
         topics: count,
         records,
     };
-    if topics.is_empty() {
+    if with_records.is_empty() {
         let did = "there is nothing to be put aside".to_owned();
         return Ok(Done::new(answer(0), [did]));
     }
@@ -45,20 +49,54 @@ fn put_aside(world: &World, order: &Order) -> Result<Done<TailPutAside>, StepErr
         return Ok(Done::new(answer(survey.records()), [did]));
     }
     let came = reach::reverse(world, order)?;
-    let put = world.flows.put_tail_aside(came, &topics);
-    let records = put.map_err(|error| match error.kind {
+    let key = keys::renewed(&order.execution.to_string());
+    let before: Option<Renewed> = load(world, &key)?;
+    if before.as_ref().is_some_and(|it| it.ends.is_some()) {
+        let did = "it was put aside before, and read back".to_owned();
+        return Ok(Done::new(answer(survey.records()), [did]));
+    }
+    // Behind the mark, what is beyond the cut is no longer the tail alone.
+    let records = match before {
+        Some(_) => survey.records(),
+        None => put_all_aside(world, came, &topics)?,
+    };
+    save(world, &key, &Renewed { ends: None })?;
+    let ends = world
+        .flows
+        .renew_keys(came, reach::forward(world, order)?, &with_records);
+    let ends = ends.map_err(|error| at_target(&error))?;
+    let ends = ends
+        .into_iter()
+        .map(|(at, end)| (at.topic.to_string(), at.partition, end));
+    let ends: Vec<_> = ends.collect();
+    let mut did = vec![format!(
+        "{records} records of {} are put aside on {}, and were read back",
+        topics.join(", "),
+        order.source
+    )];
+    if !ends.is_empty() {
+        did.push(format!(
+            "keys of compacted topics were put right behind the tail, in {} partitions of {}",
+            ends.len(),
+            order.target
+        ));
+    }
+    save(world, &key, &Renewed { ends: Some(ends) })?;
+    Ok(Done::new(answer(records), did))
+}
+
+fn put_all_aside(world: &World, came: &FlowOfPair, topics: &[String]) -> Result<u64, StepError> {
+    if topics.is_empty() {
+        return Ok(0);
+    }
+    let put = world.flows.put_tail_aside(came, topics);
+    put.map_err(|error| match error.kind {
         PortErrorKind::Conflict => StepError::new(
             ErrorName::PlanChanged,
             format!("what was surveyed is not what is there any more: {error}"),
         ),
         _ => at_target(&error),
-    })?;
-    let did = format!(
-        "{records} records of {} are put aside on {}, and were read back",
-        topics.join(", "),
-        order.source
-    );
-    Ok(Done::new(answer(records), [did]))
+    })
 }
 
 #[cfg(test)]

@@ -35,6 +35,19 @@ pub fn survey(execution: &str) -> String {
     format!("{}/tail-survey.json", folder_of(execution))
 }
 
+/// That what a cluster that came back holds is put aside, and keys of its compacted topics are being put right, or are: a
+/// [`Renewed`].
+pub fn renewed(execution: &str) -> String {
+    format!("{}/tail-renewed.json", folder_of(execution))
+}
+
+/// Keys of compacted topics on a cluster that came back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// Where partitions that were written to end since: topic, partition, offset. Nothing while it is under way.
+    pub ends: Option<Vec<(String, i32, i64)>>,
+}
+
 /// What is lost, once the flow is sealed: a `LossBound`.
 pub fn loss(execution: &str) -> String {
     format!("{}/loss.json", folder_of(execution))

@@ -321,6 +321,19 @@ pub trait Flows: Send + Sync {
     /// [`crate::PortErrorKind::Conflict`] if somebody wrote meanwhile; or one of its clusters did not answer.
     fn put_tail_aside(&self, flow: &FlowOfPair, topics: &[String]) -> Result<u64, PortError>;
 
+    /// Puts keys of compacted topics right on the source of a sealed flow, as the flow `back` writes there: where a key
+    /// was last written in the tail, it gets the value that the target had at the cut, behind the tail. Done again it comes
+    /// to the same. Answers where each partition that was written to ends now.
+    ///
+    /// # Errors
+    /// One of the clusters did not answer, or the source does not take it.
+    fn renew_keys(
+        &self,
+        flow: &FlowOfPair,
+        back: &FlowOfPair,
+        topics: &[String],
+    ) -> Result<BTreeMap<TopicPartition, i64>, PortError>;
+
     /// Lets a flow that does not run begin at these places, from `epoch` on: behind what it copied before, and behind
     /// what the flow the other way copied. Partitions that are not named stay where they stand. Done again it is no
     /// change. Answers how many partitions begin so.

@@ -17,6 +17,7 @@ use understudy_recovery::cut::Cut;
 use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::tail::TailSurvey;
 use understudy_recovery::{LossBound, Step, StepError};
+use understudy_shell::keys::Renewed;
 use understudy_shell::step::{at_target, carry_out, load, must_hold, must_load, save};
 use understudy_shell::world::Begin;
 use understudy_shell::{Done, PortError, PortErrorKind, World, keys, reach};
@@ -179,6 +180,12 @@ fn begins(world: &World, order: &Order) -> Result<Result<Vec<Begin>, String>, St
 /// Where the flow onto a cluster that came back begins: at the cut, and behind the tail. In words why it may not.
 fn returns(world: &World, order: &Order) -> Result<Result<Vec<Begin>, String>, StepError> {
     let survey: TailSurvey = must_load(world, &keys::survey(&order.execution.to_string()))?;
+    let renewed: Option<Renewed> = load(world, &keys::renewed(&order.execution.to_string()))?;
+    let renewed = renewed.and_then(|it| it.ends).unwrap_or_default();
+    let renewed_end = |topic: &str, partition: i32| {
+        let own = renewed.iter().find(|it| it.0 == topic && it.1 == partition);
+        own.map(|it| it.2)
+    };
     let begins: Vec<Begin> = (survey.partitions.iter())
         .filter(|it| it.topic == it.copies)
         .filter_map(|it| {
@@ -187,7 +194,9 @@ fn returns(world: &World, order: &Order) -> Result<Result<Vec<Begin>, String>, S
                 source: TopicPartition::new(it.copies.as_str(), it.partition),
                 source_offset: SourceOffset::new(active),
                 target: TopicPartition::new(it.topic.as_str(), it.partition),
-                target_offset: TargetOffset::new(returned),
+                target_offset: TargetOffset::new(
+                    renewed_end(&it.topic, it.partition).unwrap_or(returned),
+                ),
             })
         })
         .collect();

@@ -320,6 +320,15 @@ impl Flows for KafkaFlows {
         tails::put_aside(self.flow(flow)?, topics)
     }
 
+    fn renew_keys(
+        &self,
+        flow: &FlowOfPair,
+        back: &FlowOfPair,
+        topics: &[String],
+    ) -> Result<BTreeMap<TopicPartition, i64>, PortError> {
+        tails::renew_keys(self.flow(flow)?, self.flow(back)?, topics)
+    }
+
     fn begin_at(
         &self,
         flow: &FlowOfPair,

@@ -1,11 +1,13 @@
 //! What a cluster that came back holds beyond the cut of its flow: surveyed and put aside as `understudy salvage` does.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use understudy_domain::TopicPartition;
 use understudy_domain::tail::Loss;
 use understudy_flow::config::Flow;
 use understudy_recovery::tail::{Lost, PlaceOfCut, TailOfPartition, TailSurvey};
-use understudy_salvage::{Line, SalvageError, export, lost, survey};
+use understudy_salvage::{Line, SalvageError, export, lost, renew, survey};
 use understudy_shell::{PortError, PortErrorKind};
 
 /// Surveys it. Keys that were written on both sides are not counted: that takes as long as the active cluster is read.
@@ -67,6 +69,21 @@ pub fn put_aside(flow: &Flow, topics: &[String]) -> Result<u64, PortError> {
     let done = export(flow, topics, None).map_err(|error| trouble(&error))?;
     done.settled()
         .map_err(|left| PortError::new(PortErrorKind::Conflict, left.join("; ")))
+}
+
+/// Puts right what compaction would keep of these topics' tails; where each partition that was written to ends now.
+///
+/// # Errors
+/// A cluster does not answer, or does not take it.
+pub fn renew_keys(
+    flow: &Flow,
+    back: &Flow,
+    topics: &[String],
+) -> Result<BTreeMap<TopicPartition, i64>, PortError> {
+    if topics.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    renew(flow, back, topics).map_err(|error| trouble(&error))
 }
 
 fn trouble(error: &SalvageError) -> PortError {

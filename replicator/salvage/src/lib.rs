@@ -3,7 +3,7 @@
 //!
 //! The flow was sealed by a recovery: its source is the cluster that came back, its target the one that is active since.
 //! Records that only the old one holds are counted ([`survey()`]) and copied to topics of their own on the active one
-//! ([`export()`]). Nothing is written on the source, nothing is mixed into a topic that applications read, and nothing is
+//! ([`export()`]). Of the source nothing is written but keys of compacted topics that are put right ([`renew()`]); nothing is mixed into a topic that applications read, and nothing is
 //! deleted anywhere.
 
 mod error;
@@ -13,11 +13,13 @@ mod groups;
 mod keys;
 mod look;
 mod read_back;
+mod renew;
 mod survey;
 mod tally;
 
 pub use error::SalvageError;
 pub use export::{Export, export};
 pub use groups::{Groups, PlaceBeyond};
+pub use renew::renew;
 pub use survey::{Keys, Line, OtherCluster, PutAside, Survey, lost, survey};
 pub use tally::Tally;

@@ -240,6 +240,42 @@ impl Flows for Ports {
         })
     }
 
+    fn renew_keys(
+        &self,
+        flow: &FlowOfPair,
+        back: &FlowOfPair,
+        topics: &[String],
+    ) -> Answer<BTreeMap<TopicPartition, i64>> {
+        // Topics here are not compacted: a mark alone is written, as of a transaction that ended.
+        self.change(&flow.file, "renew_keys", |scene| {
+            scene.may(flow.source.as_str(), "renew_keys")?;
+            scene.may(flow.target.as_str(), "renew_keys")?;
+            scene.log.push(format!(
+                "renew keys of {} as {}",
+                topics.join(", "),
+                back.file
+            ));
+            let positions = scene.flow(&flow.file).positions.clone();
+            let own = positions.iter().map(|it| it.source.clone());
+            let own: Vec<_> = own
+                .filter(|it| topics.iter().any(|topic| **topic == *it.topic))
+                .collect();
+            let mut ends = BTreeMap::new();
+            for partition in own {
+                let cluster = flow.source.to_string();
+                let offset = scene.cluster(&cluster).append(&partition, None);
+                scene.happens(Happened::Copied {
+                    flow: "salvage".to_owned(),
+                    cluster,
+                    partition: partition.clone(),
+                    record: None,
+                });
+                ends.insert(partition, offset + 1);
+            }
+            Ok(ends)
+        })
+    }
+
     fn begin_at(&self, of: &FlowOfPair, epoch: Epoch, begins: &[Begin]) -> Answer<u32> {
         let happens = Happened::Begun {
             flow: of.file.clone(),
