@@ -323,7 +323,8 @@ fn cut(evidence: &Value) -> Result<BTreeMap<i32, (i64, i64)>, Box<dyn Error>> {
         .and_then(Value::as_array);
     let number = |it: &Value, field: &str| it.get(field).and_then(Value::as_i64);
     let mut cut = BTreeMap::new();
-    for it in partitions.ok_or("no cut")? {
+    let own = |it: &&Value| at(it, "topic") == TOPIC;
+    for it in partitions.ok_or("no cut")?.iter().filter(own) {
         let partition = i32::try_from(number(it, "partition").ok_or("no partition")?)?;
         let places = number(it, "source_offset").zip(number(it, "target_offset"));
         cut.insert(partition, places.ok_or("no offsets")?);

@@ -30,6 +30,8 @@ const BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
 /// How many records go into one transaction, and how long it stays open.
 const RECORDS_MAX: usize = 2_000;
 const OPEN_MAX: Duration = Duration::from_secs(2);
+/// Between two looks at ends that are to stand.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How many bytes of keys of one partition's tail are remembered.
 const KEY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Numbers tombstones among what a transaction writes; there is no state in it.
@@ -81,16 +83,43 @@ pub fn renew(
             return Err(error);
         }
     }
-    let names = left.iter().map(|(name, _, _)| *name);
-    let ends = ground.source.edges(names, Edge::HighWatermark, WITHIN);
-    let mut told = BTreeMap::new();
-    for (name, end) in ends.map_err(at_source)? {
-        let end = end.map_err(|code| {
-            SalvageError::Unfinished(format!("where {name} ends is not known: {code}"))
-        })?;
-        told.insert(name, end);
+    let names: Vec<&TopicPartition> = left.iter().map(|(name, _, _)| *name).collect();
+    standing_ends(&ground, &names)
+}
+
+/// Where partitions end once nothing is open in them: the marks of a commit come a moment after its answer.
+fn standing_ends(
+    ground: &Ground<'_>,
+    names: &[&TopicPartition],
+) -> Result<BTreeMap<TopicPartition, i64>, SalvageError> {
+    let deadline = Instant::now() + COMMIT_WITHIN;
+    loop {
+        let edges = |edge| {
+            let edges = ground.source.edges(names.iter().copied(), edge, WITHIN);
+            edges.map_err(|fault| SalvageError::source(ground.flow, &fault))
+        };
+        // In this order a transaction that ends meanwhile cannot make one overtake the other.
+        let (stable, all) = (edges(Edge::LastStable)?, edges(Edge::HighWatermark)?);
+        let mut told = BTreeMap::new();
+        for (name, end) in all {
+            if let (Ok(end), Some(Ok(stable))) = (end, stable.get(&name))
+                && *stable == end
+            {
+                told.insert(name, end);
+            }
+        }
+        if told.len() == names.len() {
+            return Ok(told);
+        }
+        if Instant::now() >= deadline {
+            let open = names.iter().find(|name| !told.contains_key(**name));
+            let open = open.map(ToString::to_string).unwrap_or_default();
+            return Err(SalvageError::Unfinished(format!(
+                "a transaction is open in {open} although this one has ended"
+            )));
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
-    Ok(told)
 }
 
 fn compacted(ground: &Ground<'_>) -> Result<BTreeSet<String>, Fault> {
