@@ -170,6 +170,38 @@ fn a_lost_home_stands_by_again_and_is_moved_home_to() -> Outcome {
     let again = recovery("failback", &lost.file, &["--standby-only"])?;
     assert_eq!(at(&again, "ended"), "StandbyReady", "{again}");
 
+    // One that stands before the cut has its place too; and of the tail nobody says that it lies on the other side.
+    let before: Vec<_> = (0..PARTITIONS).map(|it| (TOPIC, it, 30)).collect();
+    target.commit_group("slow", &before)?;
+    wait_for("slow at home", LIMIT, || {
+        match source.group_places("slow", TOPIC) {
+            Ok(found) if found.len() == 3 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })?;
+    for (partition, place) in source.group_places("slow", TOPIC)? {
+        let next = |cluster, from| -> Result<_, Box<dyn Error>> {
+            let mut records = records_from(cluster, TOPIC, partition, from)?.into_iter();
+            Ok(records.next().and_then(|it| it.value))
+        };
+        assert_eq!(next(source, place)?, next(target, 30)?, "in {partition}");
+    }
+    let (tail_begins, _) = lost.cut.get(&0).copied().ok_or("no cut")?;
+    let (flow, offset) = (back.flow().display().to_string(), tail_begins.to_string());
+    let asked = [
+        "translate",
+        &flow,
+        "--topic",
+        TOPIC,
+        "--partition",
+        "0",
+        "--offset",
+        &offset,
+    ];
+    let output = understudy(asked.iter().copied().chain(["--reverse", "--json"]), LIMIT)?;
+    let line: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(at(&line, "translation"), "before-history", "{line}");
+
     // A group that stands in what was written while home was away goes on at home at the very record.
     let mut places = Vec::new();
     let mut next = BTreeMap::new();

@@ -5,13 +5,14 @@
 //!       the flow there, sealed         the flow back, which is asked
 //! ```
 //! The map of the flow there lies on the source of the flow back. It counts only where both agree where the one ended
-//! and the other began; else the same offsets may mean other records.
+//! and the other began; else the same offsets may mean other records. Where the target was lost and came back, a tail
+//! lies there between the two, which neither copied.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use understudy_domain::{
-    FlowName, FlowRecord, Origin, Position, SourceOffset, StateTopics, TargetOffset, Translation,
+    FlowName, FlowRecord, Position, SourceOffset, StateTopics, TargetOffset, Translation,
 };
 use understudy_kafka::{Cluster, Fault};
 
@@ -197,6 +198,12 @@ fn of_flow(
         else {
             continue;
         };
+        // What lies between the cut and the flow back's beginning is a tail: nobody copied it.
+        if let (Question::Forward(_, offset), Known::Target(position, _)) = (&there, &answer)
+            && *offset >= position.source_offset
+        {
+            continue;
+        }
         let known = match answer {
             Known::Target(position, translation) if ended_where(&position, own) => {
                 let back = |at: TargetOffset| SourceOffset::new(at.get());
@@ -217,11 +224,12 @@ fn of_flow(
     Ok(())
 }
 
-/// Whether the flow there ended where the flow back began, and called the topic the same.
+/// Whether the flow there ended where the flow back began, and called the topic the same. A cluster that was lost and came
+/// back holds a tail beyond the cut, behind which the flow back began.
 fn ended_where(there: &Position, back: &Position) -> bool {
-    let end = Origin {
-        source: SourceOffset::new(there.target_offset.get()),
-        target: TargetOffset::new(there.source_offset.get()),
-    };
-    back.started_at == end && there.target_topic.is_none() && back.target_topic.is_none()
+    let began = back.started_at;
+    began.source.get() == there.target_offset.get()
+        && began.target.get() >= there.source_offset.get()
+        && there.target_topic.is_none()
+        && back.target_topic.is_none()
 }
