@@ -87,6 +87,9 @@ export class Permissions extends Construct {
       case 'tails':
         this.tails(role);
         return;
+      case 'flow-state':
+        this.flowState(role);
+        return;
       case 'workers': {
         const services = pair.flows.flatMap((flow) => {
           const region = pair.clusters[flow.target]?.region ?? side.region;
@@ -190,10 +193,29 @@ export class Permissions extends Construct {
       return;
     }
     const arns = Object.values(this.props.document.pair.clusters).flatMap((cluster) => cluster.msk_arn ?? []);
-    const topics = arns.map((arn) => `${arn.replace(':cluster/', ':topic/')}/*.tail.e*`);
-    permit(role, 'PutAside', ['kafka-cluster:CreateTopic', 'kafka-cluster:AlterTopic', 'kafka-cluster:WriteData'], topics);
+    const below = (name: string) => arns.map((arn) => `${arn.replace(':cluster/', ':topic/')}/${name}`);
+    const tails = below('*.tail.e*');
+    permit(role, 'PutAside', ['kafka-cluster:CreateTopic', 'kafka-cluster:AlterTopic', 'kafka-cluster:WriteData'], tails);
+    const state = below('understudy.*');
+    permit(role, 'MakeState', ['kafka-cluster:CreateTopic'], state);
+    // Which topics are compacted; and keys of those that are, put right on the cluster that came back.
+    const all = below('*');
+    permit(role, 'RenewKeys', ['kafka-cluster:DescribeTopicDynamicConfiguration', 'kafka-cluster:WriteData'], all);
+    for (const arn of new Set([...tails, ...state, ...all])) {
+      acknowledge(role, `Resource::${arn}`, 'Topics are the applications’ own and come and go');
+    }
+  }
+
+  /** Topics that a flow's state lies in, where clusters are logged in to by IAM. */
+  private flowState(role: iam.Role): void {
+    if (!this.props.kafkaIam) {
+      return;
+    }
+    const arns = Object.values(this.props.document.pair.clusters).flatMap((cluster) => cluster.msk_arn ?? []);
+    const topics = arns.map((arn) => `${arn.replace(':cluster/', ':topic/')}/understudy.*`);
+    permit(role, 'MakeState', ['kafka-cluster:CreateTopic'], topics);
     for (const arn of topics) {
-      acknowledge(role, `Resource::${arn}`, 'Named after topics of the applications and the epoch of a recovery');
+      acknowledge(role, `Resource::${arn}`, 'Named after flows');
     }
   }
 

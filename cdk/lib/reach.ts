@@ -15,6 +15,8 @@ export type Reach =
   | 'kafka'
   /** Writes records that only a cluster that came back holds to topics of their own. */
   | 'tails'
+  /** Makes the topics that a flow's state lies in. */
+  | 'flow-state'
   /** Asks AWS about MSK clusters. */
   | 'control-plane'
   /** Sets the counts of flows' workers. */
@@ -54,7 +56,7 @@ export const REACH: Readonly<Record<Step, readonly Reach[]>> = {
   'verify-clients': ['kafka'],
   'survey-tail': ['kafka'],
   'put-aside-tail': ['kafka', 'tails'],
-  'start-flow': ['kafka', 'workers'],
+  'start-flow': ['kafka', 'flow-state', 'workers'],
   'record-evidence': ['ledger-write'],
   notify: ['people'],
 };

@@ -127,6 +127,10 @@ fn a_lost_home_stands_by_again_and_is_moved_home_to() -> Outcome {
     // A drill changes nothing.
     let drill = recovery("drill", &lost.file, &["--mode", "failback"])?;
     assert_eq!(at(&drill, "ended"), "DrillDone", "{drill}");
+    let planned = evidence(&drill)?;
+    assert_eq!(planned.get("error"), Some(&Value::Null), "{planned}");
+    let would = did(&planned, "start-flow").ok_or("no flow back")?;
+    assert!(would.contains("would start"), "{would}");
     assert_eq!(source.ends(TOPIC)?, ends);
 
     let standby = recovery("failback", &lost.file, &["--standby-only"])?;

@@ -103,6 +103,7 @@ fn order_of(world: &World, ledger: &Ledger, start: &Start) -> Result<Order, Step
         epoch: start.execution.epoch(),
         mode: start.mode,
         leash: start.leash,
+        begun: ledger.unfinished() == Some(&target),
         found_fenced: ledger.fences.contains_key(&source),
         source,
         target,

@@ -168,6 +168,7 @@ impl Stage {
             source,
             target,
             found_fenced: false,
+            begun: false,
         }
     }
 

@@ -51,16 +51,27 @@ fn put_aside(world: &World, order: &Order) -> Result<Done<TailPutAside>, StepErr
     let came = reach::reverse(world, order)?;
     let key = keys::renewed(&order.execution.to_string());
     let before: Option<Renewed> = load(world, &key)?;
-    if before.as_ref().is_some_and(|it| it.ends.is_some()) {
-        let did = "it was put aside before, and read back".to_owned();
-        return Ok(Done::new(answer(survey.records()), [did]));
+    if let Some(done) = before.as_ref().filter(|it| it.ends.is_some()) {
+        let did = format!(
+            "{} records were put aside before, and read back",
+            done.put_aside
+        );
+        return Ok(Done::new(answer(done.put_aside), [did]));
     }
     // Behind the mark, what is beyond the cut is no longer the tail alone.
     let records = match before {
-        Some(_) => survey.records(),
+        Some(begun) => begun.put_aside,
         None => put_all_aside(world, came, &topics)?,
     };
-    save(world, &key, &Renewed { ends: None })?;
+    let put_aside = records;
+    save(
+        world,
+        &key,
+        &Renewed {
+            put_aside,
+            ends: None,
+        },
+    )?;
     let ends = world
         .flows
         .renew_keys(came, reach::forward(world, order)?, &with_records);
@@ -69,11 +80,21 @@ fn put_aside(world: &World, order: &Order) -> Result<Done<TailPutAside>, StepErr
         .into_iter()
         .map(|(at, end)| (at.topic.to_string(), at.partition, end));
     let ends: Vec<_> = ends.collect();
-    let mut did = vec![format!(
-        "{records} records of {} are put aside on {}, and were read back",
-        topics.join(", "),
-        order.source
-    )];
+    let left = survey.records().saturating_sub(records);
+    let mut did = Vec::new();
+    if records > 0 {
+        did.push(format!(
+            "{records} records of {} are put aside on {}, and were read back",
+            topics.join(", "),
+            order.source
+        ));
+    }
+    if left > 0 {
+        did.push(format!(
+            "{left} records are left where they are, on {} alone",
+            order.target
+        ));
+    }
     if !ends.is_empty() {
         did.push(format!(
             "keys of compacted topics were put right behind the tail, in {} partitions of {}",
@@ -81,7 +102,8 @@ fn put_aside(world: &World, order: &Order) -> Result<Done<TailPutAside>, StepErr
             order.target
         ));
     }
-    save(world, &key, &Renewed { ends: Some(ends) })?;
+    let ends = Some(ends);
+    save(world, &key, &Renewed { put_aside, ends })?;
     Ok(Done::new(answer(records), did))
 }
 
@@ -115,6 +137,7 @@ mod tests {
         let survey = TailSurvey {
             partitions: vec![TailOfPartition {
                 topic: "orders".to_owned(),
+                copies: "orders".to_owned(),
                 records: 3,
                 moved,
                 ..TailOfPartition::default()

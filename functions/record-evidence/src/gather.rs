@@ -27,6 +27,8 @@ pub struct Seen {
     pub moved: BTreeSet<String>,
     /// Applications that were told to use the source again, after they had been told to stop.
     pub returned: BTreeSet<String>,
+    /// How many records that only a cluster that came back holds were put aside.
+    pub put_aside: u64,
     /// Whether a recovery that was cut off had left a fence, and may have stopped consumers behind it.
     pub found_fenced: bool,
     /// Whether the flow back was started; nothing if that was not come to.
@@ -58,6 +60,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
     let mut approvals: Vec<ApprovalRecord> = reading.all(&keys::answers(&execution));
     approvals.sort_by_key(|it| it.at_ms);
     let tail: Option<TailSurvey> = reading.one(&keys::survey(&execution));
+    let renewed: Option<keys::Renewed> = reading.one(&keys::renewed(&execution));
     let cut: Option<Cut> = reading.one(&keys::cut(&execution));
     let verified: Option<Places> = reading.one(&keys::places_verified(&execution));
     let places = verified.or_else(|| reading.one(&keys::places(&execution)));
@@ -111,6 +114,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
         clients,
         moved,
         returned,
+        put_aside: renewed.map_or(0, |it| it.put_aside),
         found_fenced,
         flow_back,
         opened,

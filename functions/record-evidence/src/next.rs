@@ -21,10 +21,10 @@ pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
             applications(evidence, seen, &mut next);
             groups(evidence, &mut next);
             fence(evidence, seen, &mut next);
-            tail(evidence, &mut next);
+            tail(evidence, seen, &mut next);
             home(evidence, seen, &mut next);
         }
-        "StandbyReady" => stands_by(evidence, &mut next),
+        "StandbyReady" => stands_by(evidence, seen, &mut next),
         "SourceStillActive" => stayed(evidence, seen, &mut next),
         "Superseded" => next.push(superseded(seen)),
         _ => {
@@ -219,31 +219,34 @@ fn stayed(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
 }
 
 /// Records that only the cluster that came back holds.
-fn tail(evidence: &Evidence, next: &mut Vec<String>) {
+fn tail(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     let Some(survey) = evidence.tail.as_ref().filter(|it| it.records() > 0) else {
         return;
     };
-    let put_aside = evidence.steps.iter().any(|it| {
-        it.step == Step::PutAsideTail
-            && it.error.is_none()
-            && it.did.iter().any(|it| it.contains("read back"))
-    });
-    let records = survey.records();
-    let target = &evidence.target;
-    next.push(if put_aside {
-        format!(
-            "{records} records lay on {target} alone when it came back. They are put aside on {} in topics that end in \
-             .tail.e{}: whoever answers for them decides what is still wanted. They also still lie in the topics of \
-             {target}, before what was copied since.",
-            evidence.source, survey.epoch
-        )
-    } else {
-        format!("{records} records lay on {target} alone when it came back, and are not put aside: see the survey below.")
-    });
+    let (records, put_aside) = (survey.records(), seen.put_aside);
+    let (source, target) = (&evidence.source, &evidence.target);
+    let mut text = format!("{records} records lay on {target} alone when it came back. ");
+    if put_aside > 0 {
+        text.push_str(&format!(
+            "{put_aside} are put aside on {source}, in topics that end in .tail.e{}: whoever answers for them decides what \
+             is still wanted. ",
+            survey.epoch
+        ));
+    }
+    let left = records.saturating_sub(put_aside);
+    if left > 0 {
+        text.push_str(&format!(
+            "{left} of them are nowhere else: the pair leaves them there. "
+        ));
+    }
+    text.push_str(&format!(
+        "All of them still lie in the topics of {target}, before what was copied since."
+    ));
+    next.push(text);
 }
 
-fn stands_by(evidence: &Evidence, next: &mut Vec<String>) {
-    tail(evidence, next);
+fn stands_by(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
+    tail(evidence, seen, next);
     next.push(format!(
         "Applications stay on {}. When they are to move to {}: `understudy switchover {}`.",
         evidence.source,

@@ -66,6 +66,10 @@ pub struct Order {
     /// and may have stopped consumers behind it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub found_fenced: bool,
+    /// Whether an earlier recovery has sealed the flow on this very way: it is finished, and nothing before its seal is
+    /// done again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begun: bool,
 }
 
 /// A request that holds an order and nothing else.
@@ -257,8 +261,6 @@ pub enum TailDecision {
     Proceed,
     /// The flow back runs already: there is no tail that nobody saw.
     Runs,
-    /// An earlier recovery has sealed it on the way there: that way is finished.
-    Sealed,
     /// It settles by itself.
     Wait,
     /// A person has to choose.

@@ -86,6 +86,7 @@ fn order(mode: Mode) -> Order {
         source: alias("use1"),
         target: alias("usw2"),
         found_fenced: false,
+        begun: false,
     }
 }
 

@@ -44,6 +44,8 @@ pub fn renewed(execution: &str) -> String {
 /// Keys of compacted topics on a cluster that came back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Renewed {
+    /// How many records were put aside.
+    pub put_aside: u64,
     /// Where partitions that were written to end since: topic, partition, offset. Nothing while it is under way.
     pub ends: Option<Vec<(String, i32, i64)>>,
 }

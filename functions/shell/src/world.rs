@@ -307,11 +307,11 @@ pub trait Flows: Send + Sync {
     /// The target did not take it.
     fn reopen(&self, flow: &FlowOfPair, epoch: Epoch) -> Result<(), PortError>;
 
-    /// What the source of a sealed flow, which came back, holds beyond the cut. `copies_begin` is where copies of what is
-    /// retained begin.
+    /// What the source of a sealed flow, which came back, holds beyond the cut.
     ///
     /// # Errors
-    /// The flow is not sealed ([`crate::PortErrorKind::Refused`]), or one of its clusters did not answer.
+    /// [`crate::PortErrorKind::Refused`] where a person has to choose: the flow is not sealed, or another one has copied
+    /// back since; or one of its clusters did not answer.
     fn survey_tail(&self, flow: &FlowOfPair) -> Result<TailSurvey, PortError>;
 
     /// Puts the tails of these topics of the source aside on the target, and reads them back. Done again it goes on where

@@ -9,6 +9,7 @@
 //! d. it is not begun anew behind the seal: what it copied is what the recovery stands on;
 //! e. the target of a flow back is open by now, so trouble here is an answer, not an error.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use understudy_domain::{FlowRecord, FlowState, SourceOffset, TargetOffset, TopicPartition};
@@ -203,16 +204,25 @@ fn returns(world: &World, order: &Order) -> Result<Result<Vec<Begin>, String>, S
     if order.leash.is_leashed() {
         return Ok(Ok(begins));
     }
-    let names = begins.iter().map(|it| it.target.clone()).collect();
+    // Those that the flow begins with, and those that it never had: what was written there since is in no survey.
+    let expected: BTreeMap<TopicPartition, i64> = (survey.partitions.iter())
+        .map(|it| {
+            let surveyed = if it.is_gone() { 0 } else { it.end };
+            let end = renewed_end(&it.topic, it.partition).unwrap_or(surveyed);
+            (TopicPartition::new(it.topic.as_str(), it.partition), end)
+        })
+        .collect();
+    let names = expected.keys().cloned().collect();
     let ends = reach::target(world, order)?.ends(&names, WITHIN);
     let ends = ends.map_err(|error| at_target(&error))?;
-    let moved = begins.iter().find_map(|it| {
+    let moved = expected.iter().find_map(|(partition, expected)| {
         // What is gone is made by the flow's workers.
-        let end = ends.get(&it.target).map_or(0, |ends| ends.high_watermark);
-        (end != it.target_offset.get()).then(|| {
+        let end = ends.get(partition).map_or(0, |ends| ends.high_watermark);
+        (end != *expected).then(|| {
             format!(
-                "{} ends at {end} on {}, and ended at {} when it was surveyed: somebody wrote to it since; start again",
-                it.target, order.target, it.target_offset
+                "{partition} ends at {end} on {}, and ended at {expected} when it was surveyed: somebody wrote to it since; \
+                 start again",
+                order.target
             )
         })
     });

@@ -5,8 +5,8 @@ use understudy_domain::{FlowRecord, FlowState};
 use understudy_recovery::contract::{JustOrder, Order, TailDecision, TailSurveyed};
 use understudy_recovery::tail::{TailSurvey, Verdict};
 use understudy_recovery::{Step, StepError};
-use understudy_shell::step::{at_source, at_target, carry_out, must_hold, save};
-use understudy_shell::{Done, World, keys, reach};
+use understudy_shell::step::{at_source, at_target, carry_out, save};
+use understudy_shell::{Done, PortErrorKind, World, keys, reach};
 
 /// Looks.
 ///
@@ -29,14 +29,22 @@ fn look(world: &World, order: &Order) -> Result<Done<TailSurveyed>, StepError> {
         decision,
         reason,
     };
-    let unfinished = must_hold(world, order)?.unfinished().cloned();
-    if unfinished.as_ref() == Some(&order.target) {
-        let did = format!("the way to {} was begun, and is finished", order.target);
-        return Ok(Done::new(answer(0, TailDecision::Sealed, None), [did]));
-    }
     if runs_since(running.as_ref(), sealed.as_ref()) {
         let did = format!("{} is copied to {} already", order.source, order.target);
         return Ok(Done::new(answer(0, TailDecision::Runs, None), [did]));
+    }
+    let refused = |reason: String| {
+        let did = reason.clone();
+        Done::new(answer(0, TailDecision::Refuse, Some(reason)), [did])
+    };
+    if let Some(paused) = running.filter(|it| it.state == FlowState::Paused && it.epoch > 0) {
+        let back = world.flows.name(back).map_err(|it| at_target(&it))?;
+        return Ok(refused(format!(
+            "flow {back} is {} since e{}: nothing is copied to {}; resume it (`understudy resume`), and start again",
+            paused.state.name(),
+            paused.epoch,
+            order.target
+        )));
     }
     let name = world.flows.name(came).map_err(|it| at_source(&it))?;
     let mut survey = match sealed {
@@ -46,17 +54,15 @@ fn look(world: &World, order: &Order) -> Result<Done<TailSurveyed>, StepError> {
             ..TailSurvey::default()
         },
         Some(record) if record.state != FlowState::Sealed => {
-            let reason = format!(
+            return Ok(refused(format!(
                 "flow {name} is {}, not sealed: no recovery has ended it, so nothing has come back",
                 record.state.name()
-            );
-            let did = reason.clone();
-            return Ok(Done::new(
-                answer(0, TailDecision::Refuse, Some(reason)),
-                [did],
-            ));
+            )));
         }
-        Some(_) => world.flows.survey_tail(came).map_err(|it| at_target(&it))?,
+        Some(_) => match world.flows.survey_tail(came) {
+            Err(error) if error.kind == PortErrorKind::Refused => return Ok(refused(error.text)),
+            surveyed => surveyed.map_err(|it| at_target(&it))?,
+        },
     };
     if order.leash.is_leashed() {
         // A drill fences nobody, so somebody may write.
@@ -89,7 +95,7 @@ fn look(world: &World, order: &Order) -> Result<Done<TailSurveyed>, StepError> {
 
 /// Whether the flow back runs, and began when the other one had ended.
 fn runs_since(back: Option<&FlowRecord>, came: Option<&FlowRecord>) -> bool {
-    let Some(back) = back.filter(|it| it.state != FlowState::Sealed) else {
+    let Some(back) = back.filter(|it| it.state == FlowState::Running) else {
         return false;
     };
     came.is_none_or(|came| came.state == FlowState::Sealed && came.epoch <= back.epoch)

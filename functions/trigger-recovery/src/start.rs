@@ -116,6 +116,9 @@ fn hindrance(
 }
 
 fn target(world: &World, ledger: &Ledger, asked: &Asked) -> Result<Alias, String> {
+    if let (Mode::Failback, Some(begun)) = (asked.mode, ledger.unfinished()) {
+        return Ok(begun.clone());
+    }
     if asked.mode == Mode::Failback && !asked.standby_only {
         let home = &world.pair.home;
         if home == &ledger.active && ledger.phase == Phase::Steady {

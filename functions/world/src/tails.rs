@@ -95,7 +95,7 @@ fn trouble(error: &SalvageError) -> PortError {
         | SalvageError::OtherCluster { .. }
         | SalvageError::NoTopic { .. }
         | SalvageError::Refused { .. }
-        | SalvageError::File { .. } => PortErrorKind::Malformed,
+        | SalvageError::File { .. } => PortErrorKind::Refused,
     };
     PortError::new(kind, error.to_string())
 }

@@ -9,7 +9,7 @@ use understudy_domain::{
 use understudy_kafka::{Cluster, Fault};
 
 use crate::config::Flow;
-use crate::stored_state::place_of;
+use crate::stored_state::{StateError, place_of, read_positions};
 
 /// Why the state of another flow is not known.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +129,27 @@ pub fn topics_read(
             })?;
     }
     Ok(read)
+}
+
+/// The topics that flow `name`, whose state lies on `cluster`, has copied anything of since it began. One that was only told
+/// where to begin has not.
+///
+/// # Errors
+/// They cannot be read.
+pub fn topics_copied(
+    name: &FlowName,
+    record: &FlowRecord,
+    cluster: &Cluster,
+) -> Result<BTreeSet<String>, StateError> {
+    let state = StateTopics::new(name.clone());
+    let mut copied = BTreeSet::new();
+    for slot in record.homes() {
+        let positions = read_positions(cluster, &state, slot)?;
+        let begun = (positions.into_iter())
+            .filter(|(_, position)| position.target_offset > position.started_at.target);
+        copied.extend(begun.map(|(partition, _)| partition.topic.to_string()));
+    }
+    Ok(copied)
 }
 
 /// Why the flow may not copy now because of another one, if so; `topics` are the source's. What cannot be told is no

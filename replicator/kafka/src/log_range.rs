@@ -52,7 +52,7 @@ impl LogRange {
     ///
     /// # Errors
     /// What the broker answered, or nothing came for too long.
-    pub fn next(&mut self) -> Result<Option<Record>, Fault> {
+    pub fn next_record(&mut self) -> Result<Option<Record>, Fault> {
         let limit = Instant::now() + SILENCE;
         let mut fetched = Vec::new();
         while self.waiting.is_empty() && !self.finished {

@@ -277,7 +277,7 @@ impl<'a> Exporter<'a> {
         let at_source = |fault: Fault| SalvageError::source(flow, &fault);
         let mut range =
             LogRange::open(config, &flow.source, name, from, tail.end.get()).map_err(at_source)?;
-        while let Some(record) = range.next().map_err(at_source)? {
+        while let Some(record) = range.next_record().map_err(at_source)? {
             self.add(number, name, record, &mut progress)
                 .map_err(fail)?;
             if self.is_full() {

@@ -12,7 +12,7 @@ use understudy_kafka::{Cluster, Fault};
 use crate::SalvageError;
 use understudy_flow::config::Flow;
 use understudy_flow::flow_record;
-use understudy_flow::opposite::{Ends, flows_onto, record_of, topics_read};
+use understudy_flow::opposite::{Ends, flows_onto, record_of, topics_copied};
 use understudy_flow::stored_state::{read_positions, read_salvage};
 use understudy_flow::tool::{ToolError, open_target};
 
@@ -185,14 +185,16 @@ impl<'a> Ground<'a> {
             .map(|(name, position)| self.copies_of(name, position.as_ref()).topic.to_string())
             .collect();
         for back in flows_onto(listed.iter().map(|topic| topic.name.as_str())) {
-            let read = record_of(&back, &self.source, WITHIN).and_then(|record| match record {
+            let record =
+                record_of(&back, &self.source, WITHIN).map_err(|untold| untold.to_string());
+            let read = record.and_then(|record| match record {
                 // One that a later recovery sealed has copied before that.
                 Some(record)
                     if ends.is_opposite(&record)
                         && (record.state != FlowState::Sealed
                             || record.epoch > self.record.epoch) =>
                 {
-                    topics_read(&back, &record, &self.source, WITHIN)
+                    topics_copied(&back, &record, &self.source).map_err(|error| error.to_string())
                 }
                 Some(_) | None => Ok(BTreeSet::new()),
             });

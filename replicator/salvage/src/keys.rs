@@ -46,7 +46,7 @@ pub fn count(
         let config = flow.source.reader_to_end();
         let mut range = LogRange::open(config, &flow.source, name, from, end).map_err(at_source)?;
         let mut tally = Tally::default();
-        while let Some(record) = range.next().map_err(at_source)? {
+        while let Some(record) = range.next_record().map_err(at_source)? {
             tally.add(&record);
             if let Some(key) = record.key() {
                 census.note(name.partition, key);
@@ -102,7 +102,7 @@ fn meet(
                 census.leave_off();
                 return Ok(());
             }
-            let Some(record) = range.next()? else { break };
+            let Some(record) = range.next_record()? else { break };
             if let Some(key) = record.key() {
                 census.meet(key);
             }

@@ -65,7 +65,7 @@ pub fn read_back(
     let mut read = Reading::default();
     let config = flow.target.reader_to_end();
     let mut range = LogRange::open(config, &flow.target, &place, start, end).map_err(at_target)?;
-    while let Some(record) = range.next().map_err(at_target)? {
+    while let Some(record) = range.next_record().map_err(at_target)? {
         if let Some(line) = read.take(name, &record)
             && let Some(file) = &mut file
         {

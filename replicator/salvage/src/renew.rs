@@ -145,7 +145,7 @@ fn keys_of(
     let config = flow.source.reader_to_end();
     let mut range = LogRange::open(config, &flow.source, name, from, end).map_err(at_source)?;
     let (mut keys, mut bytes) = (HashSet::new(), 0_usize);
-    while let Some(record) = range.next().map_err(at_source)? {
+    while let Some(record) = range.next_record().map_err(at_source)? {
         let Some(key) = record.key().filter(|key| !keys.contains(*key)) else {
             continue;
         };
@@ -180,7 +180,7 @@ fn renew_partition(
     let mut newest: HashMap<Vec<u8>, i64> = HashMap::new();
     {
         let mut range = open()?;
-        while let Some(record) = range.next().map_err(at_target)? {
+        while let Some(record) = range.next_record().map_err(at_target)? {
             if let Some(key) = record.key().filter(|key| keys.contains(*key)) {
                 newest.insert(key.to_vec(), record.offset());
             }
@@ -191,7 +191,7 @@ fn renew_partition(
     let wanted: BTreeSet<i64> = newest.values().copied().collect();
     if !wanted.is_empty() {
         let mut range = open()?;
-        while let Some(record) = range.next().map_err(at_target)? {
+        while let Some(record) = range.next_record().map_err(at_target)? {
             if wanted.contains(&record.offset()) {
                 writer.begin().map_err(at_source)?;
                 writer

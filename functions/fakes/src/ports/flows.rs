@@ -214,6 +214,21 @@ impl Flows for Ports {
             scene.may(flow.source.as_str(), "survey_tail")?;
             scene.may(flow.target.as_str(), "survey_tail")?;
             let record = scene.flow(&flow.file).record.clone().ok_or_else(missing)?;
+            let back = scene.flows.values().find(|it| {
+                let opposite = |it: &FlowRecord| {
+                    it.source_cluster_id == record.target_cluster_id && it.epoch > record.epoch
+                };
+                it.record.as_ref().is_some_and(opposite)
+            });
+            let copied = |it: &Mirrored| {
+                let began = back.map(|flow| &flow.begins).into_iter().flatten();
+                let mut began = began.filter(|begin| begin.source == it.source);
+                began.all(|begin| it.position.target_offset > begin.target_offset)
+            };
+            if back.is_some_and(|back| back.positions.iter().any(copied)) {
+                let text = "a flow has copied back since";
+                return Err(PortError::new(PortErrorKind::Refused, text));
+            }
             let partitions = tails(scene, flow);
             Ok(TailSurvey {
                 flow: scene.flow(&flow.file).name.clone(),

@@ -260,7 +260,39 @@ fn returns() -> Vec<Scenario> {
         moves_home("a tail is put aside", "TargetActive", returned),
         moves_home("only to stand by", "StandbyReady", returned).standby_only(),
         moves_home("it stands by already", "TargetActive", standing_by),
-        moves_home("the way home was begun", "TargetActive", begun),
+        moves_home("the way home was begun", "TargetActive", |stage| {
+            cut_off_at(stage, "CommitGroupOffsets");
+        }),
+        moves_home("home is open already", "TargetActive", |stage| {
+            cut_off_at(stage, "ReconfigureClients");
+        }),
+        moves_home(
+            "the active cluster was left fenced",
+            "TargetActive",
+            |stage| {
+                cut_off_at(stage, "QuiesceClients");
+            },
+        ),
+        moves_home(
+            "the active cluster was left fenced, and it is only to stand by",
+            "OperatorNeeded",
+            |stage| cut_off_at(stage, "QuiesceClients"),
+        )
+        .standby_only(),
+        moves_home(
+            "a flow back was told where to begin and no more",
+            "TargetActive",
+            |stage| {
+                returned(stage);
+                stage
+                    .scene()
+                    .failing
+                    .insert("reopen".to_owned(), PortErrorKind::Unreachable);
+                let played = failback(stage);
+                assert_eq!(played.outcome.end_state, "SourceStillActive");
+                stage.scene().failing.remove("reopen");
+            },
+        ),
         moves_home(
             "the policy names what is not there",
             "SourceStillActive",
@@ -387,14 +419,14 @@ fn standing_by(stage: &mut Stage) {
     moments(stage, 20);
 }
 
-/// A failback was cut off behind its seal.
-fn begun(stage: &mut Stage) {
+/// A failback was cut off when it had come to a state.
+fn cut_off_at(stage: &mut Stage, state: &str) {
     returned(stage);
     let start = start(stage, Mode::Failback, Leash::Acting);
     let machine = shipped::machine(Mode::Failback).expect("a machine");
     let rig = Rig::of(&machine, stage, &start, YES);
     let (_played, moments) = rig.moments(from_start(&machine, &start));
-    let behind = moments.get("CommitGroupOffsets").expect("a state");
+    let behind = moments.get(state).expect("a state");
     *stage = Stage::of(stage.pair.clone(), behind.scene.clone());
     let mut scene = stage.scene();
     let ledger = scene.ledger.clone().expect("a ledger");
@@ -402,6 +434,14 @@ fn begun(stage: &mut Stage) {
     let stuck = ledger.ended(&running.execution, true).expect("it ends");
     scene.happens(Happened::Ledger(Box::new(stuck.clone())));
     scene.ledger = Some(stuck);
+}
+
+/// Plays a failback, however it ends.
+fn failback(stage: &Stage) -> crate::rig::Played {
+    let start = start(stage, Mode::Failback, Leash::Acting);
+    let machine = shipped::machine(Mode::Failback).expect("a machine");
+    let rig = Rig::of(&machine, stage, &start, YES);
+    rig.play(from_start(&machine, &start), None)
 }
 
 /// Plays a recovery to its end.

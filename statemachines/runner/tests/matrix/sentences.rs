@@ -9,7 +9,7 @@ use crate::ends::Left;
 /// A sentence, and whether what it says is so.
 type Sentence = (&'static str, fn(&Left<'_>) -> bool);
 
-const SENTENCES: [Sentence; 29] = [
+const SENTENCES: [Sentence; 30] = [
     ("changed nothing but perhaps the ledger", |left| {
         left.did().all(|it| {
             let kept = matches!(it, Happened::Stored(_) | Happened::Notice(_));
@@ -24,6 +24,9 @@ const SENTENCES: [Sentence; 29] = [
     ("ot failing back: ", |left| left.active() == "use1"),
     ("usw2 stands by for it again", |left| {
         left.may_copy("forward.toml")
+    }),
+    ("An earlier recovery has fenced use1", |left| {
+        left.fence("use1").is_some()
     }),
     ("usw2 is copied to, and is not there yet", |left| {
         left.may_copy("forward.toml")
