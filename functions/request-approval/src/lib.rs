@@ -12,6 +12,7 @@ use understudy_recovery::pair::Silence;
 use understudy_recovery::{ErrorName, Step, StepError};
 use understudy_shell::keys::{self, Waiting};
 use understudy_shell::step::{carry_out, load, save};
+use understudy_shell::typed::Typing;
 use understudy_shell::{Done, PortError, PortErrorKind, World};
 
 /// Keeps the question, and tells people.
@@ -123,8 +124,9 @@ fn tell(world: &World, order: &Order, waiting: &Waiting) -> Result<u32, PortErro
     };
     let subject = format!("{}: {} waits for your answer", order.pair, order.mode);
     let text = format!(
-        "{question}\n\nAnswer within {minutes} minutes; without an answer {silence}.\n\n  understudy approve {execution} --digest {digest}\n  understudy approve {execution} --digest {digest} --reject\n",
+        "{question}\n\nAnswer within {minutes} minutes; without an answer {silence}.\n\n  {approve} {execution} --digest {digest} --yes\n  {approve} {execution} --digest {digest} --no\n",
         question = waiting.question,
+        approve = Typing::of(world).command("approve", &order.target),
         execution = order.execution,
         digest = waiting.digest,
     );
