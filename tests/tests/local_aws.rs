@@ -385,8 +385,9 @@ fn a_failover_goes_home_without_the_cluster_that_is_lost_and_fences_it_on_return
     })?;
     let active = Some(&json!("TargetActive"));
     assert_eq!(evidence.get("ended"), active, "{evidence}");
-    let open = typed.run("use1", "fence", &[], 1)?;
-    assert!(open.contains("usw2 is not fenced"), "{open}");
+    let (status, open, said) = typed.told("use1", "fence", &[])?;
+    let open = (status, open.contains("usw2 is not fenced"), open + &said);
+    assert_eq!((open.0, open.1), (Some(1), true), "{}", open.2);
     for broker in target.brokers() {
         broker.start()?;
     }
@@ -419,6 +420,7 @@ fn an_alarm_moves_applications_when_a_region_is_lost_with_its_brokers_and_its_aw
     assert!(verdict.is_exact(), "{verdict}");
     lab.probe_use1(&lab.aws.use1, 4)?;
     lab.probe_use1(&lab.aws.usw2, 2)?;
+    lab.aws.usw2.hold_alarm(ALARM)?;
 
     for broker in lab.clusters.source.brokers() {
         broker.kill()?;
@@ -427,8 +429,7 @@ fn an_alarm_moves_applications_when_a_region_is_lost_with_its_brokers_and_its_aw
     lab.probe_use1(&lab.aws.use1, 3)?;
     lab.aws.use1.kill()?;
     lab.probe_use1(&lab.aws.usw2, 4)?;
-    // Fires by itself where the stand-in looks at its metrics at once.
-    lab.aws.usw2.set_alarm(ALARM, "ALARM")?;
+    lab.aws.usw2.fire_alarm(ALARM)?;
 
     let pointed = wait_for("clients to be pointed to usw2", LIMIT, || {
         let pointer = lab.pointer().map_err(|error| error.to_string())?;

@@ -53,7 +53,6 @@ const STATES: [&str; 6] = [
 ];
 
 #[test]
-#[ignore = "has not been run yet"]
 fn six_faults_of_a_seed_lose_nothing_and_each_end_is_true() -> Outcome {
     let pair = Pair::start(|source| source, |target| target)?;
     let (use1, usw2) = (&pair.source, &pair.target);
