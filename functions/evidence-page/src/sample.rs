@@ -266,7 +266,7 @@ pub fn failover() -> Evidence {
             "Look at shipping: it is not back; no member in group shipping-v2 yet.".to_owned(),
             "use1 is not fenced: it did not answer. Keep writers away from it. Where a schedule keeps fences, it is fenced within a minute of its return; elsewhere by `understudy fence PAIR.toml --region us-west-2 --wait`, started now."
                 .to_owned(),
-            "Until use1 is back, usw2 has no standby. When it is: `understudy failback shop --standby-only` puts aside what only use1 holds, from the cut's source offsets on, and lets it stand by; without the option applications move home as well. Nothing deletes anything."
+            "Until use1 is back, usw2 has no standby. When it is: `understudy failback PAIR.toml --region us-east-1 --standby-only` puts aside what only use1 holds, from the cut's source offsets on, and lets it stand by; without the option applications move home as well. Nothing deletes anything."
                 .to_owned(),
         ],
     }

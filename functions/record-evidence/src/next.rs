@@ -24,7 +24,7 @@ pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
             tail(evidence, &mut next);
             home(evidence, seen, &mut next);
         }
-        "StandbyReady" => stands_by(evidence, &mut next),
+        "StandbyReady" => stands_by(evidence, seen, &mut next),
         "SourceStillActive" => stayed(evidence, seen, &mut next),
         "Superseded" => next.push(superseded(seen)),
         _ => {
@@ -184,9 +184,10 @@ fn home(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
             evidence.epoch.get()
         )),
         Mode::Failover => next.push(format!(
-            "Until {source} is back, {target} has no standby. When it is: `understudy failback {pair} --standby-only` puts aside \
-             what only {source} holds, from the cut's source offsets on, and lets it stand by; without the option \
-             applications move home as well. Nothing deletes anything."
+            "Until {source} is back, {target} has no standby. When it is: `{} --standby-only` puts aside what only {source} \
+             holds, from the cut's source offsets on, and lets it stand by; without the option applications move home as \
+             well. Nothing deletes anything.",
+            seen.typing.command("failback", source)
         )),
         Mode::Switchover if runs => next.push(format!(
             "The flow from {target} to {source} runs. To move back: `{}`.",
@@ -252,13 +253,13 @@ fn tail(evidence: &Evidence, next: &mut Vec<String>) {
     });
 }
 
-fn stands_by(evidence: &Evidence, next: &mut Vec<String>) {
+fn stands_by(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     tail(evidence, next);
     next.push(format!(
-        "Applications stay on {}. When they are to move to {}: `understudy switchover {}`.",
+        "Applications stay on {}. When they are to move to {}: `{}`.",
         evidence.source,
         evidence.target,
-        evidence.execution.pair()
+        seen.typing.command("switchover", &evidence.target)
     ));
 }
 
