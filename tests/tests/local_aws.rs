@@ -228,9 +228,10 @@ impl<'a> Typed<'a> {
         more: &[&str],
     ) -> Result<(Option<i32>, String, String), Box<dyn Error>> {
         let region = self.lab.aws.of(alias);
-        let url = region.ministack().url();
+        let (url, ledger) = (region.ministack().url(), self.lab.aws.ledger.url());
         let environment = [
             ("AWS_ENDPOINT_URL", url.as_str()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", ledger.as_str()),
             ("AWS_ACCESS_KEY_ID", "nobody"),
             ("AWS_SECRET_ACCESS_KEY", "nothing"),
         ];
