@@ -47,7 +47,7 @@ fn ask(world: &World, request: &ApprovalRequest) -> Result<Done<Asked>, StepErro
         return pass_on(world, request, record);
     }
     if let Some(told) = waiting.told {
-        let did = format!("the question waits; {told} subscribers were told before");
+        let did = "the question waits, as it was told before".to_owned();
         return Ok(Done::new(
             Asked {
                 told,
@@ -61,7 +61,10 @@ fn ask(world: &World, request: &ApprovalRequest) -> Result<Done<Asked>, StepErro
         Ok(told) => {
             waiting.told = Some(told);
             save(world, &key, &waiting)?;
-            format!("told {told} subscribers")
+            match told {
+                0 => "nobody was told: the pair's notify names nobody".to_owned(),
+                _ => "people were told".to_owned(),
+            }
         }
         // The question waits and its deadline runs; it is told when it is asked again.
         Err(error) => format!("nobody could be told: {error}"),

@@ -125,7 +125,8 @@ fn records(home: &Home, execution: &str) -> Result<Vec<(String, StepRecord)>, Lo
         let record: Option<StepRecord> = load(&home.world, &key)?;
         records.extend(record.map(|record| (key, record)));
     }
-    records.sort_by_key(|(_, record)| (record.began_at_ms, record.ended_at_ms));
+    // As they ended: one that is carried out again, such as a second question, is told where it belongs.
+    records.sort_by_key(|(_, record)| (record.ended_at_ms, record.began_at_ms));
     Ok(records)
 }
 
@@ -138,12 +139,12 @@ fn is_news(before: &StepRecord, now: &StepRecord) -> bool {
 fn line(record: &StepRecord) -> String {
     let part = record
         .part
-        .map(|part| format!(" {part}"))
+        .map(|part| format!(" of wave {part}"))
         .unwrap_or_default();
     let millis = record.ended_at_ms.saturating_sub(record.began_at_ms).max(0);
     let mark = if record.error.is_some() { '✗' } else { '✓' };
     let mut text = format!(
-        "  {mark} {}{part} {}.{} s\n",
+        "  {mark} {}{part}  {}.{} s\n",
         record.step,
         millis / 1_000,
         millis % 1_000 / 100
