@@ -84,10 +84,11 @@ fn a_lost_side_is_moved_and_what_it_still_held_follows_once_it_is_back() -> Outc
             .then_some(())
             .ok_or_else(|| format!("{now} after {before}"))
     })?;
+    // A producer whose brokers are gone would be waited for.
+    shop.stop()?;
     for broker in source.brokers() {
         broker.kill()?;
     }
-    let _gone = shop.stop();
     let over = lab.move_to(target, "failover", &lab.copies)?;
     assert_eq!(text(&over.evidence, "ended"), "TargetActive");
     lab.there.resume()?;
