@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ struct Lab {
     aws: TwoRegions,
     clusters: Pair,
     forward: FlowFile,
+    reverse: FlowFile,
 }
 
 impl Lab {
@@ -35,7 +37,9 @@ impl Lab {
         let folder = folder(&clusters.target)?;
         let (source, target) = (&clusters.source, &clusters.target);
         let forward = FlowFile::new(source, target).topics(["orders"]);
-        let reverse = FlowFile::new(target, source).topics(["orders"]);
+        let reverse = FlowFile::new(target, source)
+            .topics(["orders"])
+            .in_folder(target.dir());
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let flows = BTreeMap::from([
             ("use1-usw2.toml".to_owned(), forward.render(nowhere)?),
@@ -46,6 +50,7 @@ impl Lab {
             aws,
             clusters,
             forward,
+            reverse,
         })
     }
 
@@ -72,6 +77,8 @@ fn folder(cluster: &Cluster) -> Result<PathBuf, Box<dyn Error>> {
 fn pair(source: &Cluster, target: &Cluster) -> Value {
     let more = json!({
         "consent": { "max_lost_records": 1_000_000, "max_age_seconds": 3_600 },
+        "fencing": { "writers": ["User:shop"], "without_acls": "accept-idle" },
+        "early_clients": "ask",
         "applications": [{
             "name": "shop",
             "role": "producer",
@@ -97,7 +104,24 @@ fn a_second_deployment_changes_nothing_and_ten_alarms_are_one_recovery() -> Outc
     the_alarm_is_ignored_where_its_cluster_stands_by(&lab)?;
     let execution = ten_alarms_are_one_execution(&lab)?;
     it_ends_and_leaves_evidence(&lab, &execution)?;
-    the_command_line_drills_there_and_tells_what_came_of_it(&lab)
+    let typed = Typed::new(&lab)?;
+    the_command_line_drills_there_and_tells_what_came_of_it(&typed)?;
+    let there = EcsAgent::start(
+        &lab.aws.usw2,
+        "understudy/use1-usw2",
+        1,
+        lab.forward.clone(),
+    )?;
+    let back = EcsAgent::start(
+        &lab.aws.use1,
+        "understudy/usw2-use1",
+        0,
+        lab.reverse.clone(),
+    )?;
+    a_switchover_asks_and_goes_on_once_it_is_approved(&lab, &typed)?;
+    a_failover_goes_home_without_the_cluster_that_is_lost_and_fences_it_on_return(&lab, &typed)?;
+    drop((there, back));
+    Ok(())
 }
 
 /// From nothing to an answer: the process, the way to AWS, the pair and the ledger; and the same once more.
@@ -181,40 +205,195 @@ fn it_ends_and_leaves_evidence(lab: &Lab, execution: &str) -> Outcome {
     Ok(())
 }
 
-/// All that it is told is the Region; where the rest is, it is told there.
-fn the_command_line_drills_there_and_tells_what_came_of_it(lab: &Lab) -> Outcome {
-    let (source, target) = (&lab.clusters.source, &lab.clusters.target);
-    let file = target.dir().join("orders.toml");
-    std::fs::write(&file, toml::to_string(&pair(source, target))?)?;
-    let file = file.display().to_string();
-    let url = lab.aws.usw2.ministack().url();
-    let environment = [
-        ("AWS_ENDPOINT_URL", url.as_str()),
-        ("AWS_ACCESS_KEY_ID", "nobody"),
-        ("AWS_SECRET_ACCESS_KEY", "nothing"),
-    ];
-    let run = |command: &[&str], code: i32| -> Result<String, Box<dyn Error>> {
-        let arguments = [command, &["--region", "us-west-2"]].concat();
-        let output = understudy_in(&environment, &arguments, LIMIT)?;
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{command:?}: {told}");
-        Ok(String::from_utf8(output.stdout)?)
-    };
+/// What a person types. All that it is told is the Region; where the rest is, it is told there.
+struct Typed<'a> {
+    lab: &'a Lab,
+    file: String,
+}
+
+impl<'a> Typed<'a> {
+    fn new(lab: &'a Lab) -> Result<Self, Box<dyn Error>> {
+        let (source, target) = (&lab.clusters.source, &lab.clusters.target);
+        let file = target.dir().join("orders.toml");
+        std::fs::write(&file, toml::to_string(&pair(source, target))?)?;
+        let file = file.display().to_string();
+        Ok(Self { lab, file })
+    }
+
+    /// A command about the pair in the Region of the cluster `alias`: its exit status, what it answered, what it said.
+    fn told(
+        &self,
+        alias: &str,
+        verb: &str,
+        more: &[&str],
+    ) -> Result<(Option<i32>, String, String), Box<dyn Error>> {
+        let region = self.lab.aws.of(alias);
+        let (url, ledger) = (region.ministack().url(), self.lab.aws.ledger.url());
+        let environment = [
+            ("AWS_ENDPOINT_URL", url.as_str()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", ledger.as_str()),
+            ("AWS_ACCESS_KEY_ID", "nobody"),
+            ("AWS_SECRET_ACCESS_KEY", "nothing"),
+        ];
+        let fixed = [verb, &self.file, "--region", region.name()];
+        let output = understudy_in(&environment, [&fixed, more].concat(), LIMIT)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        ))
+    }
+
+    /// What it answered; it ends with this status.
+    fn run(
+        &self,
+        alias: &str,
+        verb: &str,
+        more: &[&str],
+        code: i32,
+    ) -> Result<String, Box<dyn Error>> {
+        let (status, answered, said) = self.told(alias, verb, more)?;
+        assert_eq!(status, Some(code), "{verb} {more:?}: {answered}{said}");
+        Ok(answered)
+    }
+
+    /// A recovery's evidence, as it is printed.
+    fn evidence(
+        &self,
+        alias: &str,
+        verb: &str,
+        more: &[&str],
+        code: i32,
+    ) -> Result<Value, Box<dyn Error>> {
+        let answered = self.run(alias, verb, &[more, &["--json"]].concat(), code)?;
+        Ok(serde_json::from_str(&answered)?)
+    }
+}
+
+fn the_command_line_drills_there_and_tells_what_came_of_it(typed: &Typed<'_>) -> Outcome {
     // use1 is well and nobody is there to be asked.
-    let refused: Value = serde_json::from_str(&run(&["failover", &file, "--json"], 1)?)?;
+    let refused = typed.evidence("usw2", "failover", &[], 1)?;
     let stays = json!("SourceStillActive");
     assert_eq!(refused.get("ended"), Some(&stays), "{refused}");
-    let drill: Value = serde_json::from_str(&run(&["drill", &file, "--json"], 0)?)?;
+    let drill = typed.evidence("usw2", "drill", &[], 0)?;
     assert_eq!(drill.get("ended"), Some(&json!("DrillDone")), "{drill}");
-    let evidence: Value = serde_json::from_str(&run(&["evidence", &file, "--json"], 0)?)?;
-    assert_eq!(
-        evidence.get("ended"),
-        Some(&json!("DrillDone")),
-        "{evidence}"
-    );
+    let evidence = typed.evidence("usw2", "evidence", &[], 0)?;
+    let done = Some(&json!("DrillDone"));
+    assert_eq!(evidence.get("ended"), done, "{evidence}");
     let execution = evidence.get("execution").and_then(Value::as_str);
-    let followed = run(&["watch", &file, execution.ok_or("no execution")?], 0)?;
+    let followed = typed.run("usw2", "watch", &[execution.ok_or("no execution")?], 0)?;
     assert!(followed.contains("DrillDone"), "{followed}");
+    Ok(())
+}
+
+/// Somebody is early on usw2, so a person is asked.
+fn a_switchover_asks_and_goes_on_once_it_is_approved(lab: &Lab, typed: &Typed<'_>) -> Outcome {
+    let (source, target) = (&lab.clusters.source, &lab.clusters.target);
+    source.create_topic("orders", 2, &[])?;
+    Workload::orders(source.client(), "orders")
+        .records(500)
+        .run()?;
+    let verdict = Judge::new(source, target, "orders").wait_exact(LIMIT)?;
+    assert!(verdict.is_exact(), "{verdict}");
+    let moved = AtomicBool::new(false);
+    let evidence = thread::scope(|scope| -> Result<Value, Box<dyn Error>> {
+        let early = scope.spawn(|| target.stay_in_group("early", "orders", &moved));
+        let asked = scope.spawn(|| {
+            wait_for("somebody in group early", LIMIT, || {
+                let places = target.group_places("early", "orders");
+                match places.map_err(|error| error.to_string())? {
+                    places if places.is_empty() => Err("no place yet".to_owned()),
+                    _ => Ok(()),
+                }
+            })?;
+            let evidence = typed.evidence("usw2", "switchover", &["--wait"], 0);
+            evidence.map_err(|error| understudy_tests::LabError::Usage(error.to_string()))
+        });
+        let approved = approve(lab, typed).and_then(|()| write_on(lab, "usw2"));
+        let evidence = asked.join().map_err(|_panic| "the command panicked")?;
+        moved.store(true, Ordering::Relaxed);
+        early.join().map_err(|_panic| "early panicked")??;
+        approved?;
+        Ok(evidence?)
+    })?;
+    let active = Some(&json!("TargetActive"));
+    assert_eq!(evidence.get("ended"), active, "{evidence}");
+    let approval = evidence.get("approval").ok_or("nobody approved")?;
+    let said = (approval.get("approved"), approval.get("note"));
+    assert_eq!(said, (Some(&json!(true)), Some(&json!("seen"))));
+    assert_eq!(lab.pointer()?.get("active"), Some(&json!("usw2")));
+    Ok(())
+}
+
+/// Answers, once it is asked.
+fn approve(lab: &Lab, typed: &Typed<'_>) -> Outcome {
+    let machine = "understudy-orders-switchover";
+    let execution = wait_for("a switchover", LIMIT, || {
+        let executions = lab.aws.usw2.executions(machine);
+        let first = executions.map_err(|error| error.to_string())?.pop();
+        first.ok_or_else(|| "none yet".to_owned())
+    })?;
+    let answer = [&execution, "--yes", "--note", "seen"];
+    let told = wait_for("the question to be answered", LIMIT, || {
+        let told = typed.told("usw2", "approve", &answer);
+        match told.map_err(|error| error.to_string())? {
+            (Some(0), answered, _) => Ok(answered),
+            (_, _, said) => Err(said),
+        }
+    })?;
+    assert!(told.contains("early"), "what is asked is shown: {told}");
+    Ok(())
+}
+
+/// An application that writes where the ledger says.
+fn write_on(lab: &Lab, alias: &str) -> Outcome {
+    wait_for(&format!("{alias} to be active"), LIMIT, || {
+        let active = lab.aws.active().map_err(|error| error.to_string())?;
+        (active == alias).then_some(()).ok_or(active)
+    })?;
+    let (source, target) = (&lab.clusters.source, &lab.clusters.target);
+    let here = if alias == target.alias() {
+        target
+    } else {
+        source
+    };
+    Workload::orders(here.client(), "orders")
+        .producer(format!("shop-{alias}"))
+        .records(600)
+        .rate(100)
+        .run()?;
+    Ok(())
+}
+
+/// Away again, on the other side's word alone; and what was left is shut once it answers.
+fn a_failover_goes_home_without_the_cluster_that_is_lost_and_fences_it_on_return(
+    lab: &Lab,
+    typed: &Typed<'_>,
+) -> Outcome {
+    let (source, target) = (&lab.clusters.source, &lab.clusters.target);
+    let verdict = Judge::new(target, source, "orders").wait_exact(LIMIT)?;
+    assert!(verdict.is_exact(), "{verdict}");
+    for broker in target.brokers() {
+        broker.kill()?;
+    }
+    let evidence = thread::scope(|scope| -> Result<Value, Box<dyn Error>> {
+        let writes = scope.spawn(|| write_on(lab, "use1").map_err(|error| error.to_string()));
+        let more = ["--yes", "--reason", "usw2 is gone"];
+        let evidence = typed.evidence("use1", "failover", &more, 0)?;
+        writes.join().map_err(|_panic| "shop panicked")??;
+        Ok(evidence)
+    })?;
+    let active = Some(&json!("TargetActive"));
+    assert_eq!(evidence.get("ended"), active, "{evidence}");
+    let (status, open, said) = typed.told("use1", "fence", &[])?;
+    let open = (status, open.contains("usw2 is not fenced"), open + &said);
+    assert_eq!((open.0, open.1), (Some(1), true), "{}", open.2);
+    for broker in target.brokers() {
+        broker.start()?;
+    }
+    let fenced = typed.run("use1", "fence", &["--wait"], 0)?;
+    assert!(fenced.contains("usw2 is fenced"), "{fenced}");
     Ok(())
 }
 
@@ -242,6 +421,7 @@ fn an_alarm_moves_applications_when_a_region_is_lost_with_its_brokers_and_its_aw
     assert!(verdict.is_exact(), "{verdict}");
     lab.probe_use1(&lab.aws.use1, 4)?;
     lab.probe_use1(&lab.aws.usw2, 2)?;
+    lab.aws.usw2.hold_alarm(ALARM)?;
 
     for broker in lab.clusters.source.brokers() {
         broker.kill()?;
@@ -250,8 +430,7 @@ fn an_alarm_moves_applications_when_a_region_is_lost_with_its_brokers_and_its_aw
     lab.probe_use1(&lab.aws.use1, 3)?;
     lab.aws.use1.kill()?;
     lab.probe_use1(&lab.aws.usw2, 4)?;
-    // Fires by itself where the stand-in looks at its metrics at once.
-    lab.aws.usw2.set_alarm(ALARM, "ALARM")?;
+    lab.aws.usw2.fire_alarm(ALARM)?;
 
     let pointed = wait_for("clients to be pointed to usw2", LIMIT, || {
         let pointer = lab.pointer().map_err(|error| error.to_string())?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_config::{Region, SdkConfig};
+use aws_types::origin::Origin;
 use understudy_recovery::Alias;
 use understudy_recovery::pair::Pair;
 
@@ -49,6 +50,8 @@ impl Regions {
             .to_builder()
             .region(Region::new(region.to_owned()));
         config.set_endpoint_url(self.endpoints.get(region).cloned());
+        // Otherwise each client looks into the environment again, where this Region's endpoints are.
+        config.insert_origin("endpoint_url", Origin::shared_config());
         config.build()
     }
 
@@ -58,5 +61,25 @@ impl Regions {
             || self.session.region().to_owned(),
             |cluster| cluster.region.clone(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stand_in::StandIn;
+
+    #[test]
+    fn another_regions_endpoint_is_never_this_ones() -> Result<(), Box<dyn std::error::Error>> {
+        let (session, _asked) = StandIn::saying(&[])?;
+        let there = ("us-east-1".to_owned(), "http://there".to_owned());
+        let regions = Regions::new(session, BTreeMap::from([there]));
+        for (region, endpoint) in [("us-east-1", Some("http://there")), ("eu-west-1", None)] {
+            let config = regions.config(region);
+            assert_eq!(config.endpoint_url(), endpoint);
+            // What says this is heard before what the environment says.
+            assert!(config.get_origin("endpoint_url").is_client_config());
+        }
+        Ok(())
     }
 }

@@ -134,7 +134,23 @@ impl Session {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        self.call_or(did, call, |_error| None)
+        self.call_within(GIVEN_UP_AFTER, did, call)
+    }
+
+    /// As [`Session::call`], within a bound of its own.
+    ///
+    /// # Errors
+    /// It did not answer in time, or refused.
+    pub fn call_within<T, E>(
+        &self,
+        within: Duration,
+        did: &str,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, PortError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        self.answered(within, did, call, |_error| None)
     }
 
     /// As [`Session::call`]; but what the service refuses may be an answer.
@@ -150,13 +166,26 @@ impl Session {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
+        self.answered(GIVEN_UP_AFTER, did, call, answer)
+    }
+
+    fn answered<T, E>(
+        &self,
+        within: Duration,
+        did: &str,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        answer: impl FnOnce(&E) -> Option<T>,
+    ) -> Result<T, PortError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
         let answered = self
             .runtime
-            .block_on(async { tokio::time::timeout(GIVEN_UP_AFTER, call).await });
+            .block_on(async { tokio::time::timeout(within, call).await });
         let Ok(answered) = answered else {
             return Err(PortError::new(
                 PortErrorKind::TimedOut,
-                format!("{did}: no answer within {GIVEN_UP_AFTER:?}"),
+                format!("{did}: no answer within {within:?}"),
             ));
         };
         answered.or_else(|error| {

@@ -264,9 +264,9 @@ pub fn failover() -> Evidence {
         ],
         next: vec![
             "Look at shipping: it is not back; no member in group shipping-v2 yet.".to_owned(),
-            "use1 is not fenced: it did not answer. Keep writers away from it. Where a schedule keeps fences, it is fenced within a minute of its return; elsewhere by `understudy fence PAIR.toml --local --wait`, started now."
+            "use1 is not fenced: it did not answer. Keep writers away from it. Where a schedule keeps fences, it is fenced within a minute of its return; elsewhere by `understudy fence PAIR.toml --region us-west-2 --wait`, started now."
                 .to_owned(),
-            "Until use1 is back, usw2 has no standby. When it is: `understudy failback shop --standby-only` puts aside what only use1 holds, from the cut's source offsets on, and lets it stand by; without the option applications move home as well. Nothing deletes anything."
+            "Until use1 is back, usw2 has no standby. When it is: `understudy failback PAIR.toml --region us-east-1 --standby-only` puts aside what only use1 holds, from the cut's source offsets on, and lets it stand by; without the option applications move home as well. Nothing deletes anything."
                 .to_owned(),
         ],
     }
@@ -293,7 +293,7 @@ pub fn switchover() -> Evidence {
     evidence.steps.retain(|it| it.error.is_none());
     evidence.unknown.clear();
     evidence.next = vec![
-        "The flow from usw2 to use1 runs. To go home: `understudy switchover shop`.".to_owned(),
+        "The flow from usw2 to use1 runs. To move back: `understudy switchover PAIR.toml --region us-east-1`.".to_owned(),
     ];
     evidence
 }
@@ -353,7 +353,7 @@ pub fn stuck() -> Evidence {
     evidence.places = None;
     evidence.opened_after_ms = None;
     evidence.next = vec![
-        "The flow is sealed and usw2 takes no writes yet. Mend the reason above, then `understudy failover shop`: it takes \
+        "The flow is sealed and usw2 takes no writes yet. Mend the reason above, then `understudy failover PAIR.toml --region us-west-2`: it takes \
          over from here."
             .to_owned(),
     ];

@@ -41,7 +41,7 @@ fn row(out: &mut String, step: &StepRecord, begin: i64, end: i64) {
     let width = (mille(step.ended_at_ms) - left).clamp(LEAST, 1_000 - left);
     let part = step
         .part
-        .map_or_else(String::new, |part| format!(" {part}"));
+        .map_or_else(String::new, |part| format!(" <small>wave {part}</small>"));
     let tries = match step.tries {
         0 | 1 => String::new(),
         tries => format!(" <small>{tries} tries</small>"),

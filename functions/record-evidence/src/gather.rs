@@ -15,6 +15,7 @@ use understudy_recovery::plan::Plan;
 use understudy_recovery::tail::TailSurvey;
 use understudy_recovery::{Alias, Ledger, LossBound, Mode, Step};
 use understudy_shell::step::{folder_of, load};
+use understudy_shell::typed::Typing;
 use understudy_shell::{World, keys};
 
 use crate::{next, unknown};
@@ -37,6 +38,8 @@ pub struct Seen {
     pub opened: Option<Opened>,
     /// The pair's ledger, if it answered.
     pub ledger: Option<Ledger>,
+    /// What people are told to type.
+    pub typing: Typing,
 }
 
 /// Gathers.
@@ -119,6 +122,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
         flow_back,
         opened,
         ledger: ledger.cloned(),
+        typing: Typing::of(world),
     };
     evidence.unknown = unknown::unknown(&evidence, &seen);
     evidence.unknown.append(&mut reading.unread);

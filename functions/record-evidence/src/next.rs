@@ -28,7 +28,7 @@ pub fn next(evidence: &Evidence, seen: &Seen) -> Vec<String> {
         "SourceStillActive" => stayed(evidence, seen, &mut next),
         "Superseded" => next.push(superseded(seen)),
         _ => {
-            person(evidence, &mut next);
+            person(evidence, seen, &mut next);
             writers(evidence, seen, &mut next);
             applications(evidence, seen, &mut next);
             groups(evidence, &mut next);
@@ -164,7 +164,8 @@ fn fence(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
         ),
         Some(FenceState::Wanted) => format!(
             "{source} is not fenced: it did not answer. Keep writers away from it. Where a schedule keeps fences, it is \
-             fenced within a minute of its return; elsewhere by `understudy fence PAIR.toml --local --wait`, started now."
+             fenced within a minute of its return; elsewhere by `{} --wait`, started now.",
+            seen.typing.command("fence", &evidence.target)
         ),
         Some(FenceState::Lifting) | None => format!(
             "{source} is not fenced: keep writers away from it."
@@ -173,20 +174,24 @@ fn fence(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
 }
 
 fn home(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
-    let (source, target, pair) = (
-        &evidence.source,
-        &evidence.target,
-        evidence.execution.pair(),
-    );
+    let (source, target) = (&evidence.source, &evidence.target);
     let runs = seen.flow_back.as_ref().is_some_and(|it| it.started);
     match evidence.mode {
+        Mode::Failover if has_own_copies(evidence) => next.push(format!(
+            "When {source} is back and fenced: let the flow there go on, `understudy resume FLOW.toml --epoch {}`. What \
+             {source} holds from the cut's source offsets on is then copied behind the cut: copies have topics of their own, \
+             so nothing lies in their way. The flow back goes on by itself. Until then {target} has no standby.",
+            evidence.epoch.get()
+        )),
         Mode::Failover => next.push(format!(
-            "Until {source} is back, {target} has no standby. When it is: `understudy failback {pair} --standby-only` puts aside \
-             what only {source} holds, from the cut's source offsets on, and lets it stand by; without the option \
-             applications move home as well. Nothing deletes anything."
+            "Until {source} is back, {target} has no standby. When it is: `{} --standby-only` puts aside what only {source} \
+             holds, from the cut's source offsets on, and lets it stand by; without the option applications move home as \
+             well. Nothing deletes anything.",
+            seen.typing.command("failback", source)
         )),
         Mode::Switchover if runs => next.push(format!(
-            "The flow from {target} to {source} runs. To go home: `understudy switchover {pair}`."
+            "The flow from {target} to {source} runs. To move back: `{}`.",
+            seen.typing.command("switchover", source)
         )),
         Mode::Failback if runs => next.push(format!(
             "The flow from {target} to {source} runs: {source} stands by again."
@@ -195,6 +200,12 @@ fn home(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
             "The flow from {target} to {source} does not run, so {source} falls behind: start its workers."
         )),
     }
+}
+
+/// Whether copies have other names than their records' topics: then nobody else writes there.
+fn has_own_copies(evidence: &Evidence) -> bool {
+    let partitions = || evidence.cut.iter().flat_map(|cut| &cut.partitions);
+    partitions().next().is_some() && partitions().all(|it| it.topic != it.target_topic)
 }
 
 fn stayed(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
@@ -248,10 +259,10 @@ fn tail(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
 fn stands_by(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     tail(evidence, seen, next);
     next.push(format!(
-        "Applications stay on {}. When they are to move to {}: `understudy switchover {}`.",
+        "Applications stay on {}. When they are to move to {}: `{}`.",
         evidence.source,
         evidence.target,
-        evidence.execution.pair()
+        seen.typing.command("switchover", &evidence.target)
     ));
 }
 
@@ -263,13 +274,9 @@ fn superseded(seen: &Seen) -> String {
     }
 }
 
-fn person(evidence: &Evidence, next: &mut Vec<String>) {
-    let (source, target, pair, mode) = (
-        &evidence.source,
-        &evidence.target,
-        evidence.execution.pair(),
-        evidence.mode,
-    );
+fn person(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
+    let (source, target) = (&evidence.source, &evidence.target);
+    let again = seen.typing.command(evidence.mode.name(), target);
     let approval_said_no = evidence.approval.as_ref().is_some_and(|it| !it.approved);
     let text = if evidence.opened_after_ms.is_some() {
         format!(
@@ -279,16 +286,16 @@ fn person(evidence: &Evidence, next: &mut Vec<String>) {
     } else if evidence.cut.is_some() && approval_said_no {
         format!(
             "The flow is sealed and the loss was not accepted: neither does {target} take writes nor is anything copied. \
-             Bring {source} back, or accept it: `understudy {mode} {pair}` takes over from here and asks again."
+             Bring {source} back, or accept it: `{again}` takes over from here and asks again."
         )
     } else if evidence.cut.is_some() {
         format!(
-            "The flow is sealed and {target} takes no writes yet. Mend the reason above, then `understudy {mode} {pair}`: it \
+            "The flow is sealed and {target} takes no writes yet. Mend the reason above, then `{again}`: it \
              takes over from here."
         )
     } else {
         format!(
-            "Mend the reason above, then `understudy {mode} {pair}`: it takes over from here. {source} was not left."
+            "Mend the reason above, then `{again}`: it takes over from here. {source} was not left."
         )
     };
     next.push(text);

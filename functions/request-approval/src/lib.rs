@@ -12,6 +12,7 @@ use understudy_recovery::pair::Silence;
 use understudy_recovery::{ErrorName, Step, StepError};
 use understudy_shell::keys::{self, Waiting};
 use understudy_shell::step::{carry_out, load, save};
+use understudy_shell::typed::Typing;
 use understudy_shell::{Done, PortError, PortErrorKind, World};
 
 /// Keeps the question, and tells people.
@@ -46,7 +47,7 @@ fn ask(world: &World, request: &ApprovalRequest) -> Result<Done<Asked>, StepErro
         return pass_on(world, request, record);
     }
     if let Some(told) = waiting.told {
-        let did = format!("the question waits; {told} subscribers were told before");
+        let did = "the question waits, as it was told before".to_owned();
         return Ok(Done::new(
             Asked {
                 told,
@@ -60,7 +61,10 @@ fn ask(world: &World, request: &ApprovalRequest) -> Result<Done<Asked>, StepErro
         Ok(told) => {
             waiting.told = Some(told);
             save(world, &key, &waiting)?;
-            format!("told {told} subscribers")
+            match told {
+                0 => "nobody was told: the pair's notify names nobody".to_owned(),
+                _ => "people were told".to_owned(),
+            }
         }
         // The question waits and its deadline runs; it is told when it is asked again.
         Err(error) => format!("nobody could be told: {error}"),
@@ -123,8 +127,9 @@ fn tell(world: &World, order: &Order, waiting: &Waiting) -> Result<u32, PortErro
     };
     let subject = format!("{}: {} waits for your answer", order.pair, order.mode);
     let text = format!(
-        "{question}\n\nAnswer within {minutes} minutes; without an answer {silence}.\n\n  understudy approve {execution} --digest {digest}\n  understudy approve {execution} --digest {digest} --reject\n",
+        "{question}\n\nAnswer within {minutes} minutes; without an answer {silence}.\n\n  {approve} {execution} --digest {digest} --yes\n  {approve} {execution} --digest {digest} --no\n",
         question = waiting.question,
+        approve = Typing::of(world).command("approve", &order.target),
         execution = order.execution,
         digest = waiting.digest,
     );

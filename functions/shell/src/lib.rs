@@ -8,6 +8,7 @@
 //! - [`reach`]: the two ends of an order, and the flow between them.
 //! - [`verdict`]: a cluster judged from its signals.
 //! - [`step`]: how a step is carried out: its epoch checked, its record kept, its errors named.
+//! - [`typed`]: what people are told to type.
 //!
 //! Handlers block. Whoever runs them gives them a thread, and bounds it.
 
@@ -18,6 +19,7 @@ pub mod port_error;
 pub mod rate;
 pub mod reach;
 pub mod step;
+pub mod typed;
 pub mod verdict;
 pub mod world;
 

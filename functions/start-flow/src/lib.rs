@@ -7,7 +7,8 @@
 //! c. onto a cluster that came back it begins behind everything that was surveyed there, and not at all if that is not
 //!    what is there any more;
 //! d. it is not begun anew behind the seal: what it copied is what the recovery stands on;
-//! e. the target of a flow back is open by now, so trouble here is an answer, not an error.
+//! e. the target of a flow back is open by now, so trouble here is an answer, not an error;
+//! f. with prefixed names both flows run: the one there goes on behind its cut, for its copies have topics of their own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -97,14 +98,18 @@ fn start(
         );
         return Ok(Done::new(started(name), [did]));
     }
-    match run(world, order, flow, &begins) {
-        Ok(mut did) => {
-            did.push(format!(
-                "flow {name} was told to run with {} workers",
-                flow.workers
-            ));
-            Ok(Done::new(started(name), did))
+    let run = run(world, order, flow, &begins).and_then(|mut did| {
+        did.push(format!(
+            "flow {name} was told to run with {} workers",
+            flow.workers
+        ));
+        if direction == Direction::Reverse {
+            did.extend(there_too(world, order)?);
         }
+        Ok(did)
+    });
+    match run {
+        Ok(did) => Ok(Done::new(started(name), did)),
         Err(error) => Ok(not_started(name, error.to_string())),
     }
 }
@@ -148,6 +153,26 @@ fn run(
     }
     world.flows.want_workers(flow, flow.workers)?;
     Ok(did)
+}
+
+/// The flow there goes on as well where its copies have topics of their own. What was done, if so.
+fn there_too(world: &World, order: &Order) -> Result<Option<String>, PortError> {
+    let refused = |error: StepError| PortError::new(PortErrorKind::Refused, error.text);
+    let cut: Option<Cut> =
+        load(world, &keys::cut(&order.execution.to_string())).map_err(refused)?;
+    let partitions = cut.iter().flat_map(|cut| &cut.partitions);
+    let mut names = partitions.map(|it| it.topic != it.target_topic).peekable();
+    if names.peek().is_none() || !names.all(|other| other) {
+        return Ok(None);
+    }
+    let flow = reach::forward(world, order).map_err(refused)?;
+    let name = world.flows.name(flow)?;
+    world.flows.reopen(flow, order.epoch)?;
+    world.flows.want_workers(flow, flow.workers)?;
+    let did = format!(
+        "flow {name} was told to go on behind its cut: its copies have topics of their own"
+    );
+    Ok(Some(did))
 }
 
 /// Where the flow back begins: where the flow there ended. In words why it may not.

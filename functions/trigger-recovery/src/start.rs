@@ -6,6 +6,7 @@ use understudy_recovery::{
     Alias, Consent, ErrorName, ExecutionName, Leash, Ledger, Mode, Phase, Refusal, StepError,
 };
 use understudy_shell::step::{change_ledger, load, read_ledger, save};
+use understudy_shell::typed::Typing;
 use understudy_shell::{PortError, PortErrorKind, World};
 
 use crate::{answer, refused};
@@ -54,7 +55,7 @@ pub fn start(world: &World, asked: Asked) -> Result<Triggered, StepError> {
         }
         let running = world.machines.is_running(&execution);
         match running.map_err(|error| at_machines(&execution, &error))? {
-            Some(true) | None => return Ok(under_way(execution)),
+            Some(true) | None => return Ok(under_way(world, execution)),
             // It ended without claiming: its epoch is free, its name is not.
             Some(false) => pass_by(world, &ledger)?,
         }
@@ -109,7 +110,7 @@ fn hindrance(
     match ledger.claim(execution, &target, asked.supersede, now) {
         Ok(_claimed) => None,
         Err(Refusal::InProgress { running, .. }) if running.mode() == asked.mode => {
-            Some(under_way(running))
+            Some(under_way(world, running))
         }
         Err(refusal) => Some(refused(refusal.to_string())),
     }
@@ -137,10 +138,12 @@ fn target(world: &World, ledger: &Ledger, asked: &Asked) -> Result<Alias, String
     })
 }
 
-fn under_way(execution: ExecutionName) -> Triggered {
+fn under_way(world: &World, execution: ExecutionName) -> Triggered {
+    let here = world.here.as_ref().unwrap_or(&world.pair.home);
+    let watch = Typing::of(world).command("watch", here);
     Triggered {
         outcome: TriggerOutcome::UnderWay,
-        reason: format!("{execution} is under way already; follow it with `understudy watch`"),
+        reason: format!("{execution} is under way already; follow it with `{watch}`"),
         execution: Some(execution),
     }
 }
@@ -159,11 +162,15 @@ pub fn only_tell(world: &World, ledger: &Ledger, alarm: &str) -> Result<Triggere
         )));
     }
     let subject = format!("{}: {} is unhealthy", ledger.pair, ledger.active);
+    let standby = world.pair.other(&ledger.active).unwrap_or(&ledger.active);
+    let typing = Typing::of(world);
     let text = format!(
-        "Alarm {alarm} says that {active} is unhealthy. The pair only observes, so nothing was started.\n\nTo see what a \
-         failover would do:\n\n  understudy drill {pair}\n\nTo fail over:\n\n  understudy failover {pair}\n",
+        "Alarm {alarm} says that {active} is unhealthy. Pair {pair} only observes, so nothing was started.\n\nTo see what \
+         a failover would do:\n\n  {drill}\n\nTo fail over:\n\n  {failover}\n",
         active = ledger.active,
         pair = ledger.pair,
+        drill = typing.command("drill", standby),
+        failover = typing.command("failover", standby),
     );
     let subscribers = world.people.tell(&subject, &text).map_err(|error| {
         StepError::new(

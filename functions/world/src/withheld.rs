@@ -2,11 +2,18 @@
 //!
 //! Nothing of them is in force on the target, and the source may be gone when they are needed: so the flow's worker keeps
 //! them among its state on the target. While the source is there it is asked itself, because it may have changed since.
+//!
+//! With prefixed names nobody but the flow writes to copies: applications that move write to the topic of its own name
+//! beside them, which is in use there. So what is granted is WRITE on that one, and never the first ACL that it has, which
+//! would shut out everybody who uses it now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use understudy_domain::{Acl, AclResource, AclRules, AclWrite, FirstAcl, plan_acls};
+use understudy_domain::{
+    Acl, AclOperation, AclPermission, AclResource, AclRules, AclWrite, FirstAcl, ReplicationPolicy,
+    plan_acls,
+};
 use understudy_flow::config::Flow;
 use understudy_flow::stored_state::read_settings;
 use understudy_kafka::{Cluster as Connection, Fault};
@@ -17,8 +24,8 @@ use crate::trouble::{of_fault, of_state};
 /// How long one question to the source may take; applications wait.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// What mirroring withholds, under its names on the target; nothing of `fence`, which stands on the source. The source is
-/// asked first if it is `there`.
+/// What mirroring withholds, as it is to be granted on the target; nothing of `fence`, which stands on the source. The
+/// source is asked first if it is `there`.
 ///
 /// # Errors
 /// The target does not tell.
@@ -36,7 +43,42 @@ pub fn acls(flow: &Flow, there: bool, fence: &[Acl]) -> Result<Vec<Acl>, PortErr
         }
     };
     let fence: BTreeSet<Acl> = fence.iter().map(|acl| on_target(flow, acl)).collect();
-    Ok(withheld.difference(&fence).cloned().collect())
+    let withheld = withheld.difference(&fence).cloned();
+    match &flow.policy {
+        ReplicationPolicy::Identity => Ok(withheld.collect()),
+        ReplicationPolicy::Prefixed { .. } => {
+            let wanted: Vec<Acl> = withheld.filter_map(|acl| beside(flow, &acl)).collect();
+            if wanted.is_empty() {
+                return Ok(wanted);
+            }
+            let target =
+                Connection::open(&flow.target).map_err(|fault| of_fault(&flow.target, &fault))?;
+            let told = |fault: Fault| of_fault(&flow.target, &fault);
+            let there = target.acls(WITHIN).map_err(told)?.known;
+            let closed = target.admits_everyone(WITHIN).map_err(told)? == Some(false);
+            Ok(unharmful(wanted, &there, closed))
+        }
+    }
+}
+
+/// A permission to write to copies, as one to write to the topic of its own name beside them.
+fn beside(flow: &Flow, acl: &Acl) -> Option<Acl> {
+    // What is forbidden on one side is none of the other side's own topics' business.
+    if acl.permission == AclPermission::Deny || acl.resource != AclResource::Topic {
+        return None;
+    }
+    Some(Acl {
+        name: flow.policy.source_topic(&acl.name)?.to_owned(),
+        operation: AclOperation::Write,
+        ..acl.clone()
+    })
+}
+
+/// Those that shut nobody out: where there is no ACL yet, everybody is let in, unless the cluster is `closed`.
+fn unharmful(wanted: Vec<Acl>, there: &BTreeSet<Acl>, closed: bool) -> Vec<Acl> {
+    let mut wanted = wanted;
+    wanted.retain(|acl| closed || there.iter().any(|present| present.covers(acl)));
+    wanted
 }
 
 fn remembered(flow: &Flow) -> Result<BTreeSet<Acl>, PortError> {
@@ -153,6 +195,25 @@ mod tests {
         );
         let fence = acl("orders", "User:x", AclOperation::Write, AclPermission::Deny);
         assert!(withheld.contains(&on_target(&flow, &fence)));
+        // Nobody writes to copies; and the first ACL of a topic in use would shut everybody else out of it.
+        let own: Vec<Acl> = withheld.iter().filter_map(|it| beside(&flow, it)).collect();
+        let names: Vec<String> = own.iter().map(ToString::to_string).collect();
+        let granted = [
+            "allow User:a WRITE on topic orders",
+            "allow User:w WRITE on topic orders",
+        ];
+        assert_eq!(names, granted);
+        let none = BTreeSet::new();
+        assert_eq!(unharmful(own.clone(), &none, false), []);
+        assert_eq!(unharmful(own.clone(), &none, true), own);
+        let one = acl(
+            "orders",
+            "User:b",
+            AclOperation::Write,
+            AclPermission::Allow,
+        );
+        let there = BTreeSet::from([one]);
+        assert_eq!(unharmful(own.clone(), &there, false), own);
         Ok(())
     }
 }

@@ -102,7 +102,9 @@ fn meet(
                 census.leave_off();
                 return Ok(());
             }
-            let Some(record) = range.next_record()? else { break };
+            let Some(record) = range.next_record()? else {
+                break;
+            };
             if let Some(key) = record.key() {
                 census.meet(key);
             }

@@ -116,8 +116,8 @@ pub fn compare(
         }
     };
     let mut on_target = 0;
-    let mut copy = target.next()?;
-    while let Some(original) = source.next()? {
+    let mut copy = target.next_record()?;
+    while let Some(original) = source.next_record()? {
         note(0, &original);
         let place = match map.forward(SourceOffset::new(original.offset()), replicated) {
             Translation::Exact(place) if is_copied(map, original.offset()) => place.get(),
@@ -142,7 +142,7 @@ pub fn compare(
                 false,
                 format!("target offset {} is the copy of nothing", extra.offset()),
             ));
-            copy = target.next()?;
+            copy = target.next_record()?;
         }
         match copy.take_if(|copy| copy.offset() == place) {
             Some(same) => {
@@ -156,7 +156,7 @@ pub fn compare(
                         original.offset()
                     ));
                 }
-                copy = target.next()?;
+                copy = target.next_record()?;
             }
             None => {
                 let text = format!("source offset {} has no copy at {place}", original.offset());
@@ -172,7 +172,7 @@ pub fn compare(
             false,
             format!("target offset {} is the copy of nothing", extra.offset()),
         ));
-        copy = target.next()?;
+        copy = target.next_record()?;
     }
     let everything = count(flow, &copies, first_target, position.target_offset.get())?;
     found.aborted_copies = everything.saturating_sub(on_target);
@@ -217,7 +217,7 @@ fn count(flow: &Flow, name: &TopicPartition, from: i64, end: i64) -> Result<u64,
         end,
     )?;
     let mut records = 0;
-    while side.next()?.is_some() {
+    while side.next_record()?.is_some() {
         records += 1;
     }
     Ok(records)

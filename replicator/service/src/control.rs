@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use understudy_domain::{FlowRecord, FlowState};
+use understudy_domain::{FlowRecord, FlowState, ReplicationPolicy};
 
 use crate::Report;
 use crate::config::Flow;
@@ -18,6 +18,9 @@ pub struct Control {
     paused_topics: Vec<String>,
     #[serde(skip)]
     sealed_since: Option<u64>,
+    /// Whether copies have topics of their own, to which nobody else writes.
+    #[serde(skip)]
+    own_topics: bool,
 }
 
 /// Lets the flow wait, or these topics of it.
@@ -64,6 +67,7 @@ fn change(flow: &Flow, how: impl FnOnce(&mut FlowRecord)) -> Result<Control, Too
         flow: flow.name.to_string(),
         state: record.state.name(),
         sealed_since: (record.state == FlowState::Sealed).then_some(record.epoch),
+        own_topics: matches!(flow.policy, ReplicationPolicy::Prefixed { .. }),
         paused_topics: record.paused_topics.into_iter().collect(),
     })
 }
@@ -79,11 +83,16 @@ impl fmt::Display for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "flow {}: {}", self.flow, self.state)?;
         if let Some(epoch) = self.sealed_since {
+            let may = if self.own_topics {
+                "its copies have topics of their own: once nobody writes to its source who was moved away from there"
+            } else {
+                "its target may have become the active cluster, and then the flow back runs in its place\nif nobody uses \
+                 the target"
+            };
             writeln!(
                 f,
-                "it is sealed since recovery epoch {epoch}: its target may have become the active cluster, and then the \
-                 flow back runs in its place\nif nobody uses the target, start it again with `understudy resume FLOW.toml \
-                 --epoch {epoch}`"
+                "it is sealed since recovery epoch {epoch}: {may}, start it again with `understudy resume FLOW.toml --epoch \
+                 {epoch}`"
             )?;
         }
         if !self.paused_topics.is_empty() {

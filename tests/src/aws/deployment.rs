@@ -91,7 +91,10 @@ impl Deployment {
             .arg(format!("config={}", config.display()))
             .arg("-c")
             .arg(format!("functions={}", functions.display()));
+        // It compiles the package where it lies first, which two at once cannot.
+        let compiling = tools::compiling_cdk()?;
         run("cdk synth", NODE, &mut synth, SYNTH_LIMIT)?;
+        drop(compiling);
         let name = pair.get("name").and_then(Value::as_str).unwrap_or_default();
         Ok(Self {
             package,
@@ -120,6 +123,8 @@ impl Deployment {
             .env("AWS_REGION", at.region())
             .args([
                 "deploy",
+                // What is deployed is there; the package is compiled for templates only.
+                "--build=true",
                 // What it says goes where it can be read.
                 "--ci",
                 "--no-notices",

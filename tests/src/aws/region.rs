@@ -72,8 +72,26 @@ impl AwsRegion {
         self.api.invoke(&format!("understudy-{pair}-{step}"), event)
     }
 
-    /// Sets an alarm's state; its actions are carried out as if the clock had done it.
-    pub fn set_alarm(&self, alarm: &str, state: &str) -> Result<()> {
+    /// Keeps an alarm from acting: the stand-in lets it fire at the first bad look, whatever its rule says.
+    pub fn hold_alarm(&self, alarm: &str) -> Result<()> {
+        self.alarm_actions("DisableAlarmActions", alarm)
+    }
+
+    /// Lets an alarm fire, as its rule and the clock would have done.
+    pub fn fire_alarm(&self, alarm: &str) -> Result<()> {
+        // It acts on edges only.
+        self.set_alarm(alarm, "OK")?;
+        self.alarm_actions("EnableAlarmActions", alarm)?;
+        self.set_alarm(alarm, "ALARM")
+    }
+
+    fn alarm_actions(&self, action: &str, alarm: &str) -> Result<()> {
+        let fields = [("Action", action), ("AlarmNames.member.1", alarm)];
+        let answer = self.api.query("monitoring", "2010-08-01", &fields);
+        answer.map(drop)
+    }
+
+    fn set_alarm(&self, alarm: &str, state: &str) -> Result<()> {
         let fields = [
             ("Action", "SetAlarmState"),
             ("AlarmName", alarm),

@@ -1,5 +1,6 @@
 //! What the lab's AWS is made of, fetched once: MiniStack into the cache, the CDK beside its package.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -46,6 +47,11 @@ pub fn ministack() -> Result<PathBuf> {
     std::fs::write(&file, NO_DELAY).doing(format!("write {}", file.display()))?;
     std::fs::write(&complete, "").doing(format!("write {}", complete.display()))?;
     Ok(folder)
+}
+
+/// Held by whoever lets the package `cdk/` be compiled.
+pub fn compiling_cdk() -> Result<File> {
+    lock(&cache_dir()?.join("cdk-compile.lock"))
 }
 
 /// The package `cdk/`, with what it needs.

@@ -80,7 +80,8 @@ fn write(f: &mut String, it: &Evidence) -> std::fmt::Result {
     }
     for step in &it.steps {
         let seconds = step.ended_at_ms.saturating_sub(step.began_at_ms).max(0);
-        let part = step.part.map(|part| format!(" {part}")).unwrap_or_default();
+        let part = step.part.map(|part| format!(" of wave {part}"));
+        let part = part.unwrap_or_default();
         let tries = if step.tries > 1 {
             format!(", {} tries", step.tries)
         } else {
@@ -88,7 +89,7 @@ fn write(f: &mut String, it: &Evidence) -> std::fmt::Result {
         };
         writeln!(
             f,
-            "  {:<24} {:>4}.{} s{tries}",
+            "  {:<29} {:>4}.{} s{tries}",
             format!("{}{part}", step.step),
             seconds / 1_000,
             seconds % 1_000 / 100

@@ -54,7 +54,7 @@ pub fn follow(
         .parse()
         .map_err(|error| LocalError::Pair(format!("{error}")))?;
     let said = |text: &str| say(text, json);
-    let mut told: BTreeMap<String, u32> = BTreeMap::new();
+    let mut told: BTreeMap<String, StepRecord> = BTreeMap::new();
     let mut asked = String::new();
     said(&format!("{execution}\n"));
     loop {
@@ -64,9 +64,10 @@ pub fn follow(
             Place::Deployed(_) => home.is_running(&name) != Some(false),
         };
         for (key, record) in records(home, execution)? {
-            if told.insert(key, record.tries) != Some(record.tries) {
+            if told.get(&key).is_none_or(|before| is_news(before, &record)) {
                 said(&line(&record));
             }
+            told.insert(key, record);
         }
         if let Some(waiting) = home.question(execution)?.filter(|it| it.digest != asked) {
             said(&format!(
@@ -124,19 +125,26 @@ fn records(home: &Home, execution: &str) -> Result<Vec<(String, StepRecord)>, Lo
         let record: Option<StepRecord> = load(&home.world, &key)?;
         records.extend(record.map(|record| (key, record)));
     }
-    records.sort_by_key(|(_, record)| (record.began_at_ms, record.ended_at_ms));
+    // As they ended: one that is carried out again, such as a second question, is told where it belongs.
+    records.sort_by_key(|(_, record)| (record.ended_at_ms, record.began_at_ms));
     Ok(records)
+}
+
+/// Whether a step that was carried out again found or did something else. Looks at a drain or at applications are repeated
+/// each second, and who watches wants to see what changes.
+fn is_news(before: &StepRecord, now: &StepRecord) -> bool {
+    (&before.did, &before.error) != (&now.did, &now.error)
 }
 
 fn line(record: &StepRecord) -> String {
     let part = record
         .part
-        .map(|part| format!(" {part}"))
+        .map(|part| format!(" of wave {part}"))
         .unwrap_or_default();
     let millis = record.ended_at_ms.saturating_sub(record.began_at_ms).max(0);
     let mark = if record.error.is_some() { '✗' } else { '✓' };
     let mut text = format!(
-        "  {mark} {}{part} {}.{} s\n",
+        "  {mark} {}{part}  {}.{} s\n",
         record.step,
         millis / 1_000,
         millis % 1_000 / 100

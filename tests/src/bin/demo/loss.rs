@@ -105,6 +105,7 @@ pub fn lose_region(
     );
     calm(&aws, source, target, &shop, interrupt, voice)?;
 
+    aws.usw2.hold_alarm(ALARM)?;
     source.link().cut()?;
     voice.alarm(
         "The way from usw2 to use1 fails first: what the shop still writes stays on use1 alone.",
@@ -122,8 +123,7 @@ pub fn lose_region(
     voice.alarm("LOST use1's whole AWS as well. The prober in usw2, which shares no path with it, sees use1 fail too: alarm.");
     let lost = Instant::now();
     aws.probe("use1", &aws.usw2)?;
-    // Fires by itself where the stand-in looks at its metrics at once.
-    aws.usw2.set_alarm(ALARM, "ALARM")?;
+    aws.usw2.fire_alarm(ALARM)?;
     follow(&aws, lost, interrupt, voice)?;
     let mut loss = Loss::default();
     // All are started only now: two find their pointer, one has a person who was told.
