@@ -318,11 +318,13 @@ fn copies_of_a_flow_back_are_no_tail() -> Outcome {
     let worker = Worker::start(&flow(source, target, topic), "returned-1")?;
     worker.wait_copied(source, topic, LIMIT)?;
     worker.kill()?;
-    seal(worker.flow(), 4)?;
-    let (code, survey) = json(worker.flow(), &["survey"])?;
-    assert_eq!(code, 0, "{survey}");
+    // Somebody turns the flow round by hand; a new one does not begin by itself behind a seal.
+    let file = worker.flow().display().to_string();
+    let paused = understudy(["pause", &file], LIMIT)?;
+    assert_eq!(paused.status.code(), Some(0));
     let back = Worker::start(&flow(target, source, "returned-back"), "returned-2")?;
     back.wait_copied(target, topic, LIMIT)?;
+    seal(worker.flow(), 4)?;
     for action in ["survey", "export"] {
         let (code, text) = salvage(worker.flow(), &[action])?;
         let told = ["flow returned-back copies returned onto use1", "its copies"];
