@@ -228,7 +228,11 @@ fn told(evidence: &Value) {
     }
     for step in list(evidence, "steps") {
         let did = list(&step, "did");
-        println!("    {} {did:?} {}", text(&step, "step"), step["error"]);
+        println!(
+            "    {} {did:?} {}",
+            text(&step, "step"),
+            step.get("error").unwrap_or(&Value::Null)
+        );
     }
 }
 
