@@ -3,8 +3,8 @@
 //!
 //! The flow was sealed by a recovery: its source is the cluster that came back, its target the one that is active since.
 //! Records that only the old one holds are counted ([`survey()`]) and copied to topics of their own on the active one
-//! ([`export()`]). Of the source nothing is written but keys of compacted topics that are put right ([`renew()`]); nothing is mixed into a topic that applications read, and nothing is
-//! deleted anywhere.
+//! ([`export()`]). On the old one nothing is written but keys of compacted topics that are put right ([`renew()`]); nothing
+//! is mixed into a topic that applications read on the active one, and nothing is deleted anywhere.
 
 mod error;
 mod export;

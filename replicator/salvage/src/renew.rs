@@ -6,6 +6,7 @@
 //! records are the last of their keys until then, and the same ones come out each time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use understudy_domain::tail::Tail;
@@ -66,17 +67,19 @@ pub fn renew(
         return Ok(BTreeMap::new());
     }
     let id = back.state.salvage_transactional_id();
-    let refused = |fault: Fault| SalvageError::source(flow, &fault);
     let watch = back.target.watch.clone();
     let mut writer = Writer::new(&back.target.writer(&id), watch, BYTES_IN_FLIGHT_MAX)
         .and_then(|mut writer| writer.init(TAKE_OVER_WITHIN).map(|()| writer))
-        .map_err(refused)?;
+        .map_err(at_source)?;
     ground.still_stands()?;
+    let begins = ground.copies_begin()?;
     let mut numbers = 0..;
     for (name, tail, position) in &left {
         let keys = keys_of(&ground, name, tail)?;
         let number = Index(numbers.next().unwrap_or(u32::MAX));
-        let renewed = renew_partition(&ground, &mut writer, number, (name, position), keys);
+        let begin = begins.get(*name).copied().unwrap_or(0);
+        let held = begin..position.target_offset.get();
+        let renewed = renew_partition(flow, &mut writer, number, (name, held), keys);
         if let Err(error) = renewed {
             // The brokers do it themselves in a while; until then readers wait.
             let _aborted = writer.abort(ABORT_WITHIN);
@@ -160,22 +163,19 @@ fn keys_of(
     Ok(keys)
 }
 
-/// Writes behind the tail what the active cluster held of these keys at the cut.
+/// Writes behind the tail what the active cluster held of these keys at the cut: between these offsets of the copies.
 fn renew_partition(
-    ground: &Ground<'_>,
+    flow: &Flow,
     writer: &mut Writer,
     number: Index,
-    (name, position): (&TopicPartition, &Position),
+    (name, held): (&TopicPartition, Range<i64>),
     mut keys: HashSet<Vec<u8>>,
 ) -> Result<(), SalvageError> {
-    let flow = ground.flow;
     let at_target = |fault: Fault| SalvageError::target(flow, &fault);
     let at_source = |fault: Fault| SalvageError::source(flow, &fault);
-    let begin = ground.copies_begin()?.get(name).copied().unwrap_or(0);
-    let cut = position.target_offset.get();
     let open = || {
         let config = flow.target.reader_to_end();
-        LogRange::open(config, &flow.target, name, begin, cut).map_err(at_target)
+        LogRange::open(config, &flow.target, name, held.start, held.end).map_err(at_target)
     };
     let mut newest: HashMap<Vec<u8>, i64> = HashMap::new();
     {
