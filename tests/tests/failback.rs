@@ -269,7 +269,9 @@ fn lost_again_and_back_to_what_nothing_was_copied_to(
     let partitions = evidence(&standby)?;
     let partitions = partitions.pointer("/tail/partitions");
     let partitions = partitions.and_then(Value::as_array).into_iter().flatten();
-    let counted: u64 = partitions.filter_map(|it| it.get("records")?.as_u64()).sum();
+    let counted: u64 = partitions
+        .filter_map(|it| it.get("records")?.as_u64())
+        .sum();
     assert_eq!(counted, 90, "{standby}");
     written(source, "home-again", 60)?;
     lost.forward.wait_ready(LIMIT)?;

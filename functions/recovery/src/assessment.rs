@@ -65,7 +65,7 @@ impl FlowSeen {
     /// Whether an earlier recovery ended it and nothing was copied since: its target does not stand by. What the source
     /// took meanwhile is not there, and nothing tells how much that is.
     pub fn ended_before(&self, order: &Order) -> bool {
-        self.state == FlowState::Sealed.name() && !order.begun
+        self.state == FlowState::Sealed.name() && self.epoch < order.epoch && !order.begun
     }
 }
 

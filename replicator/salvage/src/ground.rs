@@ -226,7 +226,11 @@ impl<'a> Ground<'a> {
     ///
     /// # Errors
     /// Its state cannot be read.
-    fn part_where_it_ended(&mut self, back: &FlowName, record: &FlowRecord) -> Result<(), SalvageError> {
+    fn part_where_it_ended(
+        &mut self,
+        back: &FlowName,
+        record: &FlowRecord,
+    ) -> Result<(), SalvageError> {
         let state = StateTopics::new(back.clone());
         for slot in record.homes() {
             for (active, ended) in read_positions(&self.source, &state, slot)? {

@@ -74,7 +74,9 @@ fn tails(scene: &mut Scene, flow: &FlowOfPair) -> Vec<(TailOfPartition, Vec<u64>
             let ended = |it: &FlowRecord| {
                 it.state == FlowState::Sealed
                     && it.source_cluster_id == flow.target.as_str()
-                    && sealed.as_ref().is_some_and(|sealed| it.epoch < sealed.epoch)
+                    && sealed
+                        .as_ref()
+                        .is_some_and(|sealed| it.epoch < sealed.epoch)
             };
             it.record.as_ref().is_some_and(ended)
         })
@@ -85,7 +87,10 @@ fn tails(scene: &mut Scene, flow: &FlowOfPair) -> Vec<(TailOfPartition, Vec<u64>
         let own = &mirrored.position;
         let (mut returned, mut active) = (own.source_offset.get(), own.target_offset.get());
         for it in ended.iter().filter(|it| it.target == mirrored.source) {
-            let (there, here) = (it.position.target_offset.get(), it.position.source_offset.get());
+            let (there, here) = (
+                it.position.target_offset.get(),
+                it.position.source_offset.get(),
+            );
             if there >= returned && here >= active {
                 (returned, active) = (there, here);
             }

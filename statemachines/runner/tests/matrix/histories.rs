@@ -171,7 +171,11 @@ impl Pair {
         let played = rig.play(from_start(&machine, &input), None);
         let end = played.outcome.end_state;
         *self.ends.entry(format!("{mode} {end}")).or_default() += 1;
-        let stand = played.outcome.variables.get("stand").and_then(Value::as_str);
+        let stand = played
+            .outcome
+            .variables
+            .get("stand")
+            .and_then(Value::as_str);
         let stand = stand.unwrap_or_default();
         let moved = self.active() != before;
         prop_assert!(
@@ -190,13 +194,17 @@ impl Pair {
             let scene = self.stage.scene();
             let evidence = scene.store.get(&keys::evidence(&execution_of(&input)));
             let evidence = evidence.and_then(|it| serde_json::from_slice::<Evidence>(it).ok());
-            let loss = evidence.and_then(|it| it.loss).expect("the loss in the evidence");
+            let loss = evidence
+                .and_then(|it| it.loss)
+                .expect("the loss in the evidence");
             let lost = alone_on(&scene, &before, &end_of_flow(&scene, &before));
             let count = u64::try_from(lost.len()).unwrap_or(u64::MAX);
             // A source that is alive goes on taking records until it is fenced: they come on top.
             let silent = scene.clusters.get(&before).is_some_and(|it| it.silent);
             prop_assert!(
-                !silent || (loss.records_at_least..=loss.records_at_most.unwrap_or(u64::MAX)).contains(&count),
+                !silent
+                    || (loss.records_at_least..=loss.records_at_most.unwrap_or(u64::MAX))
+                        .contains(&count),
                 "{count} records are lost, and the evidence says {loss:?}"
             );
         }
