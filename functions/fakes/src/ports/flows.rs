@@ -160,6 +160,19 @@ impl Flows for Ports {
         self.flow(flow, "positions", |flow| Ok(flow.positions.clone()))
     }
 
+    fn selected(&self, flow: &FlowOfPair) -> Answer<BTreeSet<TopicPartition>> {
+        self.look(&flow.file, "selected", |scene| {
+            scene.may(flow.source.as_str(), "selected")?;
+            let source = scene.cluster(flow.source.as_str());
+            Ok(source
+                .ends
+                .keys()
+                .chain(source.log.keys())
+                .cloned()
+                .collect())
+        })
+    }
+
     fn translate(
         &self,
         flow: &FlowOfPair,
