@@ -52,6 +52,7 @@ mod stamps;
 mod status;
 mod status_follow;
 mod translate;
+mod unread;
 mod verify;
 mod view;
 mod worker;
