@@ -542,15 +542,7 @@ impl Gapped {
     }
 
     fn tool(&self, worker: &Worker, arguments: &[&str]) -> Result<(i32, Value), Box<dyn Error>> {
-        let (command, rest) = arguments.split_first().ok_or("no command")?;
-        let flow = worker.flow().display().to_string();
-        let mut all = vec![*command, &flow];
-        all.extend(rest);
-        let output = understudy(all, LIMIT)?;
-        let code = output.status.code().unwrap_or(-1);
-        let value = serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
-        Ok((code, value))
+        Ok(worker.tool(arguments)?)
     }
 }
 

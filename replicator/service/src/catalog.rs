@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use understudy_domain::TopicPartition;
 
+use crate::lost_copies::ShortLogs;
+
 /// The topics to be mirrored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -15,6 +17,8 @@ pub struct Listing {
     pub on_source: BTreeSet<Arc<str>>,
     /// Nothing moves, in any topic.
     pub paused: bool,
+    /// Partitions whose copies seem to be lost on the target.
+    pub short: ShortLogs,
     /// Rises with every look at the source.
     pub look: u64,
 }
