@@ -262,6 +262,7 @@ impl Discovery {
                 name,
                 Listed {
                     partitions,
+                    on_source: topic.partitions,
                     id: ids.remove(&topic.name),
                     paused: false,
                 },

@@ -39,11 +39,12 @@ impl Holding {
             return Ok(());
         }
         let slots = self.context.slots;
-        let wanted: BTreeSet<TopicPartition> = listing
+        let mut wanted: BTreeSet<TopicPartition> = listing
             .partitions()
             .into_iter()
             .filter(|partition| slot_of(partition, slots) == self.slot)
             .collect();
+        wanted.extend(self.vanished(&listing));
         self.must_be_the_same(&listing)?;
         self.leave(&wanted, &listing)?;
         self.doubt_copies(&listing)?;

@@ -203,9 +203,12 @@ impl Holding {
             .get(partition)
             .and_then(|entry| entry.position.source_topic_id.clone())
             .unwrap_or_default();
-        let reason = format!(
+        let mut reason = format!(
             "the topic was deleted and made again on the source (id {known}, now {now}); what the deleted one held beyond the copies is not known"
         );
+        if self.is_vanished(partition) {
+            reason.push_str(&self.last_seen(partition));
+        }
         self.meet_new(partition, found(None, GapCause::Recreated, reason))
     }
 
@@ -273,6 +276,9 @@ impl Holding {
                 self.refused.remove(&partition);
                 self.plane.stop(&partition);
                 self.active.remove(&partition);
+                if self.is_vanished(&partition) {
+                    self.context.board.hold().partitions.remove(&partition);
+                }
                 self.seen = None;
             }
             Err(reason) => {
@@ -324,6 +330,10 @@ impl Holding {
                     Some(position) => position,
                     None => return Ok(false),
                 }
+            }
+            // Nothing follows: the source has no such partition any more.
+            Resolution::ContinueInSame | Resolution::NewTopic if self.is_vanished(partition) => {
+                position
             }
             Resolution::Retry => position,
             Resolution::Skip | Resolution::Park => {

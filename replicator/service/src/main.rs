@@ -55,6 +55,7 @@ mod status;
 mod status_follow;
 mod translate;
 mod unread;
+mod vanished;
 mod verify;
 mod view;
 mod worker;
