@@ -14,6 +14,9 @@ use crate::ports::Port;
 use crate::process::Process;
 use crate::wait::wait_for;
 
+/// How long a tool may take.
+const TOOL_LIMIT: Duration = Duration::from_secs(120);
+
 /// A worker that crashes leaves its memory beside its log, where the system allows it; what stays is the same process.
 const WITH_CORE: &str = "cd \"$1\" && shift && { ulimit -c unlimited; } 2>/dev/null
 exec \"$@\"";
@@ -169,6 +172,21 @@ impl Worker {
     /// Where it serves its page.
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Runs a tool on its flow: the tool, and options with `--json` among them. Its exit status, and what it says.
+    pub fn tool(&self, arguments: &[&str]) -> Result<(i32, serde_json::Value)> {
+        let (name, options) = arguments
+            .split_first()
+            .ok_or(LabError::Usage("which tool?".to_owned()))?;
+        let mut all = vec![OsStr::new(name), self.flow().as_os_str()];
+        all.extend(options.iter().map(OsStr::new));
+        let output = understudy(all, TOOL_LIMIT)?;
+        let value = serde_json::from_slice(&output.stdout).map_err(|error| {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            LabError::Usage(format!("{name} printed no JSON: {error}: {errors}"))
+        })?;
+        Ok((output.status.code().unwrap_or(-1), value))
     }
 
     /// SIGKILL; returns when it is gone.

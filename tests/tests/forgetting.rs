@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -10,8 +10,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::Value;
 use understudy_domain::{
-    FlowName, MapCursor, MapKey, MapRecord, OpenChunk, Origin, Pending, Position, Run,
-    SourceOffset, StateTopics, TargetOffset, TopicPartition,
+    FlowName, GapCause, GapKey, GapRecord, GapState, MapCursor, MapKey, MapRecord, OpenChunk,
+    Origin, Pending, Position, Run, SourceOffset, StateTopics, TargetOffset, TopicPartition,
 };
 use understudy_tests::{Cluster, FlowFile, Pair, Worker, understudy, wait_for};
 
@@ -119,6 +119,85 @@ fn a_place_in_a_lost_chunk_is_at_least_for_worker_and_tools_and_never_called_exa
         text.contains("1 of 2 exact") && text.contains("at-least"),
         "{text}"
     );
+    Ok(())
+}
+
+#[test]
+fn settled_gaps_are_forgotten_once_they_are_old_and_nobody_can_ask_for_them() -> Outcome {
+    let Pair { source, target } = Pair::shared()?;
+    let topics = StateTopics::new(FlowName::new("settled")?);
+    source.create_topic("settled", 1, &[])?;
+    let producer: BaseProducer = source.client().create()?;
+    for number in 0..300 {
+        send(&producer, "settled", None, number.to_string().as_bytes())?;
+    }
+    producer.flush(LIMIT)?;
+    let file = FlowFile::new(source, target)
+        .named("settled")
+        .topics(["settled"])
+        .slots(1);
+    let worker = Worker::start(&file, "settled-worker")?;
+    worker.wait_copied(source, "settled", LIMIT)?;
+    worker.kill()?;
+    // As an earlier worker would have left them.
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let (hour, day) = (3_600_000, 24);
+    let put = |start: i64, age: i64, state: GapState| -> Outcome {
+        let key = GapKey {
+            partition: TopicPartition::new("settled", 0),
+            incarnation: 0,
+            start: SourceOffset::new(start),
+        };
+        let record = GapRecord {
+            end: Some(SourceOffset::new(start + 10)),
+            cause: GapCause::Deleted,
+            reason: "long ago".to_owned(),
+            found_at_ms: now - age * hour,
+            state,
+            resolution: None,
+        };
+        target.write_record(
+            &topics.gaps(),
+            0,
+            Some(&key.encode()),
+            Some(&record.encode()),
+        )?;
+        Ok(())
+    };
+    // More than a worker remembers, of which some are young and some lie in what the source still holds.
+    for start in 0..140 {
+        put(start, 31 * day, GapState::Skipped)?;
+    }
+    for (start, age) in [(150, 29 * day), (195, 30 * day + 1), (250, 30 * day + 2)] {
+        put(start, age, GapState::Skipped)?;
+    }
+    source.delete_records_before("settled", 0, 200)?;
+    worker.restart()?;
+    let flow = worker.flow().display().to_string();
+    wait_for("old gaps to be forgotten", LIMIT, || {
+        let output = understudy(["gaps", &flow, "list", "--json"], LIMIT)
+            .map_err(|error| error.to_string())?;
+        let found: Value =
+            serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+        let starts: Vec<i64> = found
+            .pointer("/gaps")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|gap| gap["start"].as_i64())
+            .collect();
+        match starts == [150, 195, 250] {
+            true => Ok(()),
+            false => Err(format!("{starts:?}")),
+        }
+    })?;
+    // What is left is shown, and records flow.
+    worker.wait_status("the gaps that are left", LIMIT, |status| {
+        status["gaps"].as_array().map(Vec::len) == Some(3)
+    })?;
+    send(&producer, "settled", None, b"more")?;
+    producer.flush(LIMIT)?;
+    worker.wait_copied(source, "settled", LIMIT)?;
     Ok(())
 }
 

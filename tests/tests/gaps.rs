@@ -196,6 +196,98 @@ fn by_policy_a_topic_made_again_goes_to_a_topic_of_its_own() -> Outcome {
 }
 
 #[test]
+fn a_topic_made_again_with_fewer_partitions_has_a_gap_for_each_that_is_gone() -> Outcome {
+    let flow = Gapped::new("fewer", 4)?;
+    flow.write(400)?;
+    let worker = flow.worker(|file| file)?;
+    worker.wait_copied(flow.source, "fewer", LIMIT)?;
+    let ends = flow.source.ends("fewer")?;
+    flow.source.delete_topic("fewer")?;
+    flow.source.create_topic("fewer", 2, &[])?;
+    flow.write_as("second", 300)?;
+    for partition in 0..4 {
+        let halted = format!("fewer-{partition} halted");
+        worker.wait_reason(&[&halted, "made again"], LIMIT)?;
+    }
+    worker.wait_reason(&["fewer-3 halted", "no such partition", "resolve"], LIMIT)?;
+    let (code, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    assert_eq!((code, at(&gaps, "/open")), (1, &4.into()), "{gaps}");
+    for (gap, (partition, ends)) in at(&gaps, "/gaps")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .zip(&ends)
+    {
+        assert_eq!(
+            (&gap["partition"], &gap["cause"], &gap["start"]),
+            (
+                &(*partition).into(),
+                &"recreated".into(),
+                &ends.last_stable.into()
+            ),
+            "{gap}"
+        );
+        let is_gone = gap["reason"].to_string().contains("no such partition");
+        assert_eq!(is_gone, *partition >= 2, "{gap}");
+    }
+    assert!(worker.metrics()?.contains("understudy_gaps_found_total 4"),);
+    // Over a restart they are the same gaps.
+    worker.kill()?;
+    worker.restart()?;
+    worker.wait_reason(&["fewer-3 halted", "no such partition"], LIMIT)?;
+    // One answer for all of them.
+    let go_on = ["gaps", "resolve", "--as", "continue-in-same", "--json"];
+    assert_eq!(flow.tool(&worker, &go_on)?.0, 0);
+    worker.wait_copied(flow.source, "fewer", LIMIT)?;
+    worker.wait_ready(LIMIT)?;
+    worker.wait_status("what is gone to be shown no more", LIMIT, |status| {
+        line(status, "fewer", 3).is_none() && line(status, "fewer", 1).is_some()
+    })?;
+    let (code, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    let states: Vec<_> = at(&gaps, "/gaps")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|gap| gap["state"].clone())
+        .collect();
+    assert_eq!((code, states), (0, vec!["continued".into(); 4]), "{gaps}");
+    let (code, verified) = flow.tool(&worker, &["verify", "--json"])?;
+    assert_eq!(code, 0, "{verified}");
+    // When it comes back it is still another one than that which was copied.
+    flow.source.grow_topic("fewer", 3)?;
+    worker.wait_reason(&["fewer-2 halted", "made again"], LIMIT)?;
+    assert_eq!(flow.tool(&worker, &go_on)?.0, 0);
+    flow.write_as("third", 200)?;
+    worker.wait_copied(flow.source, "fewer", LIMIT)?;
+    worker.wait_ready(LIMIT)?;
+    let copies = read_all(flow.target, "fewer")?;
+    assert_eq!(copies.len(), 400 + 300 + 200);
+    Ok(())
+}
+
+#[test]
+fn by_policy_partitions_that_are_gone_are_written_down_and_the_others_go_on() -> Outcome {
+    let flow = Gapped::new("fewer-moves", 3)?;
+    flow.write(300)?;
+    let worker = flow.worker(|file| file.mirror("recreated", "new-topic"))?;
+    worker.wait_copied(flow.source, "fewer-moves", LIMIT)?;
+    stop(&worker)?;
+    flow.source.delete_topic("fewer-moves")?;
+    flow.source.create_topic("fewer-moves", 1, &[])?;
+    flow.write_as("second", 100)?;
+    worker.restart()?;
+    worker.wait_copied(flow.source, "fewer-moves", LIMIT)?;
+    worker.wait_ready(LIMIT)?;
+    assert_eq!(read_all(flow.target, "fewer-moves")?.len(), 300);
+    assert_eq!(read_all(flow.target, "fewer-moves.1")?.len(), 100);
+    let (code, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    let listed = at(&gaps, "/gaps").as_array().ok_or("no gaps")?;
+    let moved = listed.iter().filter(|gap| gap["state"] == "moved").count();
+    assert_eq!((code, listed.len(), moved), (0, 3, 3), "{gaps}");
+    Ok(())
+}
+
+#[test]
 fn a_record_that_the_target_refuses_is_named_exactly_and_waits_alone() -> Outcome {
     let flow = Gapped::new("refused", 2)?;
     flow.target
@@ -542,15 +634,7 @@ impl Gapped {
     }
 
     fn tool(&self, worker: &Worker, arguments: &[&str]) -> Result<(i32, Value), Box<dyn Error>> {
-        let (command, rest) = arguments.split_first().ok_or("no command")?;
-        let flow = worker.flow().display().to_string();
-        let mut all = vec![*command, &flow];
-        all.extend(rest);
-        let output = understudy(all, LIMIT)?;
-        let code = output.status.code().unwrap_or(-1);
-        let value = serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
-        Ok((code, value))
+        Ok(worker.tool(arguments)?)
     }
 }
 

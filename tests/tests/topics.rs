@@ -352,33 +352,6 @@ fn a_topic_that_is_gone_from_the_source_stays_on_the_target_and_is_named() -> Ou
 }
 
 #[test]
-fn a_copy_that_is_deleted_on_the_target_is_named_and_not_made_anew() -> Outcome {
-    let Pair { source, target } = Pair::shared()?;
-    for topic in ["lost-a", "lost-b"] {
-        source.create_topic(topic, 1, &[])?;
-        write(source, topic, "first", 200)?;
-    }
-    let worker = start("lost", |file| file.topics(["lost-.*"]))?;
-    worker.wait_copied(source, "lost-a", LIMIT)?;
-    worker.wait_copied(source, "lost-b", LIMIT)?;
-    target.delete_topic("lost-a")?;
-    let words = ["topic lost-a", "is gone", "verify"];
-    worker.wait_reason(&words, LIMIT)?;
-    // Nor by a worker that knows it from the stored state alone; and others go on.
-    worker.terminate()?;
-    worker.wait(LIMIT)?;
-    worker.restart()?;
-    worker.wait_reason(&words, LIMIT)?;
-    write(source, "lost-b", "second", 200)?;
-    worker.wait_copied(source, "lost-b", LIMIT)?;
-    assert_eq!(target.partitions("lost-a")?, None, "{}", worker.log());
-    // One that is made by hand ends before what was copied.
-    target.create_topic("lost-a", 1, &[])?;
-    worker.wait_reason(&["topic lost-a", "ends at 0"], LIMIT)?;
-    Ok(())
-}
-
-#[test]
 fn batches_that_a_topic_does_not_take_are_made_smaller() -> Outcome {
     let Pair { source, target } = Pair::shared()?;
     source.create_topic("tight", 1, &[])?;

@@ -143,6 +143,87 @@ fn a_place_is_the_copy_of_the_very_record_that_would_be_read_next() -> Outcome {
 }
 
 #[test]
+fn a_time_on_the_target_is_the_place_of_the_same_record_on_the_source() -> Outcome {
+    let Pair { source, target } = pair()?;
+    source.create_topic("dated", 2, &[])?;
+    // A transaction of the source that ended in nothing, and commits of the flow's own, keep both sides' offsets apart.
+    for round in 0..3 {
+        Workload::orders(source.client(), "dated")
+            .producer(format!("dated-{round}"))
+            .records(200)
+            .transactional(20, 3)
+            .run()?;
+    }
+    let worker = Worker::start(
+        &beside(source, target, "dated").topics(["dated"]),
+        "dated-1",
+    )?;
+    worker.wait_copied(source, "dated", LIMIT)?;
+    stop(&worker)?;
+    for partition in 0..2 {
+        let pairs = matched(source, target, "dated", partition)?;
+        let copies = scan(target, "dated", partition)?;
+        for place in [0, copies.len() / 3, copies.len() - 1] {
+            let time = copies.get(place).and_then(|copy| copy.1.2);
+            let time = time.ok_or("a copy without a time")?;
+            // Several records may have it: the first of them.
+            let first = copies.iter().find(|copy| copy.1.2 >= Some(time));
+            let first = first.ok_or("no such copy")?.0;
+            let original = pairs.iter().find(|pair| pair.1 == first);
+            let original = original.ok_or("the copy of nothing")?.0;
+            let asked = [time.to_string(), partition.to_string()];
+            let [time, number] = &asked;
+            let options = [
+                "--topic",
+                "dated",
+                "--partition",
+                number,
+                "--timestamp",
+                time,
+            ];
+            let (code, lines) = translate(
+                worker.flow(),
+                &[&options[..], &["--reverse", "--json"]].concat(),
+            )?;
+            let line = lines.first().ok_or("no answer")?;
+            assert_eq!((code, lines.len()), (0, 1), "{lines:?}");
+            assert_eq!(line["translation"], "exact", "{line}");
+            assert_eq!(number_of(line, "target_offset"), first, "{line}");
+            // From there on it is the same records: between the two lies nothing that a reader sees.
+            let on_source = number_of(line, "source_offset");
+            assert!(on_source <= original, "{line}: {original}");
+            let skipped = pairs
+                .iter()
+                .filter(|pair| pair.0 >= on_source && pair.0 < original);
+            assert_eq!(skipped.count(), 0, "{line}: {original}");
+        }
+    }
+    // All partitions at once, and a time that has not come: the end of what is there.
+    let late = (i64::MAX / 2).to_string();
+    let options = [
+        "--topic",
+        "dated",
+        "--timestamp",
+        &late,
+        "--reverse",
+        "--json",
+    ];
+    let (code, lines) = translate(worker.flow(), &options)?;
+    assert_eq!((code, lines.len()), (0, 2), "{lines:?}");
+    let ends = source.ends("dated")?;
+    for line in &lines {
+        let partition = i32::try_from(number_of(line, "partition"))?;
+        let end = ends.get(&partition).ok_or("no such partition")?.last_stable;
+        assert_eq!(number_of(line, "source_offset"), end, "{line}");
+        assert!(
+            text(line, "reason").contains("no copy has that timestamp"),
+            "{line}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn without_its_source_a_flow_still_answers() -> Outcome {
     let Pair { source, target } = &Pair::start(|source| source, |target| target)?;
     source.create_topic("orders", 2, &[])?;

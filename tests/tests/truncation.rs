@@ -2,11 +2,10 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, copy_folder, understudy};
+use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, copy_folder};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -60,7 +59,7 @@ fn a_source_restored_from_an_older_disk_is_found_although_it_grew_beyond_the_cop
     for (worker, topic) in [(&asleep, "asleep"), (&awake, "awake")] {
         let halted = format!("{topic}-0 halted");
         worker.wait_reason(&[&halted, "another one from 100 on"], LIMIT)?;
-        let (code, gaps) = tool(worker, &["gaps", "list", "--json"])?;
+        let (code, gaps) = worker.tool(&["gaps", "list", "--json"])?;
         let gap = at(&gaps, "/gaps/0");
         assert_eq!((code, at(gap, "/cause")), (1, &"truncated".into()), "{gap}");
         assert_eq!(
@@ -69,7 +68,7 @@ fn a_source_restored_from_an_older_disk_is_found_although_it_grew_beyond_the_cop
             "{gap}"
         );
         let go_on = ["gaps", "resolve", "--as", "continue-in-same", "--json"];
-        assert_eq!(tool(worker, &go_on)?.0, 0);
+        assert_eq!(worker.tool(&go_on)?.0, 0);
         worker.wait_copied(source, topic, LIMIT)?;
         worker.wait_ready(LIMIT)?;
         // All of the new log is there, behind what the source has lost.
@@ -85,12 +84,100 @@ fn a_source_restored_from_an_older_disk_is_found_although_it_grew_beyond_the_cop
         worker.restart()?;
         worker.wait_copied(source, topic, LIMIT)?;
         worker.wait_ready(LIMIT)?;
-        let (code, gaps) = tool(worker, &["gaps", "list", "--json"])?;
+        let (code, gaps) = worker.tool(&["gaps", "list", "--json"])?;
         assert_eq!(
             (code, at(&gaps, "/gaps").as_array().map(Vec::len)),
             (0, Some(1)),
             "{gaps}"
         );
+    }
+    Ok(())
+}
+
+/// A leader that never saw the last records, elected because nobody else was left: `unclean.leader.election.enable`.
+#[test]
+fn an_unclean_leader_election_is_a_gap_of_exactly_what_the_new_leader_never_saw() -> Outcome {
+    let Pair { target, .. } = Pair::shared()?;
+    let source = &Cluster::builder("euw3").brokers(3).start()?;
+    let bootstrap = source.bootstrap();
+    for topic in ["unclean-asleep", "unclean-awake"] {
+        // Two of the brokers hold it; the third keeps the controllers' quorum.
+        let arguments = [
+            "--bootstrap-server",
+            &bootstrap,
+            "--create",
+            "--topic",
+            topic,
+            "--replica-assignment",
+            "1:2",
+            "--config",
+            "unclean.leader.election.enable=true",
+            "--config",
+            "min.insync.replicas=1",
+        ];
+        let class = "org.apache.kafka.tools.TopicCommand";
+        source.kafka().run_tool(class, &arguments)?;
+    }
+    source.create_topic("clean", 1, &[("min.insync.replicas", "1")])?;
+    for topic in ["unclean-asleep", "unclean-awake", "clean"] {
+        write(source, topic, "before", 100)?;
+    }
+    let flow = |name: &str, topics: &[&str]| {
+        FlowFile::new(source, target)
+            .named(name)
+            .topics(topics.iter().copied())
+            .slots(1)
+    };
+    let asleep = flow("unclean-asleep", &["unclean-asleep"]);
+    let asleep = Worker::start(&asleep, "unclean-asleep")?;
+    let awake = flow("unclean-awake", &["unclean-awake", "clean"]);
+    let awake = Worker::start(&awake, "unclean-awake")?;
+    awake.wait_copied(source, "clean", LIMIT)?;
+    // The second replica is down while records are written that are acknowledged, for the first one is in sync alone.
+    source.broker(2)?.kill()?;
+    for (worker, topic) in [(&asleep, "unclean-asleep"), (&awake, "unclean-awake")] {
+        write(source, topic, "lost", 50)?;
+        worker.wait_copied(source, topic, LIMIT)?;
+    }
+    asleep.kill()?;
+    source.broker(1)?.kill()?;
+    source.broker(2)?.start()?;
+    // It leads now, from what it has, and goes on beyond where the copies end.
+    for topic in ["unclean-asleep", "unclean-awake"] {
+        write(source, topic, "after", 200)?;
+    }
+    source.broker(1)?.start()?;
+    source.wait_ready()?;
+    asleep.restart()?;
+    for (worker, topic) in [(&asleep, "unclean-asleep"), (&awake, "unclean-awake")] {
+        let halted = format!("{topic}-0 halted");
+        worker.wait_reason(&[&halted, "an unclean leader election"], LIMIT)?;
+        let (code, gaps) = worker.tool(&["gaps", "list", "--json"])?;
+        let gap = at(&gaps, "/gaps/0");
+        assert_eq!(
+            (code, at(gap, "/cause")),
+            (1, &"truncated".into()),
+            "{gaps}"
+        );
+        assert_eq!(
+            (at(gap, "/start"), at(gap, "/end")),
+            (&150.into(), &100.into()),
+            "{gap}"
+        );
+    }
+    // The other topic lost nothing, and flows.
+    write(source, "clean", "after", 100)?;
+    awake.wait_copied(source, "clean", LIMIT)?;
+    let found = Judge::new(source, target, "clean").wait_exact(LIMIT)?;
+    assert!(found.is_exact(), "{found}");
+    for (worker, topic) in [(&asleep, "unclean-asleep"), (&awake, "unclean-awake")] {
+        let go_on = ["gaps", "resolve", "--as", "continue-in-same", "--json"];
+        assert_eq!(worker.tool(&go_on)?.0, 0);
+        worker.wait_copied(source, topic, LIMIT)?;
+        worker.wait_ready(LIMIT)?;
+        // All that the new leader has, behind what it never saw.
+        let found = Judge::new(source, target, topic).compare()?;
+        assert_eq!((found.lost, found.foreign), (0, 50), "{topic}: {found}");
     }
     Ok(())
 }
@@ -120,7 +207,7 @@ fn a_new_leader_epoch_alone_is_no_truncation() -> Outcome {
     }
     let comparison = Judge::new(source, target, "moved").wait_exact(LIMIT)?;
     assert!(comparison.is_exact(), "{comparison}");
-    let (code, gaps) = tool(&worker, &["gaps", "list", "--json"])?;
+    let (code, gaps) = worker.tool(&["gaps", "list", "--json"])?;
     assert_eq!(
         (code, at(&gaps, "/gaps").as_array().map(Vec::len)),
         (0, Some(0)),
@@ -135,16 +222,6 @@ fn write(source: &Cluster, topic: &str, producer: &str, records: u64) -> Outcome
         .records(records)
         .run()?;
     Ok(())
-}
-
-fn tool(worker: &Worker, arguments: &[&str]) -> Result<(i32, Value), Box<dyn Error>> {
-    let (command, options) = arguments.split_first().ok_or("no command")?;
-    let mut all = vec![Path::new(command).as_os_str(), worker.flow().as_os_str()];
-    all.extend(options.iter().map(|option| Path::new(option).as_os_str()));
-    let output = understudy(all, LIMIT)?;
-    let value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
-    Ok((output.status.code().unwrap_or(-1), value))
 }
 
 fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DecodeError, Format, SourceOffset, TopicPartition, json};
 
-/// The newest version of the value that this code reads and the one it writes.
-const VERSION: u64 = 1;
+/// The newest version of the value that this code reads.
+const VERSION: u64 = 2;
+/// The version of a value with a cause that older readers know as well.
+const VERSION_OF_SOURCE: u64 = 1;
 
 /// Which gap: at most one begins at a place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +54,8 @@ pub enum GapCause {
     Recreated,
     /// The target does not take the record.
     Refused,
+    /// There was a copy, and it is not on the target any more: the topic was deleted, made again or cut there.
+    CopiesLost,
 }
 
 /// What was done about a gap.
@@ -64,7 +68,8 @@ pub enum GapState {
     Skipped,
     /// Copying went on behind it; the record is on the parking topic.
     Parked,
-    /// Copying went on in the same target topic, with the source's new log from its start.
+    /// Copying went on in the same target topic: with the source's new log from its start, or again with what was lost
+    /// on the target.
     Continued,
     /// Copying went on in another target topic, with the source's new log from its start.
     Moved,
@@ -82,7 +87,7 @@ pub enum Resolution {
     Park,
     /// Try once more: the cause may be gone.
     Retry,
-    /// Copy the source's new log from its start behind what the target holds.
+    /// Copy the source's new log from its start behind what the target holds; or what was lost there, once more.
     ContinueInSame,
     /// Copy the source's new log from its start to a new topic.
     NewTopic,
@@ -96,6 +101,7 @@ impl GapCause {
             Self::Truncated => "truncated",
             Self::Recreated => "recreated",
             Self::Refused => "refused",
+            Self::CopiesLost => "copies-lost",
         }
     }
 
@@ -106,6 +112,11 @@ impl GapCause {
             Self::Refused => &[Resolution::Skip, Resolution::Park, Resolution::Retry],
             Self::Truncated => &[Resolution::ContinueInSame],
             Self::Recreated => &[Resolution::ContinueInSame, Resolution::NewTopic],
+            Self::CopiesLost => &[
+                Resolution::ContinueInSame,
+                Resolution::Skip,
+                Resolution::Retry,
+            ],
         }
     }
 }
@@ -182,7 +193,13 @@ impl GapKey {
 impl GapRecord {
     /// The record's value.
     pub fn encode(&self) -> Vec<u8> {
-        json::encode_versioned(VERSION, self)
+        let version = match self.cause {
+            GapCause::Deleted | GapCause::Truncated | GapCause::Recreated | GapCause::Refused => {
+                VERSION_OF_SOURCE
+            }
+            GapCause::CopiesLost => VERSION,
+        };
+        json::encode_versioned(version, self)
     }
 
     /// Reads a value.
@@ -246,7 +263,9 @@ impl GapPolicy {
     /// What to do about a new gap; `None`: halt.
     pub const fn of(&self, cause: GapCause) -> Option<Resolution> {
         match (cause, self.lost, self.recreated) {
-            (GapCause::Deleted | GapCause::Refused, LostPolicy::Halt, _)
+            // Whoever deleted them may put them back, and what to do then nobody can say beforehand.
+            (GapCause::CopiesLost, _, _)
+            | (GapCause::Deleted | GapCause::Refused, LostPolicy::Halt, _)
             | (GapCause::Recreated | GapCause::Truncated, _, RecreatedPolicy::Halt) => None,
             (GapCause::Refused, LostPolicy::Park, _) => Some(Resolution::Park),
             (GapCause::Deleted, LostPolicy::Park, _)

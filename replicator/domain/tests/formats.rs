@@ -327,6 +327,19 @@ fn the_gap_format_is_fixed() -> TestResult {
     );
     assert_eq!(text(&record.encode())?, golden);
     assert_eq!(GapRecord::decode(golden.as_bytes())?, record);
+    // A reader that does not know the cause must not take it for another one.
+    let lost = GapRecord {
+        cause: GapCause::CopiesLost,
+        reason: "the target's log ends at 7".to_owned(),
+        resolution: None,
+        ..record
+    };
+    let golden = concat!(
+        r#"{"version":2,"end":95,"cause":"copies-lost","reason":"the target's log ends at 7","#,
+        r#""found_at_ms":1767225600000,"state":"halted","resolution":null}"#,
+    );
+    assert_eq!(text(&lost.encode())?, golden);
+    assert_eq!(GapRecord::decode(golden.as_bytes())?, lost);
     Ok(())
 }
 
@@ -347,6 +360,10 @@ fn a_newer_version_is_refused_and_says_what_to_do() -> TestResult {
         Err(newer(Format::Flow, 3))
     );
     assert_eq!(MapRecord::decode(&[3]), Err(newer(Format::MapRecord, 3)));
+    assert_eq!(
+        GapRecord::decode(br#"{"version":3}"#),
+        Err(newer(Format::Gap, 3))
+    );
     let message = newer(Format::Position, 3).to_string();
     assert!(message.ends_with("the state was written by a newer Understudy; upgrade this worker"));
     Ok(())
@@ -558,6 +575,7 @@ proptest! {
             Just(GapCause::Truncated),
             Just(GapCause::Recreated),
             Just(GapCause::Refused),
+            Just(GapCause::CopiesLost),
         ],
         reason in ".*",
         found_at_ms in any::<i64>(),

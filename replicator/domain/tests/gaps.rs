@@ -5,11 +5,12 @@ use understudy_domain::{
     GapCause, GapPolicy, GapRecord, GapState, LostPolicy, RecreatedPolicy, Resolution,
 };
 
-const CAUSES: [GapCause; 4] = [
+const CAUSES: [GapCause; 5] = [
     GapCause::Deleted,
     GapCause::Truncated,
     GapCause::Recreated,
     GapCause::Refused,
+    GapCause::CopiesLost,
 ];
 
 fn gap(cause: GapCause, state: GapState, resolution: Option<Resolution>) -> GapRecord {
@@ -52,6 +53,16 @@ fn unless_told_otherwise_every_gap_halts_its_partition() {
     for cause in CAUSES {
         assert_eq!(GapPolicy::default().of(cause), None, "{}", cause.name());
     }
+}
+
+#[test]
+fn what_was_lost_on_the_target_waits_for_a_person_whatever_the_policy() {
+    let all = GapPolicy {
+        lost: LostPolicy::SkipAndRecord,
+        recreated: RecreatedPolicy::ContinueInSame,
+    };
+    assert_eq!(all.of(GapCause::CopiesLost), None);
+    assert!(all.of(GapCause::Deleted).is_some() && all.of(GapCause::Recreated).is_some());
 }
 
 proptest! {

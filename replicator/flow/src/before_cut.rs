@@ -18,7 +18,7 @@ use understudy_kafka::{Cluster, Fault};
 
 use crate::config::{Flow, Start};
 use crate::flow_record::{self, FlowError};
-use crate::map_state::{Home, Known, Question, answer_at};
+use crate::map_state::{Foreign, Home, Known, Question, answer_at};
 use crate::opposite::{Ends, Untold, flows_onto, record_of};
 use crate::stored_state::StateError;
 
@@ -185,6 +185,7 @@ fn of_flow(
     let home = Home {
         cluster: &flow.source,
         state: &state,
+        foreign: Foreign::LeavesItsSlotOut,
     };
     let turned: BTreeMap<Question, &Question> = asked
         .keys()

@@ -15,6 +15,7 @@ use understudy_kafka::picking::{Wanted, pick};
 use understudy_kafka::{Cluster, Endpoint, Fault};
 
 use crate::before_cut::look_back;
+use crate::chain::chain;
 use crate::config::Flow;
 use crate::stored_state::{StateError, place_of, read_former, read_map, read_positions};
 
@@ -116,19 +117,35 @@ enum Need {
 pub(crate) struct Home<'a> {
     pub(crate) cluster: &'a Endpoint,
     pub(crate) state: &'a StateTopics,
+    pub(crate) foreign: Foreign,
 }
 
-/// Answers questions. A slot whose state cannot be read leaves its own questions unanswered. What lies before the cut at
-/// which the flow began is asked of the flow the other way, whose state lies on the source.
+/// What a record does that something else wrote into a slot's state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Foreign {
+    /// That slot's questions stay unanswered.
+    LeavesItsSlotOut,
+    /// There are no answers: for recoveries, whose plans must not lack a part.
+    EndsIt,
+}
+
+/// Answers questions. A slot whose state cannot be read leaves its own questions unanswered, also where something else
+/// wrote into it. What lies before the cut at which the flow began is asked of the flow the other way, whose state lies
+/// on the source.
 ///
 /// # Errors
-/// State that this version cannot read: an answer beside it would be a guess.
+/// State of a newer version: an answer beside it would be a guess.
 pub fn answer_all(
     flow: &Flow,
     slots: NonZeroU32,
     questions: &[Question],
 ) -> Result<BTreeMap<Question, Known>, StateError> {
-    let mut known = answer_all_from(flow, slots, questions, Cluster::open)?;
+    let home = Home {
+        cluster: &flow.target,
+        state: &flow.state,
+        foreign: Foreign::LeavesItsSlotOut,
+    };
+    let mut known = answer_at(home, slots, questions, Cluster::open)?;
     look_back(flow, &mut known);
     Ok(known)
 }
@@ -137,7 +154,7 @@ pub fn answer_all(
 /// what it tells may be older than what is committed in the copies.
 ///
 /// # Errors
-/// As [`answer_all`].
+/// State that this version cannot read, in any slot that is asked.
 pub fn answer_all_from(
     flow: &Flow,
     slots: NonZeroU32,
@@ -147,6 +164,7 @@ pub fn answer_all_from(
     let home = Home {
         cluster: &flow.target,
         state: &flow.state,
+        foreign: Foreign::EndsIt,
     };
     answer_at(home, slots, questions, open)
 }
@@ -177,23 +195,33 @@ pub(crate) fn answer_at(
             match answer {
                 Ok(Ok(answers)) => known.extend(answers),
                 Ok(Err(StateError::Fault(fault))) => {
-                    let unreadable = |question: &&Question| {
-                        ((*question).clone(), Known::Unreadable(fault.to_string()))
-                    };
-                    known.extend(questions.iter().map(unreadable));
+                    known.extend(unreadable(questions, &fault.to_string()));
+                }
+                Ok(Err(error))
+                    if error.is_foreign() && home.foreign == Foreign::LeavesItsSlotOut =>
+                {
+                    known.extend(unreadable(questions, &chain(&error)));
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_panic) => {
-                    let unreadable = |question: &&Question| {
-                        let reason = format!("reading slot {slot} failed");
-                        ((*question).clone(), Known::Unreadable(reason))
-                    };
-                    known.extend(questions.iter().map(unreadable));
+                    let reason = format!("reading slot {slot} failed");
+                    known.extend(unreadable(questions, &reason));
                 }
             }
         }
     }
     Ok(known)
+}
+
+/// The same reason for each of these.
+fn unreadable<'a>(
+    questions: &'a [&Question],
+    reason: &'a str,
+) -> impl Iterator<Item = (Question, Known)> + 'a {
+    let answer = |question: &&Question| (*question).clone();
+    questions
+        .iter()
+        .map(move |question| (answer(question), Known::Unreadable(reason.to_owned())))
 }
 
 /// Answers the questions about one slot's partitions.

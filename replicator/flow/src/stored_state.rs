@@ -52,6 +52,20 @@ pub enum StateError {
     },
 }
 
+impl StateError {
+    /// Whether something else wrote into one slot's state: what is told of the other slots is as true as ever. A record of
+    /// a newer version is none of these, for it may change what the others mean.
+    pub const fn is_foreign(&self) -> bool {
+        match self {
+            Self::Decode { source, .. } => match source {
+                DecodeError::Truncated { .. } | DecodeError::Malformed { .. } => true,
+                DecodeError::NewerVersion { .. } => false,
+            },
+            Self::Fault(_) | Self::Fold { .. } => false,
+        }
+    }
+}
+
 /// What ends it that a record cannot be read.
 fn undo(source: &DecodeError) -> &'static str {
     match source {
@@ -222,47 +236,91 @@ fn each_map_record(
 /// What is stored of a partition: its position and its whole offset map, or which chunk of that is missing.
 pub type Stored = (Position, Result<OffsetMap, FoldError>);
 
+/// Everything stored of a flow, as far as it can be read.
+#[derive(Default)]
+pub struct Everything {
+    /// By partition of the source.
+    pub partitions: BTreeMap<TopicPartition, Stored>,
+    /// Slots of which nothing is told, because something else wrote into their state, and where.
+    pub foreign: BTreeMap<Slot, StateError>,
+}
+
 /// Everything stored of a flow.
 ///
 /// # Errors
-/// As [`SlotState::load`].
+/// A cluster that does not answer, a newer version, or a map that lost more than chunks.
 pub fn read_all(
     cluster: &Cluster,
     topics: &StateTopics,
     slots: impl Iterator<Item = Slot>,
-) -> Result<BTreeMap<TopicPartition, Stored>, StateError> {
+) -> Result<Everything, StateError> {
+    let mut all = Everything::default();
     // Positions first: a map that is newer than its position can be cut back to it, an older one cannot.
-    let slots = slots
-        .map(|slot| Ok((slot, read_positions(cluster, topics, slot)?)))
-        .collect::<Result<Vec<_>, StateError>>()?;
-    let everything = slots.iter().flat_map(|(_, positions)| positions);
+    let mut positions = BTreeMap::new();
+    for slot in slots {
+        match read_positions(cluster, topics, slot) {
+            Ok(found) => drop(positions.insert(slot, found)),
+            Err(error) if error.is_foreign() => drop(all.foreign.insert(slot, error)),
+            Err(error) => return Err(error),
+        }
+    }
     let mut former = BTreeMap::new();
-    read_former(cluster, topics, everything, &mut former)?;
-    let mut all = BTreeMap::new();
-    for (slot, positions) in slots {
-        let mut readers = BTreeMap::new();
-        let named: BTreeSet<_> = positions.keys().cloned().collect();
-        for partition in &named {
-            if let Some(reader) = former.remove(partition) {
-                readers.insert(partition.clone(), reader);
+    let everything = positions.values().flatten();
+    match read_former(cluster, topics, everything, &mut former) {
+        // Whose chunks lie there is found out slot by slot.
+        Err(error) if error.is_foreign() => {
+            former.clear();
+            for (slot, positions) in &positions {
+                match read_former(cluster, topics, positions, &mut former) {
+                    Err(error) if error.is_foreign() => drop(all.foreign.insert(*slot, error)),
+                    read => read?,
+                }
             }
         }
-        if !positions.is_empty() {
-            read_map(cluster, topics, slot, 0, &mut readers)?;
+        read => read?,
+    }
+    for (slot, positions) in positions {
+        if all.foreign.contains_key(&slot) {
+            continue;
         }
-        readers.retain(|partition, _| named.contains(partition));
-        for (partition, position) in positions {
-            let reader = readers.remove(&partition).unwrap_or_default();
-            let map = match reader.offset_map(&position) {
-                Err(source) if !matches!(source, FoldError::MissingChunk { .. }) => {
-                    return Err(StateError::Fold { partition, source });
-                }
-                map => map,
-            };
-            all.insert(partition, (position, map));
+        match read_slot(cluster, topics, slot, positions, &mut former) {
+            Ok(found) => all.partitions.extend(found),
+            Err(error) if error.is_foreign() => drop(all.foreign.insert(slot, error)),
+            Err(error) => return Err(error),
         }
     }
     Ok(all)
+}
+
+/// The maps of a slot's partitions, behind what was read of them in `former` homes.
+fn read_slot(
+    cluster: &Cluster,
+    topics: &StateTopics,
+    slot: Slot,
+    positions: BTreeMap<TopicPartition, Position>,
+    former: &mut BTreeMap<TopicPartition, MapReader>,
+) -> Result<BTreeMap<TopicPartition, Stored>, StateError> {
+    let mut readers = BTreeMap::new();
+    for partition in positions.keys() {
+        if let Some(reader) = former.remove(partition) {
+            readers.insert(partition.clone(), reader);
+        }
+    }
+    if !positions.is_empty() {
+        read_map(cluster, topics, slot, 0, &mut readers)?;
+    }
+    let mut found = BTreeMap::new();
+    for (partition, position) in positions {
+        let reader = readers.remove(&partition).unwrap_or_default();
+        let map = match reader.offset_map(&position) {
+            Err(source) if !matches!(source, FoldError::MissingChunk { .. }) => {
+                return Err(StateError::Fold { partition, source });
+            }
+            map => map,
+        };
+        found.insert(partition, (position, map));
+    }
+    Ok(found)
 }
 
 /// What the flow set on the target beside records, and what it withheld from it.

@@ -102,6 +102,8 @@ impl PartitionState {
 pub struct Partition {
     /// The slot that owns it.
     pub slot: Slot,
+    /// Topic and partition of its copies, on the target.
+    pub copies: TopicPartition,
     /// Next to be read on the source.
     pub source_offset: SourceOffset,
     /// One past the last copy on the target.

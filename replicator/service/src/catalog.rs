@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use understudy_domain::TopicPartition;
 
+use crate::lost_copies::ShortLogs;
+
 /// The topics to be mirrored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -15,6 +17,8 @@ pub struct Listing {
     pub on_source: BTreeSet<Arc<str>>,
     /// Nothing moves, in any topic.
     pub paused: bool,
+    /// Partitions whose copies seem to be lost on the target.
+    pub short: ShortLogs,
     /// Rises with every look at the source.
     pub look: u64,
 }
@@ -24,6 +28,8 @@ pub struct Listing {
 pub struct Listed {
     /// Its partitions that may be copied: all that the target has too, in the order in which they came to be.
     pub partitions: i32,
+    /// How many the source has.
+    pub on_source: i32,
     /// Its id, where the source tells.
     pub id: Option<String>,
     /// It waits until somebody resumes it.
@@ -44,6 +50,15 @@ impl Listing {
     /// The id of a topic, where it is known.
     pub fn id_of(&self, topic: &str) -> Option<&str> {
         self.topics.get(topic)?.id.as_deref()
+    }
+
+    /// Whether the source has the topic, by another id than `known`, and has no such partition of it: it was made again
+    /// with fewer.
+    pub fn is_vanished(&self, partition: &TopicPartition, known: Option<&str>) -> bool {
+        self.topics.get(&partition.topic).is_some_and(|topic| {
+            let is_another = topic.id.as_deref().zip(known).is_some_and(|(a, b)| a != b);
+            is_another && partition.partition >= topic.on_source
+        })
     }
 
     /// Whether a topic waits.

@@ -190,7 +190,7 @@ impl Discovery {
             let reason = explain(&self.flow.target, &fault);
             tracing::debug!(reason, "could not look whether copies are there");
             // Before that is known no topic is made: it might be one whose copies were lost.
-            if !self.lost.has_looked() {
+            if self.lost.short().looked_at.is_none() {
                 self.board.not_ready(Part::Target, &reason);
                 return Ok(());
             }
@@ -213,7 +213,8 @@ impl Discovery {
         let mut not_admitted = None;
         let mut refused = BTreeMap::new();
         for topic in &selected {
-            if self.lost.objection(&topic.name).is_some() {
+            // What is lost there is first said; who decides about it has it made.
+            if self.lost.concerns(&topic.name) {
                 continue;
             }
             if let Err(reason) = self.prepare(&topic.name, topic.partitions) {
@@ -230,10 +231,6 @@ impl Discovery {
                 if let Some(known) = self.listing.topics.get(&name) {
                     topics.insert(name, known.clone());
                 }
-                continue;
-            }
-            if let Some(reason) = self.lost.objection(&topic.name) {
-                self.board.not_ready(part, reason);
                 continue;
             }
             let copy = self.flow.policy.target_topic(&topic.name);
@@ -265,6 +262,7 @@ impl Discovery {
                 name,
                 Listed {
                     partitions,
+                    on_source: topic.partitions,
                     id: ids.remove(&topic.name),
                     paused: false,
                 },
@@ -308,8 +306,9 @@ impl Discovery {
             self.lost.learn(&self.flow, &positions);
             self.has_learnt = true;
         }
-        self.lost
-            .look(&self.flow, &self.target, &self.board, WITHIN)
+        self.lost.look(&self.target, &self.board, WITHIN)?;
+        self.listing.short = self.lost.short().clone();
+        Ok(())
     }
 
     /// Asks the source for one offset where heartbeats are told and neither a look nor a fetch would have shown by the

@@ -39,13 +39,15 @@ impl Holding {
             return Ok(());
         }
         let slots = self.context.slots;
-        let wanted: BTreeSet<TopicPartition> = listing
+        let mut wanted: BTreeSet<TopicPartition> = listing
             .partitions()
             .into_iter()
             .filter(|partition| slot_of(partition, slots) == self.slot)
             .collect();
+        wanted.extend(self.vanished(&listing));
         self.must_be_the_same(&listing)?;
         self.leave(&wanted, &listing)?;
+        self.doubt_copies(&listing)?;
         let look = listing.look;
         self.absent.retain(|_, seen| *seen >= look);
         let new: Vec<_> = wanted
@@ -57,7 +59,7 @@ impl Holding {
             .collect();
         self.enrol_unknown(&new, &listing)?;
         self.seen = Some(listing.clone());
-        for partition in new {
+        for partition in self.with_their_copies(new)? {
             self.begin(&partition, &listing)?;
         }
         self.say_who_waits(&wanted);
@@ -204,16 +206,18 @@ impl Holding {
 
     fn say_who_waits(&mut self, wanted: &BTreeSet<TopicPartition>) {
         let part = Part::Slot(self.slot);
+        // Those whose copies are missing say themselves why they wait.
         let leaderless: Vec<_> = wanted
             .iter()
             .filter(|partition| !self.active.contains_key(*partition))
+            .filter(|partition| !self.short.is_suspected(partition))
             .map(TopicPartition::to_string)
             .collect();
         if let (Some(reason), false) = (&self.mm2_wait, leaderless.is_empty()) {
             self.look_again = Some(Instant::now() + MM2_WAIT);
             self.context.board.not_ready(part, reason);
         } else if leaderless.is_empty() {
-            self.look_again = None;
+            self.look_again = self.short.look_again(Instant::now());
             self.context.board.ready(&part);
         } else {
             self.look_again = Some(Instant::now() + LEADERLESS_WAIT);
@@ -334,6 +338,7 @@ impl Holding {
     ) {
         let shown = Partition {
             slot: self.slot,
+            copies: self.context.flow.target_of(partition),
             source_offset: at,
             target_offset: end,
             source_end_offset: None,

@@ -5,22 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use understudy_domain::{
-    GapCause, GapKey, GapRecord, Origin, Position, Resolution, Slot, SourceOffset, TargetOffset,
-    TopicPartition,
+    GapCause, GapKey, GapRecord, Position, Resolution, SourceOffset, TopicPartition,
 };
+use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::plane::{DataPlane, Parked, Stall, StallKind};
-use understudy_kafka::{Cluster, Fault};
 
 use crate::board::PartitionState;
 use crate::clock::now_ms;
-use crate::creation::make;
 use crate::holding::{HoldError, Holding};
-use crate::replication::Replicas;
-use crate::stored_state::read_positions;
+use crate::rebirth::what_else;
 
 /// Time limit of one look at a cluster.
-const WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 /// How long until a step is tried again that a cluster did not let happen.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 /// How long until a partition is read again that was refused, or of which something unusable came.
@@ -206,9 +203,12 @@ impl Holding {
             .get(partition)
             .and_then(|entry| entry.position.source_topic_id.clone())
             .unwrap_or_default();
-        let reason = format!(
+        let mut reason = format!(
             "the topic was deleted and made again on the source (id {known}, now {now}); what the deleted one held beyond the copies is not known"
         );
+        if self.is_vanished(partition) {
+            reason.push_str(&self.last_seen(partition));
+        }
         self.meet_new(partition, found(None, GapCause::Recreated, reason))
     }
 
@@ -216,10 +216,27 @@ impl Holding {
         let Some(entry) = self.state.get(partition) else {
             return Ok(());
         };
+        let start = entry.position.source_offset;
+        self.meet_new_at(partition, start, record)
+    }
+
+    /// Writes a gap down that begins at `start`, unless it is known, and does what is to be done about it.
+    ///
+    /// # Errors
+    /// The holding cannot go on.
+    pub(crate) fn meet_new_at(
+        &mut self,
+        partition: &TopicPartition,
+        start: SourceOffset,
+        record: GapRecord,
+    ) -> Result<(), HoldError> {
+        let Some(entry) = self.state.get(partition) else {
+            return Ok(());
+        };
         let key = GapKey {
             partition: partition.clone(),
             incarnation: entry.position.incarnation,
-            start: entry.position.source_offset,
+            start,
         };
         let record = match self.gaps.get(&key).filter(|known| known.is_open()) {
             Some(known) => known.clone(),
@@ -259,11 +276,15 @@ impl Holding {
                 self.refused.remove(&partition);
                 self.plane.stop(&partition);
                 self.active.remove(&partition);
+                if self.is_vanished(&partition) {
+                    self.context.board.hold().partitions.remove(&partition);
+                }
                 self.seen = None;
             }
             Err(reason) => {
                 // What was to be done could not be done just now.
-                if record.next(&self.context.flow.gap_policy).is_some() {
+                let still = self.gaps.get(&key).unwrap_or(&record);
+                if still.next(&self.context.flow.gap_policy).is_some() {
                     self.gaps_again = Some(Instant::now() + RETRY_WAIT);
                 }
                 self.plane.stop(&partition);
@@ -292,8 +313,28 @@ impl Holding {
         let Some(entry) = self.state.get(partition) else {
             return Ok(false);
         };
-        let position = entry.position.clone();
+        let old = entry.position.clone();
+        let position = old.clone();
         let moved = match resolution {
+            Resolution::Retry if record.cause == GapCause::CopiesLost => {
+                if !self.are_back(partition, &position)? {
+                    self.answer_in_vain(key, record)?;
+                    return Ok(false);
+                }
+                position
+            }
+            Resolution::Skip | Resolution::ContinueInSame
+                if record.cause == GapCause::CopiesLost =>
+            {
+                match self.behind_the_loss(key, resolution, &position)? {
+                    Some(position) => position,
+                    None => return Ok(false),
+                }
+            }
+            // Nothing follows: the source has no such partition any more.
+            Resolution::ContinueInSame | Resolution::NewTopic if self.is_vanished(partition) => {
+                position
+            }
             Resolution::Retry => position,
             Resolution::Skip | Resolution::Park => {
                 let Some(end) = record.end else {
@@ -314,16 +355,34 @@ impl Holding {
                 }
             }
         };
-        let settled = GapRecord {
+        let mut settled = GapRecord {
             state: resolution.outcome(),
             ..record.clone()
         };
+        if moved.incarnation != old.incarnation {
+            settled
+                .reason
+                .push_str(&what_else(key, record, &old, &moved));
+        }
         let mut planned = self.state.moved(partition, moved);
         planned.writes.push(self.gaps.write(key, &settled));
         self.plane.put(&planned.writes)?;
         self.finish(planned)?;
         self.gaps.note(key.clone(), settled);
         Ok(true)
+    }
+
+    /// Writes down that what an operator asked for cannot be done: the partition stays halted until another answer.
+    fn answer_in_vain(&mut self, key: &GapKey, record: &GapRecord) -> Result<(), HoldError> {
+        tracing::warn!(slot = %self.slot, partition = %key.partition, "the copies are not back; still halted");
+        let unanswered = GapRecord {
+            resolution: None,
+            ..record.clone()
+        };
+        self.plane.put(&[self.gaps.write(key, &unanswered)])?;
+        self.plane.commit()?;
+        self.gaps.note(key.clone(), unanswered);
+        Ok(())
     }
 
     /// Adds the refused record to the transaction, for the parking topic.
@@ -357,110 +416,6 @@ impl Holding {
         Ok(true)
     }
 
-    /// Whose a topic is in which a partition was to go on, if it is not this flow's.
-    fn whose(&self, target: &Cluster, topic: &str) -> Result<Option<&'static str>, HoldError> {
-        let flow = &self.context.flow;
-        let listing = self.context.catalog.listing();
-        let mut copies = listing
-            .topics
-            .keys()
-            .map(|name| flow.policy.target_topic(name));
-        if copies.any(|copy| copy == topic) {
-            return Ok(Some("a topic of the source is copied to that name"));
-        }
-        let Some(found) = target.topic(topic, WITHIN)? else {
-            return Ok(None);
-        };
-        let partitions: Vec<_> = (0..found.partitions)
-            .map(|number| TopicPartition::new(topic, number))
-            .collect();
-        let ends = target.edges(&partitions, Edge::HighWatermark, WITHIN)?;
-        if ends.values().all(|end| matches!(end, Ok(0))) {
-            return Ok(None);
-        }
-        for slot in (0..self.context.slots.get()).map(Slot::new) {
-            let positions = read_positions(target, &flow.state, slot)?;
-            let names = |position: &Position| position.target_topic.as_deref() == Some(topic);
-            if positions.values().any(names) {
-                return Ok(None);
-            }
-        }
-        Ok(Some("it holds records that this flow has not copied"))
-    }
-
-    /// Where the source's new log begins, and where its copies will; `None` while that cannot be told.
-    fn reborn(
-        &mut self,
-        key: &GapKey,
-        record: &GapRecord,
-        resolution: Resolution,
-        position: &Position,
-    ) -> Result<Option<Position>, HoldError> {
-        let flow = self.context.flow.clone();
-        let partition = &key.partition;
-        let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
-        let id = source
-            .topic_ids([&*partition.topic], WITHIN)?
-            .remove(&*partition.topic);
-        let begin = match record.cause {
-            GapCause::Truncated => record.end,
-            GapCause::Recreated | GapCause::Deleted | GapCause::Refused => source
-                .edges([partition], Edge::Earliest, WITHIN)?
-                .remove(partition)
-                .and_then(Result::ok)
-                .map(SourceOffset::new),
-        };
-        let topic = match resolution {
-            Resolution::NewTopic => Some(format!(
-                "{}.{}",
-                flow.policy.target_topic(&partition.topic),
-                position.incarnation.saturating_add(1)
-            )),
-            Resolution::ContinueInSame
-            | Resolution::Skip
-            | Resolution::Park
-            | Resolution::Retry => position.target_topic.clone(),
-        };
-        if let (Resolution::NewTopic, Some(topic)) = (resolution, &topic)
-            && let Some(whose) = self.whose(&target, topic)?
-        {
-            tracing::warn!(slot = %self.slot, %partition, "not going on in {topic}: {whose}; delete or rename it, or answer otherwise");
-            return Ok(None);
-        }
-        if let Some(topic) = &topic {
-            let partitions = source
-                .topic(&partition.topic, WITHIN)?
-                .map_or(1, |topic| topic.partitions);
-            if target.topic(topic, WITHIN)?.is_none() {
-                let replicas = Replicas::on(&target, flow.replication_factor)?;
-                let size = (partitions, replicas);
-                make(&flow, &source, &target, &partition.topic, topic, size)
-                    .map_err(Fault::from)?;
-            }
-        }
-        let copies = match &topic {
-            Some(topic) => TopicPartition::new(topic.as_str(), partition.partition),
-            None => flow.target_of(partition),
-        };
-        let end = target
-            .edges([&copies], Edge::HighWatermark, WITHIN)?
-            .remove(&copies)
-            .and_then(Result::ok)
-            .map(TargetOffset::new);
-        let (Some(begin), Some(end)) = (begin, end) else {
-            return Ok(None);
-        };
-        let origin = Origin {
-            source: begin,
-            target: end,
-        };
-        Ok(Some(Position {
-            source_topic_id: id,
-            flow_epoch: self.epoch,
-            ..position.reborn(origin, topic)
-        }))
-    }
-
     /// Puts the slot's gaps on the board.
     pub(crate) fn show_gaps(&self) {
         let mut board = self.context.board.hold();
@@ -480,7 +435,8 @@ impl Holding {
     }
 }
 
-fn found(end: Option<SourceOffset>, cause: GapCause, reason: String) -> GapRecord {
+/// A gap, found just now.
+pub(crate) fn found(end: Option<SourceOffset>, cause: GapCause, reason: String) -> GapRecord {
     GapRecord {
         end,
         cause,

@@ -14,6 +14,7 @@ use crate::explain::explain;
 use crate::flow_record;
 use crate::stored_state::{place_of, read_gaps};
 use crate::tool::{ToolError, open_target};
+use crate::unread::Unread;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -94,6 +95,8 @@ pub struct Gaps {
     flow: String,
     open: usize,
     gaps: Vec<GapLine>,
+    /// Slots of whose gaps nothing is known.
+    unread: Vec<Unread>,
 }
 
 /// Reads them.
@@ -102,19 +105,22 @@ pub struct Gaps {
 /// The target does not answer, holds no such flow, or state that this version cannot read.
 pub fn list(flow: &Flow) -> Result<Gaps, ToolError> {
     let target = open_target(flow)?;
-    let mut gaps = flow_record::steady(&target, flow, |record| {
-        let mut gaps = Vec::new();
+    let (mut gaps, unread) = flow_record::steady(&target, flow, |record| {
+        let (mut gaps, mut unread) = (Vec::new(), Vec::new());
         for slot in record.homes() {
-            let found = read_gaps(&target, &flow.state, slot)?;
-            gaps.extend(found.iter().map(|(key, record)| GapLine::new(key, record)));
+            let read = read_gaps(&target, &flow.state, slot);
+            let found = Unread::leave_out(slot, read, &mut unread)?;
+            let found = found.iter().flatten();
+            gaps.extend(found.map(|(key, record)| GapLine::new(key, record)));
         }
-        Ok::<_, ToolError>(gaps)
+        Ok::<_, ToolError>((gaps, unread))
     })?;
     gaps.sort_by(|a, b| (&a.topic, a.partition, a.start).cmp(&(&b.topic, b.partition, b.start)));
     Ok(Gaps {
         flow: flow.name.to_string(),
         open: gaps.iter().filter(|gap| gap.is_open()).count(),
         gaps,
+        unread,
     })
 }
 
@@ -148,6 +154,8 @@ pub struct Resolved {
     asked: Vec<GapLine>,
     /// Open gaps that were meant, but to which it cannot be done.
     unfit: Vec<GapLine>,
+    /// Slots of whose gaps nothing is known: none of theirs was answered.
+    unread: Vec<Unread>,
 }
 
 /// Asks the workers to settle open gaps; they do it within seconds, once they run.
@@ -161,8 +169,11 @@ pub fn resolve(flow: &Flow, which: &Which, resolution: Resolution) -> Result<Res
     let mut writer = writer(flow).map_err(at_target)?;
     let stored = flow_record::settled(&target, flow)?;
     let (mut asked, mut unfit, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    let mut unread = Vec::new();
     for slot in stored.homes() {
-        for (key, mut record) in read_gaps(&target, &flow.state, slot)? {
+        let read = read_gaps(&target, &flow.state, slot);
+        let found = Unread::leave_out(slot, read, &mut unread)?;
+        for (key, mut record) in found.into_iter().flatten() {
             if !record.is_open() || !which.matches(&key) {
                 continue;
             }
@@ -183,6 +194,7 @@ pub fn resolve(flow: &Flow, which: &Which, resolution: Resolution) -> Result<Res
         resolution: resolution.name(),
         asked,
         unfit,
+        unread,
     })
 }
 
@@ -212,7 +224,7 @@ fn answer(
 
 impl Report for Gaps {
     fn holds(&self) -> bool {
-        self.open == 0
+        self.open == 0 && self.unread.is_empty()
     }
 }
 
@@ -235,13 +247,16 @@ impl fmt::Display for Gaps {
                 )?;
             }
         }
+        for slot in &self.unread {
+            writeln!(f, "gaps not known: {slot}")?;
+        }
         Ok(())
     }
 }
 
 impl Report for Resolved {
     fn holds(&self) -> bool {
-        !self.asked.is_empty() && self.unfit.is_empty()
+        !self.asked.is_empty() && self.unfit.is_empty() && self.unread.is_empty()
     }
 }
 
@@ -263,6 +278,9 @@ impl fmt::Display for Resolved {
             if self.resolution == Resolution::Park.name() {
                 writeln!(f, "    to park a record, set mirror.parking_topic")?;
             }
+        }
+        for slot in &self.unread {
+            writeln!(f, "gaps not known, and not answered: {slot}")?;
         }
         Ok(())
     }

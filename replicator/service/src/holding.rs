@@ -11,6 +11,7 @@ use understudy_kafka::{Cluster, Fault};
 
 use crate::board::{Partition, PartitionState};
 use crate::catalog::Listing;
+use crate::copies_hold::ShortCopies;
 use crate::denied::Denied;
 use crate::flow_record::FlowError;
 use crate::gap_book::GapBook;
@@ -57,6 +58,16 @@ pub enum HoldError {
         /// The topic.
         topic: Arc<str>,
     },
+    /// A copy landed where others were before: the target's log was cut, or its topic made again.
+    #[error("a copy of {partition} landed at {at}, though copies had gone up to {to}")]
+    LandedEarly {
+        /// Whose copy, on the source.
+        partition: TopicPartition,
+        /// Where it landed.
+        at: TargetOffset,
+        /// Where copies had gone.
+        to: TargetOffset,
+    },
     /// The record that the target refused did not come again.
     #[error("the refused record did not come again")]
     NotRefused,
@@ -74,6 +85,7 @@ impl HoldError {
             | Self::Plan(_)
             | Self::OtherWriter
             | Self::Replaced { .. }
+            | Self::LandedEarly { .. }
             | Self::NotRefused => None,
         }
     }
@@ -111,6 +123,8 @@ pub struct Holding {
     pub(crate) refused: BTreeMap<TopicPartition, Refused>,
     /// Copies that may not be written just now: their partitions wait.
     pub(crate) denied: Denied,
+    /// Logs of copies that end too early.
+    pub(crate) short: ShortCopies,
     /// Partitions that the source did not know; each waits for a look at the source after this one.
     pub(crate) absent: BTreeMap<TopicPartition, u64>,
     /// Partitions that are read again; the board says why they waited until something comes.
@@ -226,6 +240,7 @@ impl Holding {
         };
         let copied = self.plane.settle()?;
         self.must_be_of_the_old_topic(&copied)?;
+        self.must_follow(&copied)?;
         if let Some(forecast) = forecast {
             let came_true = forecast.len() == copied.len()
                 && copied
@@ -434,6 +449,7 @@ impl Holding {
         let position = &entry.position;
         let shown = Partition {
             slot: self.slot,
+            copies: self.target_of(partition),
             source_offset: position.source_offset,
             target_offset: position.target_offset,
             source_end_offset: position.source_end_offset,

@@ -10,6 +10,8 @@ use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::plane::DataPlane;
 use understudy_kafka::{Cluster, Fault};
 
+use crate::clock::now_ms;
+use crate::gap_book::Present;
 use crate::holding::{HoldError, Holding};
 use crate::slot_state::OFFSET_MAP;
 
@@ -161,14 +163,26 @@ impl Holding {
                 .want(self.slot, partition, &copies, incarnation);
         }
         let starts = self.context.starts.clone();
-        let planned = self.state.forget(&|partition| starts.both(partition));
+        let mut planned = self.state.forget(&|partition| starts.both(partition));
+        let gaps = self.gaps.past(now_ms(), &|partition| {
+            Some(Present {
+                incarnation: self.state.get(partition)?.position.incarnation,
+                source_start: starts.source(partition),
+            })
+        });
+        let settled = gaps.iter().map(|key| self.gaps.tombstone(key));
+        planned.writes.extend(settled);
         if planned.writes.is_empty() {
             return Ok(());
         }
         let tombstones = planned.tombstones();
         self.plane.put(&planned.writes)?;
         self.finish(planned)?;
-        tracing::debug!(slot = %self.slot, tombstones, at = self.plane.state_offset(OFFSET_MAP), "map forgotten");
+        for gap in &gaps {
+            self.gaps.forget(gap);
+        }
+        self.show_gaps();
+        tracing::debug!(slot = %self.slot, tombstones, at = self.plane.state_offset(OFFSET_MAP), "map and gaps forgotten");
         // There may be more than one transaction takes.
         self.forgot_at = None;
         Ok(())

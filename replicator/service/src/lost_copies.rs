@@ -1,10 +1,9 @@
-//! Copies that are not on the target any more, because somebody deleted or cut them there.
+//! Copies that are not on the target any more, as far as discovery's thread sees: somebody deleted or cut them there.
 //!
-//! What is copied next would not follow what was copied before, and to make the topic anew would hide the loss. So
-//! nothing more is written to such a topic, and it is said, until its log reaches again to where copies went.
+//! It only points: no such topic is made anew, which would hide the loss, and the slot that holds the partition looks
+//! itself, under its fence, before it says what is lost (`copies_hold.rs`).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
@@ -18,14 +17,21 @@ use crate::config::Flow;
 /// How often logs of copies are looked at.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// Partitions of the source whose copies' logs end before where copies went, by one look at the target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShortLogs {
+    /// When they were looked at; never at first.
+    pub looked_at: Option<Instant>,
+    /// Which they are.
+    pub partitions: BTreeSet<TopicPartition>,
+}
+
 /// What was copied to where, and what is not there.
 #[derive(Debug, Default)]
 pub struct LostCopies {
     /// By partition of the source: its copy, and one past the last record of it, as last known.
     copied: BTreeMap<TopicPartition, (TopicPartition, TargetOffset)>,
-    looked_at: Option<Instant>,
-    /// By topic of the source: why nothing more is copied.
-    lost: BTreeMap<Arc<str>, String>,
+    short: ShortLogs,
 }
 
 impl LostCopies {
@@ -45,54 +51,41 @@ impl LostCopies {
     ///
     /// # Errors
     /// The target does not answer.
-    pub fn look(
-        &mut self,
-        flow: &Flow,
-        target: &Cluster,
-        board: &Board,
-        within: Duration,
-    ) -> Result<(), Fault> {
-        if self.looked_at.is_some_and(|at| at.elapsed() < INTERVAL) {
+    pub fn look(&mut self, target: &Cluster, board: &Board, within: Duration) -> Result<(), Fault> {
+        if (self.short.looked_at).is_some_and(|at| at.elapsed() < INTERVAL) {
             return Ok(());
         }
         for (name, partition) in &board.hold().partitions {
-            if let Some((_, to)) = self.copied.get_mut(name) {
-                *to = (*to).max(partition.target_offset);
-            } else if partition.target_offset > TargetOffset::new(0) {
-                let copies = flow.target_of(name);
-                self.copied
-                    .insert(name.clone(), (copies, partition.target_offset));
-            }
+            // Less than before where a gap was settled by going on behind the loss.
+            let known = (partition.copies.clone(), partition.target_offset);
+            self.copied.insert(name.clone(), known);
         }
         let copies: Vec<_> = self.copied.values().map(|(copy, _)| copy.clone()).collect();
         let ends = target.edges(&copies, Edge::HighWatermark, within)?;
-        self.looked_at = Some(Instant::now());
-        self.lost.clear();
-        for (name, (copy, to)) in &self.copied {
-            let found = match ends.get(copy) {
-                Some(Ok(end)) if *end < to.get() => format!("ends at {end}"),
-                Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) => "is gone".to_owned(),
-                // What a broker does not tell just now is not lost.
-                Some(Ok(_) | Err(_)) | None => continue,
-            };
-            self.lost.entry(name.topic.clone()).or_insert_with(|| {
-                format!(
-                    "its copy {copy} on the target {found}, though copies went up to offset {to}: somebody deleted or cut it. \
-                     Nothing more is written there; put back what is missing (`understudy verify` tells), or leave the topic \
-                     out (mirror.topics_exclude) and mirror it in a flow of another name to a topic that is empty"
-                )
-            });
-        }
+        self.short.looked_at = Some(Instant::now());
+        let short = self.copied.iter().filter(|(_, (copy, to))| {
+            *to > TargetOffset::new(0)
+                && match ends.get(copy) {
+                    Some(Ok(end)) => *end < to.get(),
+                    Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) => true,
+                    // What a broker does not tell just now is not lost.
+                    Some(Err(_)) | None => false,
+                }
+        });
+        self.short.partitions = short.map(|(name, _)| name.clone()).collect();
         Ok(())
     }
 
-    /// Whether it was looked at least once.
-    pub const fn has_looked(&self) -> bool {
-        self.looked_at.is_some()
+    /// What the last look found.
+    pub const fn short(&self) -> &ShortLogs {
+        &self.short
     }
 
-    /// Why nothing more may be copied of this topic of the source, if its copies are not there any more.
-    pub fn objection(&self, topic: &str) -> Option<&str> {
-        self.lost.get(topic).map(String::as_str)
+    /// Whether this topic of the source has lost copies: then its copy is neither made nor grown here.
+    pub fn concerns(&self, topic: &str) -> bool {
+        let partitions = &self.short.partitions;
+        partitions
+            .iter()
+            .any(|partition| &*partition.topic == topic)
     }
 }

@@ -7,6 +7,7 @@ mod catalog;
 mod check;
 mod compare;
 mod control;
+mod copies_hold;
 mod creation;
 mod denied;
 mod discovery;
@@ -41,6 +42,7 @@ mod pacing;
 mod page;
 mod place_hold;
 mod places;
+mod rebirth;
 mod recovery;
 mod reslot;
 mod salvage;
@@ -52,6 +54,8 @@ mod stamps;
 mod status;
 mod status_follow;
 mod translate;
+mod unread;
+mod vanished;
 mod verify;
 mod view;
 mod worker;
@@ -270,9 +274,9 @@ enum As {
     Skip,
     /// Put the refused record on the parking topic and go on behind it.
     Park,
-    /// Try once more: the cause is gone.
+    /// Try once more: the cause is gone, or lost copies were put back.
     Retry,
-    /// Copy the source's new log behind the old copies.
+    /// Copy the source's new log behind the old copies; or what was lost on the target, again.
     ContinueInSame,
     /// Copy the source's new log to a topic of its own.
     NewTopic,

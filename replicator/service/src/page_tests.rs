@@ -28,6 +28,7 @@ fn partition(lag: i64, seen: Duration, state: PartitionState) -> Partition {
     let seen = now.checked_sub(seen).unwrap_or(now);
     Partition {
         slot: Slot::new(0),
+        copies: TopicPartition::new("copies", 0),
         source_offset: SourceOffset::new(84_200),
         target_offset: TargetOffset::new(84_913),
         source_end_offset: Some(SourceOffset::new(84_200 + lag)),

@@ -31,6 +31,7 @@ use crate::answers::Answers;
 use crate::board::{Board, Part, SlotEntry};
 use crate::catalog::Catalog;
 use crate::config::Flow;
+use crate::copies_hold::ShortCopies;
 use crate::denied::Denied;
 use crate::explain::explain;
 use crate::flow_record::{self, FlowError};
@@ -94,6 +95,8 @@ pub struct SlotTask {
     refused: BTreeMap<TopicPartition, Refused>,
     /// Copies that may not be written just now.
     denied: Denied,
+    /// Logs of copies that end too early.
+    short: ShortCopies,
     /// A batch was refused: records go out one by one until the refused one is known.
     careful: bool,
     /// No batch larger than this: the target refused larger ones, and none of their records.
@@ -111,6 +114,7 @@ impl SlotTask {
             stop,
             refused: BTreeMap::new(),
             denied: Denied::default(),
+            short: ShortCopies::default(),
             careful: false,
             batch_bytes_max: None,
             forecasting: true,
@@ -197,6 +201,11 @@ impl SlotTask {
             // The catalog learns of it with its next look.
             self.context.catalog.doubt();
             return REPLACED_WAIT;
+        }
+        if let HoldError::LandedEarly { partition, at, .. } = error {
+            tracing::warn!(%slot, %error, "copies are lost on the target; slot starts over");
+            self.short.note_landed(partition, *at);
+            return Duration::ZERO;
         }
         if matches!(error, HoldError::OtherWriter) {
             tracing::warn!(%slot, %error, "slot goes on without forecasts");
@@ -316,6 +325,7 @@ impl SlotTask {
             active: BTreeMap::new(),
             refused: std::mem::take(&mut self.refused),
             denied: std::mem::take(&mut self.denied),
+            short: std::mem::take(&mut self.short),
             absent: BTreeMap::new(),
             retrying: BTreeSet::new(),
             seen: None,
@@ -354,6 +364,7 @@ impl SlotTask {
         // What is known of refused records outlives the holding.
         self.refused = std::mem::take(&mut holding.refused);
         self.denied = std::mem::take(&mut holding.denied);
+        self.short = std::mem::take(&mut holding.short);
         let result = match copied {
             Ok(()) => {
                 self.state("stopping", None);

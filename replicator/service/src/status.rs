@@ -8,8 +8,8 @@ use std::time::Duration;
 use rdkafka::error::RDKafkaErrorCode;
 use serde::Serialize;
 use understudy_domain::{
-    Condition, FlowState, GapLook, Look, Objectives, PartitionLook, Position, Readiness, Slot,
-    SourceOffset,
+    Condition, FlowState, GapLook, Look, Objectives, PartitionLook, Position, Readiness, Reason,
+    Slot, SourceOffset, Verdict,
 };
 use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::{Edge, Edges};
@@ -24,6 +24,7 @@ use crate::group_survey::{Atlas, GroupSurvey, survey};
 use crate::map_state::answer_all;
 use crate::stored_state::{read_gaps, read_positions};
 use crate::tool::{ToolError, open_target};
+use crate::unread::Unread;
 use crate::words;
 
 /// Time limit of one call.
@@ -39,10 +40,13 @@ pub struct Status {
     slots: u32,
     /// Why the source's ends are not known, if they are not.
     source_unreachable: Option<String>,
+    /// Null while something keeps it from being known.
     lag_records: Option<u64>,
     /// Could we fail over now. Workers know more: how old what lags is, what halted, and why.
     readiness: Readiness,
     partitions: Vec<Line>,
+    /// Slots of which nothing, or not everything, is known.
+    unread: Vec<Unread>,
     /// Ranges of the source without copies.
     gaps: Vec<GapLine>,
     /// Where groups stand; null while the source does not answer.
@@ -72,17 +76,27 @@ struct Line {
 /// The target does not answer, or holds no such flow.
 pub fn read(flow: &Flow) -> Result<Status, ToolError> {
     let target = open_target(flow)?;
-    let (record, mut all) = flow_record::steady(&target, flow, |record| {
-        let mut all = Vec::new();
+    let (record, mut all, mut unread) = flow_record::steady(&target, flow, |record| {
+        let (mut all, mut unread) = (Vec::new(), Vec::new());
         for slot in record.homes() {
-            all.extend(read_positions(&target, &flow.state, slot)?);
+            let read = read_positions(&target, &flow.state, slot);
+            all.extend(
+                Unread::leave_out(slot, read, &mut unread)?
+                    .into_iter()
+                    .flatten(),
+            );
         }
-        Ok::<_, ToolError>((record.clone(), all))
+        Ok::<_, ToolError>((record.clone(), all, unread))
     })?;
     all.sort_by(|a, b| a.0.cmp(&b.0));
     let mut gaps = Vec::new();
     for slot in (0..record.slots.get()).map(Slot::new) {
-        gaps.extend(read_gaps(&target, &flow.state, slot)?);
+        let read = read_gaps(&target, &flow.state, slot);
+        gaps.extend(
+            Unread::leave_out(slot, read, &mut unread)?
+                .into_iter()
+                .flatten(),
+        );
     }
     let mut groups = None;
     let ends = Cluster::open(&flow.source)
@@ -131,11 +145,25 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
         let lag = line.lag_records;
         look(position, lag, now_ms())
     });
+    // Nothing bounds what lags in them.
+    let unseen = unread.iter().map(|_| PartitionLook {
+        lag_records: 0,
+        lag_seconds: None,
+        seen_seconds: None,
+        condition: Condition::Copying,
+    });
     let readiness = Readiness::of(
         &Look {
             slots: record.slots.get(),
             flow: Some(record.state),
-            partitions: looks.collect(),
+            partitions: looks.chain(unseen).collect(),
+            reasons: unread
+                .iter()
+                .map(|slot| Reason {
+                    verdict: Verdict::Unknown,
+                    text: slot.to_string(),
+                })
+                .collect(),
             groups: groups.as_ref().map(GroupSurvey::looks).unwrap_or_default(),
             gaps: gaps
                 .iter()
@@ -158,11 +186,11 @@ pub fn read(flow: &Flow) -> Result<Status, ToolError> {
         state: record.state.name(),
         epoch: record.epoch,
         slots: record.slots.get(),
-        lag_records: source_unreachable
-            .is_none()
+        lag_records: (source_unreachable.is_none() && unread.is_empty())
             .then(|| partitions.iter().filter_map(|line| line.lag_records).sum()),
         source_unreachable,
         partitions,
+        unread,
         gaps: gaps
             .iter()
             .map(|(key, gap)| GapLine::new(key, gap))
@@ -221,7 +249,7 @@ fn look(position: &Position, lag: Option<u64>, now: i64) -> PartitionLook {
 
 impl Report for Status {
     fn holds(&self) -> bool {
-        self.running && self.source_unreachable.is_none()
+        self.running && self.source_unreachable.is_none() && self.unread.is_empty()
     }
 }
 
@@ -272,6 +300,7 @@ impl Status {
                 "lag",
                 match (&self.source_unreachable, self.lag_records) {
                     (Some(reason), _) => format!("lag unknown: {reason}"),
+                    (None, None) => "lag unknown: the state of slots cannot be read".to_owned(),
                     (None, lag) => words::counted(lag.unwrap_or_default(), "record"),
                 },
             ),

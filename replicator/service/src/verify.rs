@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use understudy_domain::{GapKey, OffsetMap, Position, TopicPartition};
+use understudy_domain::{GapKey, OffsetMap, Position, TopicPartition, slot_of};
 use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::{Edge, Edges};
 
@@ -21,6 +21,7 @@ use crate::group_survey::{Atlas, GroupSurvey, survey};
 use crate::map_state::answer_all;
 use crate::stored_state::{read_all, read_gaps};
 use crate::tool::{ToolError, open_target};
+use crate::unread::Unread;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -37,6 +38,8 @@ pub struct Verification {
     deep: bool,
     holds: bool,
     partitions: Vec<Line>,
+    /// Slots of which nothing is known.
+    unread: Vec<Unread>,
     groups: GroupSurvey,
 }
 
@@ -59,17 +62,38 @@ struct Line {
 /// A cluster that does not answer, or state that cannot be read: nothing is known then.
 pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
     let target = open_target(flow)?;
-    let (all, gaps) = flow_record::steady(&target, flow, |record| {
+    let (slots, all, gaps, mut unread) = flow_record::steady(&target, flow, |record| {
         let all = read_all(&target, &flow.state, record.homes())?;
+        let foreign = all.foreign.iter();
+        let mut unread: Vec<_> = foreign
+            .map(|(slot, error)| Unread::new(*slot, error))
+            .collect();
+        let mut all = all.partitions;
         let mut gaps = BTreeMap::new();
         for slot in record.homes() {
-            gaps.extend(read_gaps(&target, &flow.state, slot)?);
+            let read = read_gaps(&target, &flow.state, slot);
+            match Unread::leave_out(slot, read, &mut unread)? {
+                Some(found) => gaps.extend(found),
+                // What of it may be missing is not known.
+                None => all.retain(|name, _| slot_of(name, record.slots) != slot),
+            }
         }
-        Ok::<_, ToolError>((all, gaps))
+        Ok::<_, ToolError>((record.slots, all, gaps, unread))
     })?;
     let at_source = |fault| ToolError::Source(explain(&flow.source, &fault));
     let at_target = |fault| ToolError::Target(explain(&flow.target, &fault));
     let source = Cluster::open(&flow.source).map_err(at_source)?;
+    if !unread.is_empty() {
+        let topics = source.topics(WITHIN).map_err(at_source)?;
+        let selected = topics.iter().filter(|topic| flow.selects(&topic.name));
+        let named = selected.flat_map(|topic| {
+            (0..topic.partitions).map(|number| TopicPartition::new(topic.name.as_str(), number))
+        });
+        let named: Vec<_> = named.collect();
+        for slot in &mut unread {
+            slot.name(&named, slots);
+        }
+    }
     let source_starts = source
         .edges(all.keys(), Edge::Earliest, WITHIN)
         .map_err(at_source)?;
@@ -161,12 +185,14 @@ pub fn run(flow: &Flow, deep: bool) -> Result<Verification, ToolError> {
         patience: (flow.group_sync_interval * 3 + PATIENCE).min(PATIENCE_MAX),
     };
     let groups = survey(flow, &source, &target, &atlas)?;
-    let holds = partitions.iter().all(|line| line.faults.is_empty()) && groups.holds();
+    let holds =
+        partitions.iter().all(|line| line.faults.is_empty()) && unread.is_empty() && groups.holds();
     Ok(Verification {
         flow: flow.name.to_string(),
         deep,
         holds,
         partitions,
+        unread,
         groups,
     })
 }
@@ -268,6 +294,9 @@ impl fmt::Display for Verification {
             for fault in &line.faults {
                 writeln!(f, "    {fault}")?;
             }
+        }
+        for slot in &self.unread {
+            writeln!(f, "not verified: {slot}")?;
         }
         f.write_str(&self.groups.text())
     }

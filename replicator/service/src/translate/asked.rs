@@ -13,6 +13,7 @@ use crate::config::Flow;
 use crate::explain::explain;
 use crate::map_state::{Known, Question as MapQuestion};
 use crate::tool::ToolError;
+use crate::unread::Unread;
 
 /// How long the source is waited for. It may be gone.
 const SOURCE_WITHIN: Duration = Duration::from_secs(5);
@@ -65,6 +66,17 @@ impl Place {
         self.partition = partition.clone();
         let offset = TargetOffset::new(self.offset);
         self.asked = Ok(MapQuestion::Reverse(partition.clone(), offset));
+    }
+
+    /// No partition is known whose copies are called so, and a slot that may have one cannot be read.
+    pub fn unknown_by_name(&mut self, unread: &Unread) {
+        let known = match &self.asked {
+            Ok(_) => format!("the flow holds no position of {}", self.partition),
+            Err(reason) => reason.clone(),
+        };
+        self.asked = Err(format!(
+            "{known}, as far as can be read of its state; not known: {unread}"
+        ));
     }
 
     /// A topic that was made again may be copied to a topic of its own: only the position knows.
@@ -127,8 +139,14 @@ impl Place {
     }
 }
 
-/// Copies that are called otherwise than the policy says, and the partitions that they are of.
-pub type Renamed = BTreeMap<TopicPartition, TopicPartition>;
+/// Copies that are called otherwise than the policy says.
+#[derive(Default)]
+pub struct Renamed {
+    /// The copies, and the partitions that they are of.
+    pub copies: BTreeMap<TopicPartition, TopicPartition>,
+    /// Slots of whose copies nothing is known.
+    pub unread: Vec<Unread>,
+}
 
 /// Finds the places of a question; `renamed` is asked for only where names may not tell enough.
 ///
@@ -162,7 +180,7 @@ pub fn places(
             let copy = match direction {
                 Direction::Forward => {
                     let first = TopicPartition::new(topic, partition.unwrap_or_default());
-                    let copies = renamed()?;
+                    let copies = renamed()?.copies;
                     let copy = copies.iter().find(|(_, source)| **source == first);
                     copy.map_or_else(|| flow.target_of(&first), |(copy, _)| copy.clone())
                         .topic

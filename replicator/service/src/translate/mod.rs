@@ -26,6 +26,7 @@ use crate::map_state::{Known, Question as MapQuestion, answer_all};
 use crate::mm2::{NO_BETTER, NO_TRACE, at_least, is_before_us, load_past};
 use crate::stored_state::read_positions;
 use crate::tool::{ToolError, open_target};
+use crate::unread::Unread;
 
 /// Time limit of one call to the target.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -97,16 +98,18 @@ pub fn run(flow: &Flow, question: &Question) -> Result<Answers, ToolError> {
     };
     let mut known = answer(&questions)?;
     if asked.places.iter().any(|place| place.is_lost(&known)) {
-        let copies = renamed()?;
+        let renamed = renamed()?;
         let lost = asked
             .places
             .iter_mut()
             .filter(|place| place.is_lost(&known));
         let mut questions = Vec::new();
         for place in lost {
-            if let Some(partition) = copies.get(&place.copy) {
+            if let Some(partition) = renamed.copies.get(&place.copy) {
                 place.is_copy_of(partition);
                 questions.extend(place.question());
+            } else if let Some(unread) = renamed.unread.first() {
+                place.unknown_by_name(unread);
             }
         }
         known.extend(answer(&questions)?);
@@ -158,11 +161,14 @@ pub fn run(flow: &Flow, question: &Question) -> Result<Answers, ToolError> {
 
 /// Copies of topics that were made again and go to a topic of their own: only the positions know of them.
 fn renamed(flow: &Flow, target: &Cluster, slots: NonZeroU32) -> Result<Renamed, ToolError> {
-    let mut renamed = Renamed::new();
+    let mut renamed = Renamed::default();
     for slot in (0..slots.get()).map(Slot::new) {
-        for (partition, position) in read_positions(target, &flow.state, slot)? {
+        let read = read_positions(target, &flow.state, slot);
+        let found = Unread::leave_out(slot, read, &mut renamed.unread)?;
+        for (partition, position) in found.into_iter().flatten() {
             if position.target_topic.is_some() {
-                renamed.insert(flow.copies_of(&partition, &position), partition);
+                let copies = flow.copies_of(&partition, &position);
+                renamed.copies.insert(copies, partition);
             }
         }
     }
