@@ -82,10 +82,16 @@ impl Control {
     /// Both Regions' probers look at use1, often enough to be believed.
     pub fn probe_use1(&self, interrupt: &Interrupt) -> Result<()> {
         for _look in 0..LOOKS {
-            self.aws.probe("use1", &self.aws.use1)?;
-            self.aws.probe("use1", &self.aws.usw2)?;
+            self.look_at_use1()?;
             interrupt.sleep(PROBE)?;
         }
+        Ok(())
+    }
+
+    /// One look of each prober.
+    pub fn look_at_use1(&self) -> Result<()> {
+        self.aws.probe("use1", &self.aws.use1)?;
+        self.aws.probe("use1", &self.aws.usw2)?;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use understudy_tests::chaos::{ChaosError, Interrupt, Result};
 use understudy_tests::{Cluster, Heard, LabError, LoggedProducer};
 
 use crate::books::{Audit, Shelf, WentOn, count, shelf};
-use crate::control::{Control, Follower, busy};
+use crate::control::{Control, Follower, PROBE, busy};
 use crate::loss::{Away, kept};
 use crate::pace::Pace;
 use crate::sales::{AUDITOR, Applications, Life, SALES, Stopped, open_shop};
@@ -221,6 +221,7 @@ fn fail_back(
     let (mut away, mut forgotten) = (Some(away), Some(forgotten));
     let (mut stopped, mut shut_out, mut at_home) = (None, None, None);
     let mut fenced: Option<Instant> = None;
+    let mut looked = Instant::now();
     let mut typed = control.aws.start_typed("use1", "failback", &words)?;
     while typed.try_status()?.is_none() {
         if follower.begun.elapsed() >= LIMIT {
@@ -229,6 +230,11 @@ fn fail_back(
                 waited: follower.begun.elapsed(),
                 seen: format!("{EXECUTION} is under way"),
             });
+        }
+        if looked.elapsed() >= PROBE {
+            // Probers look on as often as they did: one that falls silent is a bad sign.
+            looked = Instant::now();
+            control.look_at_use1()?;
         }
         let is_pointed = follower.is_pointed()?;
         follower.tell(voice);
