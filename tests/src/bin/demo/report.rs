@@ -238,7 +238,6 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rule = "-".repeat(90);
-        let of_mm2 = |count: Option<u64>| count.map_or_else(|| "not told".to_owned(), grouped);
         writeln!(f, "\n{rule}")?;
         for (what, value, note) in self.lines() {
             writeln!(
@@ -256,16 +255,20 @@ impl fmt::Display for Report {
                 re_read_mm2,
                 skipped_mm2,
             } = found;
-            let (ours, theirs) = (grouped(*re_read), of_mm2(*re_read_mm2));
-            let mm2 = match skipped_mm2.unwrap_or_default() {
-                0 => String::new(),
-                skipped => format!(" and skips {}", grouped(skipped)),
+            let mm2 = match (re_read_mm2, skipped_mm2.unwrap_or_default()) {
+                (None, _) => String::new(),
+                (Some(again), 0) => format!("; MirrorMaker 2 re-reads {}", grouped(*again)),
+                (Some(again), skipped) => format!(
+                    "; MirrorMaker 2 re-reads {} and skips {}",
+                    grouped(*again),
+                    grouped(skipped)
+                ),
             };
             writeln!(
                 f,
-                "{:<18}  {:>14}   group {} behind, skipped {}; MirrorMaker 2 re-reads {theirs}{mm2}",
+                "{:<18}  {:>14}   group {} behind, skipped {}{mm2}",
                 format!("re-read, {group}"),
-                ours,
+                grouped(*re_read),
                 grouped(*behind),
                 grouped(*skipped)
             )?;
