@@ -238,6 +238,47 @@ fn a_lost_home_stands_by_again_and_is_moved_home_to() -> Outcome {
     assert_eq!(seen.doubled + seen.out_of_order + seen.altered, 0, "{seen}");
     // What home holds and the other does not is what was put aside, and nothing else.
     assert_eq!(seen.lost, tail.len() as u64, "{seen}");
+    lost_again_and_back_to_what_nothing_was_copied_to(&lost, &tail)
+}
+
+/// Home is left once more, and before anything is copied back to it what took over is left too: home is active again
+/// with what it had, somebody was told so, and nothing that the other one holds of it is copied there a second time.
+fn lost_again_and_back_to_what_nothing_was_copied_to(
+    lost: &Lost,
+    aside: &BTreeSet<Vec<u8>>,
+) -> Outcome {
+    let Pair { source, target } = &lost.pair;
+    lost.forward.pause()?;
+    written(source, "uncopied-again", 60)?;
+    let away = recovery("failover", &lost.file, &[])?;
+    assert_eq!(at(&away, "ended"), "TargetActive", "{away}");
+    lost.forward.resume()?;
+    written(target, "away-again", 90)?;
+
+    let home = recovery("failover", &lost.file, &[])?;
+    assert_eq!(at(&home, "ended"), "TargetActive", "{home}");
+    let evidence_of_it = evidence(&home)?;
+    let assessed = evidence_of_it.pointer("/assessment/reasons");
+    let assessed = assessed.map(Value::to_string).unwrap_or_default();
+    assert!(assessed.contains("nothing was copied to"), "{assessed}");
+    let most = evidence_of_it.pointer("/loss/records_at_most");
+    assert_eq!(most, Some(&Value::Null), "{evidence_of_it}");
+
+    let standby = recovery("failback", &lost.file, &["--standby-only"])?;
+    assert_eq!(at(&standby, "ended"), "StandbyReady", "{standby}");
+    let partitions = evidence(&standby)?;
+    let partitions = partitions.pointer("/tail/partitions");
+    let partitions = partitions.and_then(Value::as_array).into_iter().flatten();
+    let counted: u64 = partitions
+        .filter_map(|it| it.get("records")?.as_u64())
+        .sum();
+    assert_eq!(counted, 90, "{standby}");
+    written(source, "home-again", 60)?;
+    lost.forward.wait_ready(LIMIT)?;
+    lost.forward.wait_copied(source, TOPIC, LIMIT)?;
+    let seen = Judge::new(source, target, TOPIC).compare()?;
+    assert_eq!(seen.doubled + seen.altered, 0, "{seen}");
+    assert_eq!(seen.lost, aside.len() as u64, "{seen}");
     Ok(())
 }
 

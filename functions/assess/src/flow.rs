@@ -95,7 +95,7 @@ pub fn seen(
         ));
     }
     let (loss, records_per_second) = loss(world, order, state, ends, now_ms, reasons);
-    FlowSeen {
+    let mut seen = FlowSeen {
         flow: state.name.clone(),
         state: state.record.state.name().to_owned(),
         epoch: Epoch::new(state.record.epoch),
@@ -103,7 +103,16 @@ pub fn seen(
         gaps,
         loss,
         records_per_second,
+    };
+    if seen.ended_before(order) {
+        // Its positions say where it ended, and nothing of what the source took since.
+        seen.loss = LossBound::default();
+        reasons.push(format!(
+            "flow {} was sealed at {}, and nothing was copied to {} since",
+            seen.flow, seen.epoch, order.target
+        ));
     }
+    seen
 }
 
 /// What a failover now would lose, and how fast the source was written to.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use understudy_domain::TopicPartition;
 use understudy_recovery::contract::{Drained, JustOrder, Order};
-use understudy_recovery::{ErrorName, Step, StepError};
+use understudy_recovery::{ErrorName, Mode, Step, StepError};
 use understudy_shell::step::{Part, at_source, at_target, carry_out};
 use understudy_shell::{Done, World, reach};
 
@@ -28,22 +28,30 @@ fn look(world: &World, order: &Order) -> Result<Done<Drained>, StepError> {
     let flows = &world.flows;
     // Ends first: a position that is read later has passed them, or not.
     let source = reach::source(world, order)?;
+    let selected = flows.selected(flow).map_err(|error| at_source(&error))?;
     let record = flows.record(flow).map_err(|error| at_target(&error))?;
-    let record = record.ok_or_else(|| {
-        StepError::new(
+    if record.is_none() && order.mode != Mode::Failback {
+        return Err(StepError::new(
             ErrorName::FlowUnreadable,
             format!("the target has no flow of {}; it never ran", flow.file),
-        )
-    })?;
-    let known = flows.positions(flow, &record);
-    let known = known.map_err(|error| at_target(&error))?;
-    let partitions: BTreeSet<TopicPartition> = known.into_iter().map(|it| it.source).collect();
+        ));
+    }
+    let positions = || match &record {
+        Some(record) => flows
+            .positions(flow, record)
+            .map_err(|error| at_target(&error)),
+        // Onto a wholly new cluster: the flow's workers make it.
+        None => Ok(Vec::new()),
+    };
+    let known = positions()?.into_iter().map(|it| it.source);
+    let partitions: BTreeSet<TopicPartition> = known.chain(selected).collect();
     let ends = source.ends(&partitions, WITHIN);
     let ends = ends.map_err(|error| at_source(&error))?;
-    let positions = flows.positions(flow, &record);
-    let positions = positions.map_err(|error| at_target(&error))?;
+    let positions = positions()?;
     let (mut left, mut lag, mut gone) = (0_u32, 0_u64, 0_u32);
+    let mut not_begun = ends.clone();
     for mirrored in &positions {
+        not_begun.remove(&mirrored.source);
         let Some(ends) = ends.get(&mirrored.source) else {
             // Deleted on the source since: nothing of it can come any more. Or new since: asked about next time.
             if partitions.contains(&mirrored.source) {
@@ -60,22 +68,29 @@ fn look(world: &World, order: &Order) -> Result<Done<Drained>, StepError> {
         let behind = ends.high_watermark.saturating_sub(at);
         lag = lag.saturating_add(u64::try_from(behind).unwrap_or(0));
     }
+    // What the flow mirrors and has not begun with is on the source alone.
+    not_begun.retain(|_, ends| ends.high_watermark > 0);
+    for ends in not_begun.values() {
+        left = left.saturating_add(1);
+        lag = lag.saturating_add(u64::try_from(ends.high_watermark).unwrap_or(0));
+    }
+    let count = positions.len().saturating_add(not_begun.len());
     let drained = Drained {
         drained: left == 0,
         partitions_left: left,
         lag_records: lag,
     };
     let mut did = vec![if drained.drained {
-        format!(
-            "all {} partitions are copied to their ends",
-            positions.len()
-        )
+        format!("all {count} partitions are copied to their ends")
     } else {
-        format!(
-            "{left} of {} partitions are not there yet, {lag} records",
-            positions.len()
-        )
+        format!("{left} of {count} partitions are not there yet, {lag} records")
     }];
+    if let Some((first, _)) = not_begun.first_key_value() {
+        did.push(format!(
+            "the flow has not begun with {} of them, such as {first}",
+            not_begun.len()
+        ));
+    }
     if gone > 0 {
         did.push(format!("{gone} partitions are not on the source any more"));
     }
@@ -115,6 +130,48 @@ mod tests {
             (false, 1, 7)
         );
         assert!(!drained(10, 12)?.drained);
+        Ok(())
+    }
+
+    #[test]
+    fn what_the_flow_has_not_begun_with_is_waited_for() -> Outcome {
+        let stage = Stage::new();
+        stage.mirror("orders", 0, 10, 10);
+        let ends = |end| Ends {
+            last_stable: end,
+            high_watermark: end,
+        };
+        for (topic, end) in [("orders", 10), ("payments", 3), ("empty", 0)] {
+            let place = TopicPartition::new(topic, 0);
+            let mut scene = stage.scene();
+            scene.cluster("use1").ends.insert(place, ends(end));
+        }
+        let order = stage.order(Mode::Switchover, Leash::Acting);
+        let found = handle(&stage.world(), JustOrder { order })?;
+        assert_eq!(
+            (found.drained, found.partitions_left, found.lag_records),
+            (false, 1, 3)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_flow_that_its_workers_have_yet_to_make_has_copied_nothing() -> Outcome {
+        let stage = Stage::new();
+        stage.scene().flow("forward.toml").record = None;
+        let ends = Ends {
+            last_stable: 20_000,
+            high_watermark: 20_000,
+        };
+        let place = TopicPartition::new("orders", 0);
+        stage.scene().cluster("use1").ends.insert(place, ends);
+        let of = |mode| {
+            let order = stage.order(mode, Leash::Acting);
+            handle(&stage.world(), JustOrder { order })
+        };
+        assert_eq!(of(Mode::Failback)?.lag_records, 20_000);
+        let error = of(Mode::Switchover).err();
+        assert_eq!(error.map(|it| it.name), Some(ErrorName::FlowUnreadable));
         Ok(())
     }
 

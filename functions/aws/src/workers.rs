@@ -73,6 +73,10 @@ impl Flows for EcsWorkers {
         self.flows.positions(flow, record)
     }
 
+    fn selected(&self, flow: &FlowOfPair) -> Result<BTreeSet<TopicPartition>, PortError> {
+        self.flows.selected(flow)
+    }
+
     fn halted(&self, flow: &FlowOfPair, record: &FlowRecord) -> Result<u32, PortError> {
         self.flows.halted(flow, record)
     }

@@ -1,7 +1,9 @@
 //! What a recovery finds before it acts: both clusters, the flow between them, groups.
 
 use serde::{Deserialize, Serialize};
+use understudy_domain::FlowState;
 
+use crate::contract::Order;
 use crate::health::HealthVerdict;
 use crate::places::PlacesSummary;
 use crate::{Alias, Epoch, LossBound};
@@ -57,6 +59,14 @@ pub struct FlowSeen {
     /// is not known.
     #[serde(default)]
     pub records_per_second: Option<f64>,
+}
+
+impl FlowSeen {
+    /// Whether an earlier recovery ended it and nothing was copied since: its target does not stand by. What the source
+    /// took meanwhile is not there, and nothing tells how much that is.
+    pub fn ended_before(&self, order: &Order) -> bool {
+        self.state == FlowState::Sealed.name() && self.epoch < order.epoch && !order.begun
+    }
 }
 
 impl Assessment {

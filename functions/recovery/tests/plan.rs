@@ -343,8 +343,16 @@ fn what_a_flow_says_of_itself_is_heard() {
         "{newer:?}"
     );
     // An older recovery that got stuck sealed it, or this one did already: it is finished.
-    assert_eq!(of(&with("sealed", 6, 0, 100)), Decision::Proceed);
+    let begun = Order {
+        begun: true,
+        ..order(Mode::Failover)
+    };
+    let sealed = with("sealed", 6, 0, 100);
+    let finished = decide(&pair(), &begun, &alarm(), None, &sealed).1;
+    assert_eq!(finished, Decision::Proceed);
     assert_eq!(of(&with("sealed", 7, 0, 100)), Decision::Proceed);
+    // One that ended well sealed it, and nothing was copied since: that is no standby, and nobody goes there unasked.
+    assert!(question(&of(&sealed)).contains("usw2 does not stand by: flow use1-usw2 ended at e6"));
     assert_eq!(of(&with("paused", 6, 0, 100)), Decision::Proceed);
     let foreign = of(&with("dreaming", 6, 0, 100));
     assert!(refusal(&foreign).contains("does not know"), "{foreign:?}");

@@ -19,7 +19,7 @@ use understudy_recovery::contract::{JustOrder, Order, Sealed};
 use understudy_recovery::cut::{Cut, PartitionCut};
 use understudy_recovery::fence::FenceState;
 use understudy_recovery::pair::FlowOfPair;
-use understudy_recovery::{Consent, ErrorName, Ledger, Mode, Step, StepError};
+use understudy_recovery::{Consent, ErrorName, Ledger, LossBound, Mode, Step, StepError};
 use understudy_shell::step::{Part, at_target, carry_out, change_ledger, load, read_ledger, save};
 use understudy_shell::world::{Ends, Mirrored};
 use understudy_shell::{Done, PortErrorKind, World, bounded, copies, keys, reach};
@@ -177,16 +177,18 @@ fn source_of(cut: &PartitionCut) -> TopicPartition {
 fn judge(world: &World, order: &Order, key: String, cut: &Cut) -> Result<Sealed, StepError> {
     let execution = order.execution.to_string();
     let assessment: Option<Assessment> = load(world, &keys::assessment(&execution))?;
-    let rate = assessment
-        .and_then(|it| it.flow)
-        .and_then(|flow| flow.records_per_second);
+    let flow = assessment.and_then(|it| it.flow);
+    let ended_before = flow.as_ref().is_some_and(|flow| flow.ended_before(order));
+    let rate = flow.and_then(|flow| flow.records_per_second);
     let ledger = read_ledger(world)?;
     // What nobody can write to any more, seen after the seal, holds what it was seen to hold.
     let ends_stand = match order.mode {
         Mode::Switchover | Mode::Failback => true,
         Mode::Failover => is_fenced(&ledger, order),
     };
-    let loss = if ends_stand && loss::seen_after(cut) {
+    let loss = if ended_before {
+        LossBound::default()
+    } else if ends_stand && loss::seen_after(cut) {
         loss::exact(cut)
     } else {
         let newest = newest(world, order, cut);

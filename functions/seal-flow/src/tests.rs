@@ -2,12 +2,15 @@
 
 use understudy_domain::{FlowState, TopicPartition};
 use understudy_fakes::Stage;
+use understudy_recovery::assessment::{Assessment, ClusterSeen, FlowSeen};
 use understudy_recovery::contract::JustOrder;
 use understudy_recovery::cut::Cut;
-use understudy_recovery::{Consent, ErrorName, Leash, Mode};
-use understudy_shell::PortErrorKind;
-use understudy_shell::step::must_load;
+use understudy_recovery::health::{Health, HealthVerdict};
+use understudy_recovery::places::PlacesSummary;
+use understudy_recovery::{Alias, Consent, Epoch, ErrorName, Leash, LossBound, Mode};
+use understudy_shell::step::{must_load, save};
 use understudy_shell::world::Ends;
+use understudy_shell::{PortErrorKind, keys};
 
 use super::handle;
 
@@ -182,6 +185,52 @@ fn a_silent_source_bounds_the_loss_by_the_last_look_and_the_rate_before() -> Out
     // Without a rate nothing bounds it above, and the age is that of the last look.
     assert_eq!(sealed.loss.records_at_most, None);
     assert_eq!(sealed.loss.seconds_at_most, Some(4.0));
+    assert!(!sealed.within_consent);
+    Ok(())
+}
+
+#[test]
+fn what_a_flow_lost_that_ended_before_is_bounded_by_nothing() -> Outcome {
+    let stage = stage();
+    source_ends(&stage, [100, 50]);
+    let order = stage.order(Mode::Failover, Leash::Acting);
+    let flow = FlowSeen {
+        flow: "use1-usw2".to_owned(),
+        state: "sealed".to_owned(),
+        epoch: Epoch::ZERO,
+        partitions: 2,
+        gaps: 0,
+        loss: LossBound::default(),
+        records_per_second: Some(0.0),
+    };
+    let seen = |alias: &str| -> Result<ClusterSeen, Box<dyn std::error::Error>> {
+        Ok(ClusterSeen {
+            alias: Alias::new(alias)?,
+            verdict: HealthVerdict {
+                health: Health::Healthy,
+                reasons: Vec::new(),
+            },
+            cluster_id: None,
+            brokers: None,
+        })
+    };
+    let assessment = Assessment {
+        at_ms: 0,
+        source: seen("use1")?,
+        target: seen("usw2")?,
+        flow: Some(flow),
+        places: PlacesSummary::default(),
+        live_groups: Vec::new(),
+        reasons: Vec::new(),
+    };
+    let world = stage.world();
+    save(
+        &world,
+        &keys::assessment(&order.execution.to_string()),
+        &assessment,
+    )?;
+    let sealed = handle(&world, JustOrder { order })?;
+    assert_eq!(sealed.loss, LossBound::default());
     assert!(!sealed.within_consent);
     Ok(())
 }

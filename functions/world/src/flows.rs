@@ -26,6 +26,8 @@ use crate::{begin, tails, withheld};
 
 /// How long taking over one id may take; eight are taken over at once.
 const FENCE_WITHIN: Duration = Duration::from_secs(20);
+/// How long the source has to name its topics.
+const SOURCE_WITHIN: Duration = Duration::from_secs(5);
 /// How many slots are read at once; each takes a client of its own.
 const AT_ONCE: usize = 8;
 /// How often the record is changed again because somebody else was at it.
@@ -214,6 +216,18 @@ impl Flows for KafkaFlows {
             position,
         });
         Ok(mirrored.collect())
+    }
+
+    fn selected(&self, flow: &FlowOfPair) -> Result<BTreeSet<TopicPartition>, PortError> {
+        let flow = self.flow(flow)?;
+        let at_source = |fault: Fault| of_fault(&flow.source, &fault);
+        let source = Connection::open(&flow.source).map_err(at_source)?;
+        let topics = source.topics(SOURCE_WITHIN).map_err(at_source)?;
+        let selected = topics.iter().filter(|topic| flow.selects(&topic.name));
+        let partitions = selected.flat_map(|topic| {
+            (0..topic.partitions).map(|it| TopicPartition::new(topic.name.as_str(), it))
+        });
+        Ok(partitions.collect())
     }
 
     fn halted(&self, flow: &FlowOfPair, record: &FlowRecord) -> Result<u32, PortError> {

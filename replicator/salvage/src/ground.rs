@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use understudy_domain::tail::{TailKey, TailProgress};
-use understudy_domain::{FlowRecord, FlowState, Position, TopicPartition};
+use understudy_domain::{
+    FlowName, FlowRecord, FlowState, Origin, Position, SourceOffset, StateTopics, TargetOffset,
+    TopicPartition,
+};
 use understudy_kafka::cluster::Topic;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster, Fault};
@@ -69,7 +72,10 @@ impl<'a> Ground<'a> {
         if ground.is_own_source() {
             let listed = ground.source.topics(WITHIN).map_err(at_source)?;
             ground.add_never_copied(&listed);
-            ground.nothing_flows_back(&listed)?;
+            let ended = ground.nothing_flows_back(&listed)?;
+            for (back, record) in ended {
+                ground.part_where_it_ended(&back, &record)?;
+            }
         }
         Ok(ground)
     }
@@ -175,8 +181,11 @@ impl<'a> Ground<'a> {
     }
 
     /// A flow that goes the other way since puts its copies where the tail would be. It is seen where its own topics on
-    /// the source may be read.
-    fn nothing_flows_back(&self, listed: &[Topic]) -> Result<(), SalvageError> {
+    /// the source may be read. Answers those that ended before this one was sealed.
+    fn nothing_flows_back(
+        &self,
+        listed: &[Topic],
+    ) -> Result<Vec<(FlowName, FlowRecord)>, SalvageError> {
         let ends = Ends {
             source: &self.record.source_cluster_id,
             target: &self.record.target_cluster_id,
@@ -184,24 +193,21 @@ impl<'a> Ground<'a> {
         let copies: BTreeSet<String> = (self.cut.iter())
             .map(|(name, position)| self.copies_of(name, position.as_ref()).topic.to_string())
             .collect();
+        let mut ended = Vec::new();
         for back in flows_onto(listed.iter().map(|topic| topic.name.as_str())) {
-            let record =
-                record_of(&back, &self.source, WITHIN).map_err(|untold| untold.to_string());
-            let read = record.and_then(|record| match record {
-                // One that a later recovery sealed has copied before that.
-                Some(record)
-                    if ends.is_opposite(&record)
-                        && (record.state != FlowState::Sealed
-                            || record.epoch > self.record.epoch) =>
-                {
-                    topics_copied(&back, &record, &self.source).map_err(|error| error.to_string())
+            let record = match record_of(&back, &self.source, WITHIN) {
+                Ok(Some(record)) if ends.is_opposite(&record) => record,
+                Ok(_) => continue,
+                Err(reason) => {
+                    tracing::debug!(flow = %back, %reason, "cannot tell whether it runs the other way");
+                    continue;
                 }
-                Some(_) | None => Ok(BTreeSet::new()),
-            });
-            let read = read.unwrap_or_else(|reason| {
-                tracing::debug!(flow = %back, %reason, "cannot tell whether it runs the other way");
-                BTreeSet::new()
-            });
+            };
+            if record.state == FlowState::Sealed && record.epoch <= self.record.epoch {
+                ended.push((back, record));
+                continue;
+            }
+            let read = topics_copied(&back, &record, &self.source)?;
             let copied: Vec<_> = read.intersection(&copies).map(String::as_str).collect();
             if !copied.is_empty() {
                 return Err(SalvageError::FlowBack {
@@ -211,6 +217,55 @@ impl<'a> Ground<'a> {
                 });
             }
         }
+        Ok(ended)
+    }
+
+    /// Where a flow the other way ended behind this one's last copy, the clusters were alike there last: this one was
+    /// sealed again without having run since, by a recovery onto a cluster that nothing was copied to. What lies beyond
+    /// this one's own cut is then partly what the other one copied, and no tail.
+    ///
+    /// # Errors
+    /// Its state cannot be read.
+    fn part_where_it_ended(
+        &mut self,
+        back: &FlowName,
+        record: &FlowRecord,
+    ) -> Result<(), SalvageError> {
+        let state = StateTopics::new(back.clone());
+        for slot in record.homes() {
+            for (active, ended) in read_positions(&self.source, &state, slot)? {
+                let topic = ended.target_topic.as_deref().unwrap_or(&active.topic);
+                let name = TopicPartition::new(topic, active.partition);
+                let Some(own) = self.cut.get(&name) else {
+                    continue;
+                };
+                if self.copies_of(&name, own.as_ref()) != active {
+                    continue;
+                }
+                if let Some(later) = last_alike(own.as_ref(), &ended) {
+                    self.cut.insert(name, Some(later));
+                }
+            }
+        }
         Ok(())
     }
+}
+
+/// The cut at which a flow the other way ended, if that is later on both clusters than where `own` stands.
+fn last_alike(own: Option<&Position>, ended: &Position) -> Option<Position> {
+    let (source, target) = (
+        SourceOffset::new(ended.target_offset.get()),
+        TargetOffset::new(ended.source_offset.get()),
+    );
+    let is_later = own.is_none_or(|own| {
+        let same = (own.source_offset, own.target_offset) == (source, target);
+        !same && own.source_offset <= source && own.target_offset <= target
+    });
+    is_later.then(|| {
+        let seen = own.unwrap_or(ended);
+        let topic_id = own.and_then(|own| own.source_topic_id.clone());
+        let mut later = seen.reborn(Origin { source, target }, seen.target_topic.clone());
+        later.source_topic_id = topic_id;
+        later
+    })
 }

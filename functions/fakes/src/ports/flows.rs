@@ -67,20 +67,42 @@ fn not_newer(record: &FlowRecord, epoch: Epoch) -> Answer<()> {
 /// What the source of a flow holds beyond where it stands, and which records these are.
 fn tails(scene: &mut Scene, flow: &FlowOfPair) -> Vec<(TailOfPartition, Vec<u64>)> {
     let positions = scene.flow(&flow.file).positions.clone();
+    let sealed = scene.flow(&flow.file).record.clone();
+    // A flow the other way that ended since: the clusters were alike there last.
+    let ended: Vec<Mirrored> = (scene.flows.values())
+        .filter(|it| {
+            let ended = |it: &FlowRecord| {
+                it.state == FlowState::Sealed
+                    && it.source_cluster_id == flow.target.as_str()
+                    && sealed
+                        .as_ref()
+                        .is_some_and(|sealed| it.epoch < sealed.epoch)
+            };
+            it.record.as_ref().is_some_and(ended)
+        })
+        .flat_map(|it| it.positions.clone())
+        .collect();
     let source = scene.cluster(flow.source.as_str());
     let one = |mirrored: &Mirrored| {
-        let position = &mirrored.position;
-        let cut = usize::try_from(position.source_offset.get()).unwrap_or(0);
+        let own = &mirrored.position;
+        let (mut returned, mut active) = (own.source_offset.get(), own.target_offset.get());
+        for it in ended.iter().filter(|it| it.target == mirrored.source) {
+            let (there, here) = (
+                it.position.target_offset.get(),
+                it.position.source_offset.get(),
+            );
+            if there >= returned && here >= active {
+                (returned, active) = (there, here);
+            }
+        }
+        let cut = usize::try_from(returned).unwrap_or(0);
         let log = source.log_of(&mirrored.source);
         let records: Vec<u64> = log.iter().skip(cut).flatten().copied().collect();
         let partition = TailOfPartition {
             topic: mirrored.source.topic.to_string(),
             partition: mirrored.source.partition,
             copies: mirrored.target.topic.to_string(),
-            cut: Some(PlaceOfCut {
-                returned: position.source_offset.get(),
-                active: position.target_offset.get(),
-            }),
+            cut: Some(PlaceOfCut { returned, active }),
             end: source.end_of(&mirrored.source),
             held_back: source.ends.get(&mirrored.source).map_or(0, |ends| {
                 u64::try_from(ends.high_watermark - ends.last_stable).unwrap_or(0)
@@ -136,6 +158,19 @@ impl Flows for Ports {
 
     fn positions(&self, flow: &FlowOfPair, _record: &FlowRecord) -> Answer<Vec<Mirrored>> {
         self.flow(flow, "positions", |flow| Ok(flow.positions.clone()))
+    }
+
+    fn selected(&self, flow: &FlowOfPair) -> Answer<BTreeSet<TopicPartition>> {
+        self.look(&flow.file, "selected", |scene| {
+            scene.may(flow.source.as_str(), "selected")?;
+            let source = scene.cluster(flow.source.as_str());
+            Ok(source
+                .ends
+                .keys()
+                .chain(source.log.keys())
+                .cloned()
+                .collect())
+        })
     }
 
     fn translate(

@@ -272,6 +272,14 @@ impl Case<'_> {
                 }
                 (Wish::Person { .. } | Wish::Alarm { .. }, _) => {}
             }
+            if flow.ended_before(self.order) {
+                let (source, target) = (&self.order.source, &self.order.target);
+                doubts.push(format!(
+                    "{target} does not stand by: flow {} ended at {}, and what {source} took since is not there. If \
+                     {source} answers, a failback with --standby-only lets {target} stand by first",
+                    flow.flow, flow.epoch
+                ));
+            }
             let beyond = !self.consented(&flow.loss);
             if beyond || !doubts.is_empty() {
                 let held = if beyond {

@@ -4,9 +4,10 @@
 //!
 //! The states come from the machines' files, so a new one is covered by itself: [`states`] says if no way in [`scenario`]
 //! passes through it. [`witness`] holds everything that happened against the promises; [`ends`] and [`sentences`] hold
-//! what is claimed against what is so; [`together`] is about recoveries that meet.
+//! what is claimed against what is so; [`together`] is about recoveries that meet, [`histories`] about many of them in a row.
 
 mod ends;
+mod histories;
 mod rig;
 mod scenario;
 mod sentences;

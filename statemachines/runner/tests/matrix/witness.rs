@@ -172,11 +172,13 @@ impl Witness {
         self.ledger = Some(next.clone());
     }
 
-    /// Records of one cluster that the other does not hold.
+    /// Records of one cluster that the other does not hold, but for those that were put aside.
     fn missing(&self, here: &str, there: &str) -> Vec<u64> {
         let none = BTreeSet::new();
         let of = |cluster: &str| self.holds.get(cluster).unwrap_or(&none);
-        of(here).difference(of(there)).copied().collect()
+        let missing = of(here).difference(of(there));
+        let missing = missing.filter(|it| !self.put_aside.contains(it));
+        missing.copied().collect()
     }
 
     fn wrote(&mut self, cluster: &str, partition: &TopicPartition, record: u64) {

@@ -21,7 +21,7 @@ pub struct Plan {
     pub rounds_other: usize,
     /// Rounds of the latency runs.
     pub rounds_latency: usize,
-    /// Load before a latency window, for JIT compilers.
+    /// Load before a latency window: brokers compile the path of small transactions only when they have met thousands.
     pub latency_warm_up: Duration,
     /// A latency window.
     pub latency_window: Duration,
@@ -58,7 +58,7 @@ impl Plan {
             rounds: 3,
             rounds_other: 2,
             rounds_latency: 2,
-            latency_warm_up: Duration::from_secs(12),
+            latency_warm_up: Duration::from_secs(30),
             latency_window: Duration::from_secs(25),
             idle_window: Duration::from_secs(20),
             rounds_link: 3,
