@@ -78,13 +78,12 @@ fn a_long_cut_is_folded_and_a_short_one_is_not() {
 fn a_planned_move_tells_how_long_nobody_could_write_and_its_two_fences_apart() {
     let mut evidence = sample::standby();
     (evidence.ended, evidence.opened_after_ms) = ("TargetActive".to_owned(), Some(4_877));
-    let fence = evidence
-        .steps
-        .iter()
-        .find(|it| it.step == Step::FenceSource);
-    let mut first = fence.cloned().expect("a fence");
-    (first.returned, first.began_at_ms) = (true, first.began_at_ms - 2_000);
-    evidence.steps.insert(0, first);
+    let opened = evidence.steps.iter().find(|it| it.step == Step::OpenTarget);
+    let mut fence = opened.cloned().expect("it was opened");
+    (fence.step, fence.began_at_ms) = (Step::FenceSource, evidence.started_at_ms + 3_490);
+    let mut first = fence.clone();
+    (first.returned, first.began_at_ms) = (true, evidence.started_at_ms + 500);
+    evidence.steps.splice(0..0, [first, fence]);
     let page = render(&evidence);
     assert!(page.contains("<b>1.4 s</b><span>in which nobody could write"));
     assert_eq!(page.matches("fence-source").count(), 2);
