@@ -19,4 +19,4 @@ pub use api::Api;
 pub use deployment::{Deployed, Deployment};
 pub use ministack::Ministack;
 pub use region::{AwsRegion, Execution};
-pub use two_regions::TwoRegions;
+pub use two_regions::{Told, TwoRegions};

@@ -23,7 +23,7 @@ impl Cluster {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
                 .doing("name a place")?;
         }
-        let member = self.member(group)?;
+        let member = member(self, group)?;
         // A group's coordinator that has just moved, or just started, reads its places first.
         wait_for(&format!("places of {group} to be committed"), LIMIT, || {
             member
@@ -36,7 +36,7 @@ impl Cluster {
     pub fn group_places(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>> {
         let mut list = TopicPartitionList::new();
         list.add_partition_range(topic, 0, self.partitions(topic)?.unwrap_or_default() - 1);
-        let member = self.member(group)?;
+        let member = member(self, group)?;
         let found = wait_for(&format!("places of {group} to be told"), LIMIT, || {
             member
                 .committed_offsets(list.clone(), LIMIT)
@@ -53,7 +53,7 @@ impl Cluster {
 
     /// Reads as the only member of a group until `records` were read, and commits; returns the keys.
     pub fn read_as_group(&self, group: &str, topic: &str, records: usize) -> Result<Vec<Vec<u8>>> {
-        let reader = self.member(group)?;
+        let reader = member(self, group)?;
         reader
             .subscribe(&[topic])
             .doing(format!("subscribe to {topic}"))?;
@@ -89,37 +89,50 @@ impl Cluster {
         topic: &str,
         stop: &AtomicBool,
     ) -> Result<Vec<(i32, Vec<u8>)>> {
-        let reader = self.member(group)?;
-        reader
-            .subscribe(&[topic])
-            .doing(format!("subscribe to {topic}"))?;
-        let (mut committed_at, mut read) = (Instant::now(), Vec::new());
-        while !stop.load(Ordering::Relaxed) {
-            // A connection that comes and goes is retried by the client.
-            if let Some(Ok(message)) = reader.poll(Duration::from_millis(100)) {
-                let key = message.key().unwrap_or_default();
-                read.push((message.partition(), key.to_vec()));
-                reader
-                    .store_offset_from_message(&message)
-                    .doing("note a place")?;
-            }
-            if committed_at.elapsed() >= COMMIT_INTERVAL {
-                committed_at = Instant::now();
-                // What cannot be committed now, or need not be, is tried again.
-                let _ = reader.commit_consumer_state(CommitMode::Sync);
-            }
-        }
+        let (reader, mut read) = (member(self, group)?, Vec::new());
+        read_on(&reader, topic, stop, |partition, key| {
+            read.push((partition, key.to_vec()));
+        })?;
         Ok(read)
     }
+}
 
-    fn member(&self, group: &str) -> Result<BaseConsumer> {
-        self.client()
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "earliest")
-            .set("session.timeout.ms", "6000")
-            .create()
-            .doing(format!("create a client for {group}"))
+/// Reads on and commits, until told to stop; the last half second is left to the caller to commit.
+pub(crate) fn read_on(
+    reader: &BaseConsumer,
+    topic: &str,
+    stop: &AtomicBool,
+    mut each: impl FnMut(i32, &[u8]),
+) -> Result<()> {
+    reader
+        .subscribe(&[topic])
+        .doing(format!("subscribe to {topic}"))?;
+    let mut committed_at = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        // A connection that comes and goes is retried by the client.
+        if let Some(Ok(message)) = reader.poll(Duration::from_millis(100)) {
+            each(message.partition(), message.key().unwrap_or_default());
+            reader
+                .store_offset_from_message(&message)
+                .doing("note a place")?;
+        }
+        if committed_at.elapsed() >= COMMIT_INTERVAL {
+            committed_at = Instant::now();
+            // What cannot be committed now, or need not be, is tried again.
+            let _ = reader.commit_consumer_state(CommitMode::Sync);
+        }
     }
+    Ok(())
+}
+
+pub(crate) fn member(cluster: &Cluster, group: &str) -> Result<BaseConsumer> {
+    cluster
+        .client()
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("session.timeout.ms", "6000")
+        .create()
+        .doing(format!("create a client for {group}"))
 }

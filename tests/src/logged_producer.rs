@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
@@ -26,6 +27,7 @@ pub struct LoggedProducer {
 #[derive(Default)]
 struct Log {
     sent: AtomicU64,
+    refused: AtomicU64,
     acknowledged: Mutex<BTreeMap<(i32, i64), u64>>,
 }
 
@@ -41,6 +43,8 @@ impl Log {
 pub struct Heard {
     /// The numbers that were acknowledged, by partition and offset.
     pub acknowledged: BTreeMap<(i32, i64), u64>,
+    /// How many the brokers refused because it may not write there.
+    pub refused: u64,
     /// How many were sent of which nothing was heard: they may be there or not.
     pub unheard: u64,
 }
@@ -53,7 +57,15 @@ impl ProducerContext for Hears {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let Ok(message) = result else { return };
+        let message = match result {
+            Ok(message) => message,
+            Err((error, _)) => {
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+                    self.0.refused.fetch_add(1, Ordering::Relaxed);
+                }
+                return;
+            }
+        };
         if let Some(number) = LoggedProducer::number(message.key()) {
             let place = (message.partition(), message.offset());
             self.0.acknowledged().insert(place, number);
@@ -120,6 +132,11 @@ impl LoggedProducer {
         self.log.acknowledged().len()
     }
 
+    /// How many records the brokers refused by now, because it may not write there.
+    pub fn refused(&self) -> u64 {
+        self.log.refused.load(Ordering::Relaxed)
+    }
+
     /// Stops it.
     pub fn stop(mut self) -> Heard {
         self.stop.store(true, Ordering::Relaxed);
@@ -128,9 +145,10 @@ impl LoggedProducer {
             let _ended = thread.join();
         }
         let acknowledged = std::mem::take(&mut *self.log.acknowledged());
-        let sent = self.log.sent.load(Ordering::Relaxed);
+        let (sent, refused) = (self.log.sent.load(Ordering::Relaxed), self.refused());
         Heard {
-            unheard: sent.saturating_sub(acknowledged.len() as u64),
+            refused,
+            unheard: sent.saturating_sub(acknowledged.len() as u64 + refused),
             acknowledged,
         }
     }

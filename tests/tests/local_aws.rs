@@ -10,9 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use understudy_tests::aws::{AwsRegion, Deployed, EcsAgent, TwoRegions};
+use understudy_tests::aws::{AwsRegion, Deployed, EcsAgent, Told, TwoRegions};
 use understudy_tests::{
-    Cluster, FlowFile, Judge, Pair, Workload, deployed_pair, understudy_in, wait_for,
+    Cluster, FlowFile, Judge, LabError, Pair, Workload, deployed_pair, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -64,7 +64,7 @@ impl Lab {
     }
 
     fn pointer(&self) -> Result<Value, Box<dyn Error>> {
-        Ok(self.aws.pointer(POINTER)?)
+        Ok(self.aws.usw2.pointer(POINTER)?)
     }
 }
 
@@ -104,7 +104,7 @@ fn a_second_deployment_changes_nothing_and_ten_alarms_are_one_recovery() -> Outc
     the_alarm_is_ignored_where_its_cluster_stands_by(&lab)?;
     let execution = ten_alarms_are_one_execution(&lab)?;
     it_ends_and_leaves_evidence(&lab, &execution)?;
-    let typed = Typed::new(&lab)?;
+    let typed = Typed(&lab.aws);
     the_command_line_drills_there_and_tells_what_came_of_it(&typed)?;
     let there = EcsAgent::start(
         &lab.aws.usw2,
@@ -206,43 +206,11 @@ fn it_ends_and_leaves_evidence(lab: &Lab, execution: &str) -> Outcome {
 }
 
 /// What a person types. All that it is told is the Region; where the rest is, it is told there.
-struct Typed<'a> {
-    lab: &'a Lab,
-    file: String,
-}
+struct Typed<'a>(&'a TwoRegions);
 
-impl<'a> Typed<'a> {
-    fn new(lab: &'a Lab) -> Result<Self, Box<dyn Error>> {
-        let (source, target) = (&lab.clusters.source, &lab.clusters.target);
-        let file = target.dir().join("orders.toml");
-        std::fs::write(&file, toml::to_string(&pair(source, target))?)?;
-        let file = file.display().to_string();
-        Ok(Self { lab, file })
-    }
-
-    /// A command about the pair in the Region of the cluster `alias`: its exit status, what it answered, what it said.
-    fn told(
-        &self,
-        alias: &str,
-        verb: &str,
-        more: &[&str],
-    ) -> Result<(Option<i32>, String, String), Box<dyn Error>> {
-        let region = self.lab.aws.of(alias);
-        let (url, ledger) = (region.ministack().url(), self.lab.aws.ledger.url());
-        let environment = [
-            ("AWS_ENDPOINT_URL", url.as_str()),
-            ("AWS_ENDPOINT_URL_DYNAMODB", ledger.as_str()),
-            ("AWS_ACCESS_KEY_ID", "nobody"),
-            ("AWS_SECRET_ACCESS_KEY", "nothing"),
-        ];
-        let fixed = [verb, &self.file, "--region", region.name()];
-        let output = understudy_in(&environment, [&fixed, more].concat(), LIMIT)?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok((
-            output.status.code(),
-            text(&output.stdout),
-            text(&output.stderr),
-        ))
+impl Typed<'_> {
+    fn told(&self, alias: &str, verb: &str, more: &[&str]) -> Result<Told, LabError> {
+        self.0.typed(alias, verb, more, LIMIT)
     }
 
     /// What it answered; it ends with this status.
@@ -253,9 +221,9 @@ impl<'a> Typed<'a> {
         more: &[&str],
         code: i32,
     ) -> Result<String, Box<dyn Error>> {
-        let (status, answered, said) = self.told(alias, verb, more)?;
-        assert_eq!(status, Some(code), "{verb} {more:?}: {answered}{said}");
-        Ok(answered)
+        let told = self.told(alias, verb, more)?;
+        assert_eq!(told.status, Some(code), "{verb} {more:?}: {told:?}");
+        Ok(told.answered)
     }
 
     /// A recovery's evidence, as it is printed.
@@ -308,7 +276,7 @@ fn a_switchover_asks_and_goes_on_once_it_is_approved(lab: &Lab, typed: &Typed<'_
                 }
             })?;
             let evidence = typed.evidence("usw2", "switchover", &["--wait"], 0);
-            evidence.map_err(|error| understudy_tests::LabError::Usage(error.to_string()))
+            evidence.map_err(|error| LabError::Usage(error.to_string()))
         });
         let approved = approve(lab, typed).and_then(|()| write_on(lab, "usw2"));
         let evidence = asked.join().map_err(|_panic| "the command panicked")?;
@@ -338,8 +306,8 @@ fn approve(lab: &Lab, typed: &Typed<'_>) -> Outcome {
     let told = wait_for("the question to be answered", LIMIT, || {
         let told = typed.told("usw2", "approve", &answer);
         match told.map_err(|error| error.to_string())? {
-            (Some(0), answered, _) => Ok(answered),
-            (_, _, said) => Err(said),
+            told if told.status == Some(0) => Ok(told.answered),
+            told => Err(told.said),
         }
     })?;
     assert!(told.contains("early"), "what is asked is shown: {told}");
@@ -386,9 +354,9 @@ fn a_failover_goes_home_without_the_cluster_that_is_lost_and_fences_it_on_return
     })?;
     let active = Some(&json!("TargetActive"));
     assert_eq!(evidence.get("ended"), active, "{evidence}");
-    let (status, open, said) = typed.told("use1", "fence", &[])?;
-    let open = (status, open.contains("usw2 is not fenced"), open + &said);
-    assert_eq!((open.0, open.1), (Some(1), true), "{}", open.2);
+    let open = typed.told("use1", "fence", &[])?;
+    let says = open.answered.contains("usw2 is not fenced");
+    assert_eq!((open.status, says), (Some(1), true), "{open:?}");
     for broker in target.brokers() {
         broker.start()?;
     }

@@ -16,7 +16,7 @@ use understudy_recovery::assessment::{Assessment, ClusterSeen};
 use understudy_recovery::contract::{Assessed, JustOrder, Order};
 use understudy_recovery::health::{Health, Saw};
 use understudy_recovery::{Alias, Step, StepError};
-use understudy_shell::step::{carry_out, save};
+use understudy_shell::step::{Part, carry_out, save};
 use understudy_shell::{Done, World, bounded, keys};
 
 /// How long any one question may take.
@@ -34,7 +34,7 @@ const TARGET_WAIT: Duration = Duration::from_secs(8);
 /// what was found.
 pub fn handle(world: &World, request: JustOrder) -> Result<Assessed, StepError> {
     let order = &request.order;
-    carry_out(world, Step::Assess, None, order, || {
+    carry_out(world, Step::Assess, Part::Whole, order, || {
         let assessment = assess(world, order);
         let key = keys::assessment(&order.execution.to_string());
         save(world, &key, &assessment)?;

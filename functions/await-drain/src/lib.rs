@@ -6,7 +6,7 @@ use std::time::Duration;
 use understudy_domain::TopicPartition;
 use understudy_recovery::contract::{Drained, JustOrder, Order};
 use understudy_recovery::{ErrorName, Mode, Step, StepError};
-use understudy_shell::step::{at_source, at_target, carry_out};
+use understudy_shell::step::{Part, at_source, at_target, carry_out};
 use understudy_shell::{Done, World, reach};
 
 /// How long the source has to say where it ends.
@@ -18,7 +18,9 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// The order is stale, one of the clusters does not answer, or there is no such flow.
 pub fn handle(world: &World, request: JustOrder) -> Result<Drained, StepError> {
     let order = &request.order;
-    carry_out(world, Step::AwaitDrain, None, order, || look(world, order))
+    carry_out(world, Step::AwaitDrain, Part::Whole, order, || {
+        look(world, order)
+    })
 }
 
 fn look(world: &World, order: &Order) -> Result<Done<Drained>, StepError> {
@@ -79,7 +81,7 @@ fn look(world: &World, order: &Order) -> Result<Done<Drained>, StepError> {
         lag_records: lag,
     };
     let mut did = vec![if drained.drained {
-        format!("all of {count} partitions is copied")
+        format!("all {count} partitions are copied to their ends")
     } else {
         format!("{left} of {count} partitions are not there yet, {lag} records")
     }];

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use understudy_recovery::contract::{ClaimRequest, Claimed, Order, Start};
 use understudy_recovery::{Alias, ErrorName, ExecutionName, Ledger, Mode, Step, StepError};
-use understudy_shell::step::{change_ledger, keep_record, load, read_ledger, save};
+use understudy_shell::step::{Part, change_ledger, keep_record, load, read_ledger, save};
 use understudy_shell::{World, keys};
 
 /// How often a claim is tried again when somebody else changes the ledger at the same time.
@@ -48,7 +48,7 @@ pub fn handle(world: &World, request: ClaimRequest) -> Result<Claimed, StepError
     let kept = keep_record(
         world,
         Step::ClaimEpoch,
-        None,
+        Part::Whole,
         &order,
         began,
         claimed.as_ref().map(|did| vec![did.clone()]),

@@ -16,7 +16,7 @@ use understudy_recovery::contract::{Order, Placed, PlacesRequest};
 use understudy_recovery::cut::Cut;
 use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::{ErrorName, Mode, Step, StepError};
-use understudy_shell::step::{at_source, at_target, carry_out, must_load, save};
+use understudy_shell::step::{Part, at_source, at_target, carry_out, must_load, save};
 use understudy_shell::world::{Cluster, Presence};
 use understudy_shell::{Done, PortError, PortErrorKind, World, bounded, keys, reach};
 
@@ -40,7 +40,7 @@ type Stands = BTreeMap<(String, TopicPartition), i64>;
 /// not.
 pub fn handle(world: &World, request: PlacesRequest) -> Result<Placed, StepError> {
     let order = &request.order;
-    carry_out(world, Step::CommitGroupOffsets, None, order, || {
+    carry_out(world, Step::CommitGroupOffsets, Part::Whole, order, || {
         commit(world, order, &request.cut)
     })
 }

@@ -136,19 +136,22 @@ pub fn tiles(out: &mut String, evidence: &Evidence) {
         Some(loss) => (words::lost(loss), words::age(loss)),
         None => ("unknown".to_owned(), "there is no cut".to_owned()),
     };
-    let opened = evidence.opened_after_ms;
-    let opened = match opened {
-        Some(after) => (
+    let opened = match (evidence.write_pause_ms(), evidence.opened_after_ms) {
+        (Some(pause), _) => (
+            words::lasted(pause),
+            "in which nobody could write: from the fence until writers were let in",
+        ),
+        (None, Some(after)) => (
             words::lasted(after),
             "from the wish until writers were let in",
         ),
-        None if stays => ("–".to_owned(), "nothing was moved"),
-        None => ("not reached".to_owned(), "writers were not let in"),
+        (None, None) if stays => ("–".to_owned(), "nothing was moved"),
+        (None, None) => ("not reached".to_owned(), "writers were not let in"),
     };
     let back = match evidence.clients_back_after_ms {
         Some(after) => (
             words::lasted(after),
-            "until every application was seen at work",
+            "from the wish until every application was seen at work",
         ),
         None if stays => ("–".to_owned(), "nothing was moved"),
         None => ("not seen".to_owned(), "that every application is at work"),

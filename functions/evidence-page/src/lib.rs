@@ -16,6 +16,7 @@ use understudy_recovery::health::Health;
 use understudy_recovery::plan::Wish;
 
 use crate::html::{Sentence, Text};
+pub use crate::words::count;
 
 const CSS: &str = include_str!("page.css");
 

@@ -31,6 +31,7 @@ fn step(step: Step, part: Option<u32>, began: i64, ended: i64, did: &[&str]) -> 
     StepRecord {
         step,
         part,
+        returned: false,
         began_at_ms: BEGAN + began,
         ended_at_ms: BEGAN + ended,
         tries: 1,

@@ -165,7 +165,7 @@ pub fn places(out: &mut String, evidence: &Evidence) {
                 Text(group.name),
                 group.places,
                 Text(&group.how),
-                words::count(group.reread),
+                group.reads_again(),
             ),
         );
     });
@@ -225,6 +225,14 @@ impl<'a> Group<'a> {
                 .unwrap_or(PlaceIs::Exact),
             how,
             reread: all.summary().reread_records,
+        }
+    }
+
+    /// What was not told is not 0.
+    fn reads_again(&self) -> String {
+        match (self.worst, self.reread) {
+            (PlaceIs::LastKnown | PlaceIs::Unknown, 0) => "not known".to_owned(),
+            (_, records) => words::count(records),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Pages are read as text here. `EVIDENCE_FIXTURES=/tmp/e cargo test -p understudy-evidence-page` writes each to a folder,
 //! to be looked at.
 
+use understudy_recovery::Step;
+
 use super::{render, sample};
 
 #[test]
@@ -70,6 +72,22 @@ fn a_long_cut_is_folded_and_a_short_one_is_not() {
     let folded = |page: &str| page.contains("24 partitions, 1 of them");
     assert!(folded(&render(&sample::failover())));
     assert!(!folded(&render(&sample::switchover())));
+}
+
+#[test]
+fn a_planned_move_tells_how_long_nobody_could_write_and_its_two_fences_apart() {
+    let mut evidence = sample::standby();
+    (evidence.ended, evidence.opened_after_ms) = ("TargetActive".to_owned(), Some(4_877));
+    let opened = evidence.steps.iter().find(|it| it.step == Step::OpenTarget);
+    let mut fence = opened.cloned().expect("it was opened");
+    (fence.step, fence.began_at_ms) = (Step::FenceSource, evidence.started_at_ms + 3_490);
+    let mut first = fence.clone();
+    (first.returned, first.began_at_ms) = (true, evidence.started_at_ms + 500);
+    evidence.steps.splice(0..0, [first, fence]);
+    let page = render(&evidence);
+    assert!(page.contains("<b>1.4 s</b><span>in which nobody could write"));
+    assert_eq!(page.matches("fence-source").count(), 2);
+    assert_eq!(page.matches("<small>on return</small>").count(), 1);
 }
 
 #[test]

@@ -39,9 +39,8 @@ fn row(out: &mut String, step: &StepRecord, begin: i64, end: i64) {
     };
     let left = mille(step.began_at_ms).min(1_000 - LEAST);
     let width = (mille(step.ended_at_ms) - left).clamp(LEAST, 1_000 - left);
-    let part = step
-        .part
-        .map_or_else(String::new, |part| format!(" <small>wave {part}</small>"));
+    let part = step.part_in_words();
+    let part = part.map_or_else(String::new, |part| format!(" <small>{part}</small>"));
     let tries = match step.tries {
         0 | 1 => String::new(),
         tries => format!(" <small>{tries} tries</small>"),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use understudy_recovery::contract::{FenceRequest, Fenced};
 use understudy_recovery::pair::WithoutAcls;
 use understudy_recovery::{Alias, ErrorName, Step, StepError};
-use understudy_shell::step::{at_source, carry_out};
+use understudy_shell::step::{Part, at_source, carry_out};
 use understudy_shell::{Done, World, reach};
 
 use crate::fence::{Fence, Reached, WantedBy};
@@ -33,64 +33,70 @@ const OPTIONAL_WITHIN: Duration = Duration::from_secs(2);
 /// cannot be set or proved (`FenceUnproven`).
 pub fn handle(world: &World, request: FenceRequest) -> Result<Fenced, StepError> {
     let order = &request.order;
-    carry_out(world, Step::FenceSource, None, order, || {
-        let within = if request.required {
-            REQUIRED_WITHIN
-        } else {
-            OPTIONAL_WITHIN
-        };
-        let flow = if request.returned {
-            reach::reverse(world, order)?
-        } else {
-            reach::forward(world, order)?
-        };
-        if request.returned
-            && world
-                .flows
-                .record(flow)
-                .map_err(|error| at_source(&error))?
-                .is_none()
-        {
-            let did = format!(
-                "nothing was ever copied from {}: there is nothing to keep writers from",
-                flow.source
-            );
-            let fenced = Fenced {
-                set: false,
-                proven: false,
-                reason: Some(did.clone()),
+    carry_out(
+        world,
+        Step::FenceSource,
+        Part::on_return(request.returned),
+        order,
+        || {
+            let within = if request.required {
+                REQUIRED_WITHIN
+            } else {
+                OPTIONAL_WITHIN
             };
-            return Ok(Done::new(fenced, [did]));
-        }
-        let fence = Fence {
-            world,
-            flow,
-            epoch: order.epoch,
-            leashed: order.leash.is_leashed(),
-            wanted_by: WantedBy::Recovery(&order.execution),
-            within,
-        };
-        match fence.hold() {
-            Ok(done) => judged(
-                &flow.source,
-                request.required,
-                world.pair.fencing.without_acls,
-                done,
-            ),
-            Err(error) if request.required || is_ledgers(error.name) => Err(error),
-            Err(error) => Ok(Done::new(
-                Fenced {
+            let flow = if request.returned {
+                reach::reverse(world, order)?
+            } else {
+                reach::forward(world, order)?
+            };
+            if request.returned
+                && world
+                    .flows
+                    .record(flow)
+                    .map_err(|error| at_source(&error))?
+                    .is_none()
+            {
+                let did = format!(
+                    "nothing was ever copied from {}: there is nothing to keep writers from",
+                    flow.source
+                );
+                let fenced = Fenced {
                     set: false,
                     proven: false,
-                    reason: Some(error.text.clone()),
-                },
-                [format!(
-                    "{} is not fenced yet, and stays to be: {}",
-                    flow.source, error.text
-                )],
-            )),
-        }
-    })
+                    reason: Some(did.clone()),
+                };
+                return Ok(Done::new(fenced, [did]));
+            }
+            let fence = Fence {
+                world,
+                flow,
+                epoch: order.epoch,
+                leashed: order.leash.is_leashed(),
+                wanted_by: WantedBy::Recovery(&order.execution),
+                within,
+            };
+            match fence.hold() {
+                Ok(done) => judged(
+                    &flow.source,
+                    request.required,
+                    world.pair.fencing.without_acls,
+                    done,
+                ),
+                Err(error) if request.required || is_ledgers(error.name) => Err(error),
+                Err(error) => Ok(Done::new(
+                    Fenced {
+                        set: false,
+                        proven: false,
+                        reason: Some(error.text.clone()),
+                    },
+                    [format!(
+                        "{} is not fenced yet, and stays to be: {}",
+                        flow.source, error.text
+                    )],
+                )),
+            }
+        },
+    )
 }
 
 /// Trouble that is none of the source's.

@@ -8,7 +8,7 @@ use understudy_domain::{Acl, AclPermission};
 use understudy_recovery::contract::{JustOrder, Opened, Order};
 use understudy_recovery::fence::{FenceRecord, FenceState, to_remove};
 use understudy_recovery::{ErrorName, Ledger, Mode, Step, StepError};
-use understudy_shell::step::{at_target, carry_out, change_ledger, must_hold, save};
+use understudy_shell::step::{Part, at_target, carry_out, change_ledger, must_hold, save};
 use understudy_shell::world::Cluster;
 use understudy_shell::{Done, PortError, PortErrorKind, World, bounded, keys, reach};
 
@@ -24,7 +24,7 @@ const WITHHELD_WITHIN: Duration = Duration::from_secs(8);
 /// The order is stale, the flow is not sealed, the target or the ledger does not answer, or it does not permit it.
 pub fn handle(world: &World, request: JustOrder) -> Result<Opened, StepError> {
     let order = &request.order;
-    carry_out(world, Step::OpenTarget, None, order, || {
+    carry_out(world, Step::OpenTarget, Part::Whole, order, || {
         let done = open(world, order)?;
         save(
             world,

@@ -4,7 +4,7 @@ use understudy_recovery::assessment::Assessment;
 use understudy_recovery::contract::{PlanRequest, Planned};
 use understudy_recovery::plan::{Decision, decide};
 use understudy_recovery::{Step, StepError};
-use understudy_shell::step::{carry_out, must_load, save};
+use understudy_shell::step::{Part, carry_out, must_load, save};
 use understudy_shell::{Done, World, keys};
 
 /// Decides, and keeps the plan.
@@ -13,7 +13,7 @@ use understudy_shell::{Done, World, keys};
 /// The order is stale, the store has no such assessment, or the ledger or the store does not answer.
 pub fn handle(world: &World, request: PlanRequest) -> Result<Planned, StepError> {
     let order = &request.order;
-    carry_out(world, Step::PlanRecovery, None, order, || {
+    carry_out(world, Step::PlanRecovery, Part::Whole, order, || {
         let assessment: Assessment = must_load(world, &request.assessment)?;
         let (plan, decision) = decide(
             &world.pair,

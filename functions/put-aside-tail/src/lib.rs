@@ -6,7 +6,7 @@ use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::tail::{TailSurvey, Verdict};
 use understudy_recovery::{ErrorName, Step, StepError};
 use understudy_shell::keys::Renewed;
-use understudy_shell::step::{at_target, carry_out, load, must_load, save};
+use understudy_shell::step::{Part, at_target, carry_out, load, must_load, save};
 use understudy_shell::{Done, PortErrorKind, World, keys, reach};
 
 /// Puts it aside, and reads it back.
@@ -16,7 +16,7 @@ use understudy_shell::{Done, PortErrorKind, World, keys, reach};
 /// answer.
 pub fn handle(world: &World, request: JustOrder) -> Result<TailPutAside, StepError> {
     let order = &request.order;
-    carry_out(world, Step::PutAsideTail, None, order, || {
+    carry_out(world, Step::PutAsideTail, Part::Whole, order, || {
         put_aside(world, order)
     })
 }

@@ -7,7 +7,7 @@ use understudy_recovery::client::{Application, Role};
 use understudy_recovery::contract::{Order, Quiesced, WaveRequest};
 use understudy_recovery::plan::Plan;
 use understudy_recovery::{ErrorName, Step, StepError};
-use understudy_shell::step::{at_source, carry_out, folder, load, must_load, save};
+use understudy_shell::step::{Part, at_source, carry_out, folder, load, must_load, save};
 use understudy_shell::world::Presence;
 use understudy_shell::{Done, World, reach};
 
@@ -21,10 +21,16 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// (`ClientFailed`; the others were).
 pub fn handle(world: &World, request: WaveRequest) -> Result<Quiesced, StepError> {
     let order = &request.order;
-    carry_out(world, Step::QuiesceClients, request.wave, order, || {
-        let applications = asked(world, &request)?;
-        quiesce(world, order, &applications)
-    })
+    carry_out(
+        world,
+        Step::QuiesceClients,
+        Part::of_wave(request.wave),
+        order,
+        || {
+            let applications = asked(world, &request)?;
+            quiesce(world, order, &applications)
+        },
+    )
 }
 
 /// The applications of a wave, or all that only read.

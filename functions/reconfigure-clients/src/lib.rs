@@ -8,7 +8,7 @@ use understudy_recovery::client::{Application, Pointer};
 use understudy_recovery::contract::{ClientTrouble, Order, Reconfigured, WaveRequest};
 use understudy_recovery::plan::Plan;
 use understudy_recovery::{ErrorName, Step, StepError};
-use understudy_shell::step::{carry_out, folder, load, must_load, save};
+use understudy_shell::step::{Part, carry_out, folder, load, must_load, save};
 use understudy_shell::{Done, PortError, PortErrorKind, World, reach};
 
 /// How long after the others one is tried again whose adapter was not answered.
@@ -21,10 +21,16 @@ const SECOND_TRY: Duration = Duration::from_secs(1);
 /// answer. An application that could not be moved is an answer.
 pub fn handle(world: &World, request: WaveRequest) -> Result<Reconfigured, StepError> {
     let order = &request.order;
-    carry_out(world, Step::ReconfigureClients, request.wave, order, || {
-        let names = wave(world, &request)?;
-        move_all(world, order, request.wave, names)
-    })
+    carry_out(
+        world,
+        Step::ReconfigureClients,
+        Part::of_wave(request.wave),
+        order,
+        || {
+            let names = wave(world, &request)?;
+            move_all(world, order, request.wave, names)
+        },
+    )
 }
 
 fn wave(world: &World, request: &WaveRequest) -> Result<Vec<String>, StepError> {

@@ -1,5 +1,6 @@
 //! What somebody should do next, most urgent first.
 
+use understudy_evidence_page::count;
 use understudy_recovery::client::Role;
 use understudy_recovery::evidence::Evidence;
 use understudy_recovery::fence::FenceState;
@@ -236,18 +237,23 @@ fn tail(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     };
     let (records, put_aside) = (survey.records(), seen.put_aside);
     let (source, target) = (&evidence.source, &evidence.target);
-    let mut text = format!("{records} records lay on {target} alone when it came back. ");
+    let mut text = format!(
+        "{} records lay on {target} alone when it came back. ",
+        count(records)
+    );
     if put_aside > 0 {
         text.push_str(&format!(
-            "{put_aside} are put aside on {source}, in topics that end in .tail.e{}: whoever answers for them decides what \
-             is still wanted. ",
+            "{} are put aside on {source}, in topics that end in .tail.e{}: whoever answers for them decides what is still \
+             wanted. ",
+            count(put_aside),
             survey.epoch
         ));
     }
     let left = records.saturating_sub(put_aside);
     if left > 0 {
         text.push_str(&format!(
-            "{left} of them are nowhere else: the pair leaves them there. "
+            "{} of them are nowhere else: the pair leaves them there. ",
+            count(left)
         ));
     }
     text.push_str(&format!(

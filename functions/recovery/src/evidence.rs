@@ -73,6 +73,10 @@ pub struct StepRecord {
     pub step: Step,
     /// Set apart where a step is done more than once: the wave.
     pub part: Option<u32>,
+    /// Whether it was done for the cluster that came back, before any application moved: a failback fences twice and starts
+    /// two flows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returned: bool,
     /// When it began, in milliseconds since 1970; the first time, if it was repeated.
     pub began_at_ms: i64,
     /// When it ended, the last time.
@@ -83,6 +87,30 @@ pub struct StepRecord {
     pub did: Vec<String>,
     /// Its error, if it failed the last time: name and text.
     pub error: Option<(String, String)>,
+}
+
+impl Evidence {
+    /// For how long nobody could write, of a move that was planned: from the fence until writers were let in. Until then
+    /// applications were at work where they were. Nothing where it was not come to, or was a drill.
+    pub fn write_pause_ms(&self) -> Option<i64> {
+        if self.mode == Mode::Failover || self.leash.is_leashed() {
+            return None;
+        }
+        let opened = self.started_at_ms.checked_add(self.opened_after_ms?)?;
+        let fenced = |it: &&StepRecord| it.step == Step::FenceSource && !it.returned;
+        let fence = self.steps.iter().find(fenced)?;
+        Some(opened.saturating_sub(fence.began_at_ms).max(0))
+    }
+}
+
+impl StepRecord {
+    /// Which part of its step it is, where there are several, in words.
+    pub fn part_in_words(&self) -> Option<String> {
+        if self.returned {
+            return Some("on return".to_owned());
+        }
+        self.part.map(|wave| format!("wave {wave}"))
+    }
 }
 
 /// Who approved.

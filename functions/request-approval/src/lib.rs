@@ -11,7 +11,7 @@ use understudy_recovery::evidence::ApprovalRecord;
 use understudy_recovery::pair::Silence;
 use understudy_recovery::{ErrorName, Step, StepError};
 use understudy_shell::keys::{self, Waiting};
-use understudy_shell::step::{carry_out, load, save};
+use understudy_shell::step::{Part, carry_out, load, save};
 use understudy_shell::typed::Typing;
 use understudy_shell::{Done, PortError, PortErrorKind, World};
 
@@ -21,9 +21,13 @@ use understudy_shell::{Done, PortError, PortErrorKind, World};
 /// The order is stale, or the ledger or the store does not answer. That nobody could be told is no error: the question
 /// waits, and its deadline is running.
 pub fn handle(world: &World, request: ApprovalRequest) -> Result<Asked, StepError> {
-    carry_out(world, Step::RequestApproval, None, &request.order, || {
-        ask(world, &request)
-    })
+    carry_out(
+        world,
+        Step::RequestApproval,
+        Part::Whole,
+        &request.order,
+        || ask(world, &request),
+    )
 }
 
 fn ask(world: &World, request: &ApprovalRequest) -> Result<Done<Asked>, StepError> {

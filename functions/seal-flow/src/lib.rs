@@ -20,7 +20,7 @@ use understudy_recovery::cut::{Cut, PartitionCut};
 use understudy_recovery::fence::FenceState;
 use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::{Consent, ErrorName, Ledger, LossBound, Mode, Step, StepError};
-use understudy_shell::step::{at_target, carry_out, change_ledger, load, read_ledger, save};
+use understudy_shell::step::{Part, at_target, carry_out, change_ledger, load, read_ledger, save};
 use understudy_shell::world::{Ends, Mirrored};
 use understudy_shell::{Done, PortErrorKind, World, bounded, copies, keys, reach};
 
@@ -36,7 +36,9 @@ const TIDY_WITHIN: Duration = Duration::from_secs(3);
 /// answer.
 pub fn handle(world: &World, request: JustOrder) -> Result<Sealed, StepError> {
     let order = &request.order;
-    carry_out(world, Step::SealFlow, None, order, || seal(world, order))
+    carry_out(world, Step::SealFlow, Part::Whole, order, || {
+        seal(world, order)
+    })
 }
 
 fn seal(world: &World, order: &Order) -> Result<Done<Sealed>, StepError> {

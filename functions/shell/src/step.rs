@@ -28,6 +28,33 @@ impl<T> Done<T> {
     }
 }
 
+/// Which part of a step, where it is done more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// One wave of applications.
+    Wave(u32),
+    /// What is done for a cluster that came back, before applications move.
+    Returned,
+}
+
+impl Part {
+    /// A wave, or the whole.
+    pub fn of_wave(wave: Option<u32>) -> Self {
+        wave.map_or(Self::Whole, Self::Wave)
+    }
+
+    /// What is done for a cluster that came back, or the whole.
+    pub const fn on_return(returned: bool) -> Self {
+        if returned {
+            Self::Returned
+        } else {
+            Self::Whole
+        }
+    }
+}
+
 /// Carries a step out under an order: refuses a stale epoch before and after, and keeps the step's record in the store.
 ///
 /// # Errors
@@ -35,7 +62,7 @@ impl<T> Done<T> {
 pub fn carry_out<T: Serialize>(
     world: &World,
     step: Step,
-    part: Option<u32>,
+    part: Part,
     order: &Order,
     act: impl FnOnce() -> Result<Done<T>, StepError>,
 ) -> Result<T, StepError> {
@@ -103,7 +130,7 @@ pub fn change_ledger(
 pub fn keep_record(
     world: &World,
     step: Step,
-    part: Option<u32>,
+    part: Part,
     order: &Order,
     began: i64,
     result: Result<Vec<String>, &StepError>,
@@ -119,7 +146,11 @@ pub fn keep_record(
     };
     let record = StepRecord {
         step,
-        part,
+        part: match part {
+            Part::Wave(wave) => Some(wave),
+            Part::Whole | Part::Returned => None,
+        },
+        returned: part == Part::Returned,
         began_at_ms: before.as_ref().map_or(began, |record| record.began_at_ms),
         ended_at_ms: world.clock.now_ms(),
         tries: before.map_or(0, |record| record.tries).saturating_add(1),
@@ -139,10 +170,11 @@ pub fn folder_of(execution: &str) -> String {
     format!("recoveries/{execution}")
 }
 
-fn record_key(order: &Order, step: Step, part: Option<u32>) -> String {
+fn record_key(order: &Order, step: Step, part: Part) -> String {
     match part {
-        Some(part) => format!("{}/steps/{step}.{part}.json", folder(order)),
-        None => format!("{}/steps/{step}.json", folder(order)),
+        Part::Wave(wave) => format!("{}/steps/{step}.{wave}.json", folder(order)),
+        Part::Returned => format!("{}/steps/{step}.returned.json", folder(order)),
+        Part::Whole => format!("{}/steps/{step}.json", folder(order)),
     }
 }
 

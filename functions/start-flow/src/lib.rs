@@ -20,7 +20,7 @@ use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::tail::TailSurvey;
 use understudy_recovery::{LossBound, Step, StepError};
 use understudy_shell::keys::Renewed;
-use understudy_shell::step::{at_target, carry_out, load, must_hold, must_load, save};
+use understudy_shell::step::{Part, at_target, carry_out, load, must_hold, must_load, save};
 use understudy_shell::world::Begin;
 use understudy_shell::{Done, PortError, PortErrorKind, World, keys, reach};
 
@@ -33,16 +33,23 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// The order is stale, the pair has no such flow, or the store does not answer.
 pub fn handle(world: &World, request: FlowRequest) -> Result<FlowStarted, StepError> {
     let order = &request.order;
-    carry_out(world, Step::StartFlow, None, order, || {
-        let done = start(world, order, request.direction)?;
-        let execution = order.execution.to_string();
-        let key = match request.direction {
-            Direction::Return => keys::flow_returned(&execution),
-            Direction::Forward | Direction::Reverse => keys::flow_started(&execution),
-        };
-        save(world, &key, &done.answer)?;
-        Ok(done)
-    })
+    let returned = request.direction == Direction::Return;
+    carry_out(
+        world,
+        Step::StartFlow,
+        Part::on_return(returned),
+        order,
+        || {
+            let done = start(world, order, request.direction)?;
+            let execution = order.execution.to_string();
+            let key = match request.direction {
+                Direction::Return => keys::flow_returned(&execution),
+                Direction::Forward | Direction::Reverse => keys::flow_started(&execution),
+            };
+            save(world, &key, &done.answer)?;
+            Ok(done)
+        },
+    )
 }
 
 fn start(

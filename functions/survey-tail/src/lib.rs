@@ -5,7 +5,7 @@ use understudy_domain::{FlowRecord, FlowState};
 use understudy_recovery::contract::{JustOrder, Order, TailDecision, TailSurveyed};
 use understudy_recovery::tail::{TailSurvey, Verdict};
 use understudy_recovery::{Step, StepError};
-use understudy_shell::step::{at_source, at_target, carry_out, save};
+use understudy_shell::step::{Part, at_source, at_target, carry_out, save};
 use understudy_shell::{Done, PortErrorKind, World, keys, reach};
 
 /// Looks.
@@ -14,7 +14,9 @@ use understudy_shell::{Done, PortErrorKind, World, keys, reach};
 /// The order is stale, one of the clusters or the store does not answer, or the pair has no such flow.
 pub fn handle(world: &World, request: JustOrder) -> Result<TailSurveyed, StepError> {
     let order = &request.order;
-    carry_out(world, Step::SurveyTail, None, order, || look(world, order))
+    carry_out(world, Step::SurveyTail, Part::Whole, order, || {
+        look(world, order)
+    })
 }
 
 fn look(world: &World, order: &Order) -> Result<Done<TailSurveyed>, StepError> {

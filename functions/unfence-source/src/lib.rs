@@ -5,7 +5,7 @@ use std::time::Duration;
 use understudy_recovery::contract::{JustOrder, Order, Unfenced};
 use understudy_recovery::fence::{FenceRecord, FenceState, to_remove};
 use understudy_recovery::{ErrorName, Step, StepError};
-use understudy_shell::step::{at_source, carry_out, change_ledger, must_hold};
+use understudy_shell::step::{Part, at_source, carry_out, change_ledger, must_hold};
 use understudy_shell::{Done, World, reach};
 
 /// How long the cluster has for one answer.
@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// answer.
 pub fn handle(world: &World, request: JustOrder) -> Result<Unfenced, StepError> {
     let order = &request.order;
-    carry_out(world, Step::UnfenceSource, None, order, || {
+    carry_out(world, Step::UnfenceSource, Part::Whole, order, || {
         lift(world, order)
     })
 }

@@ -15,7 +15,7 @@ use understudy_recovery::contract::{ClientTrouble, ClientsSeen, Order, WaveReque
 use understudy_recovery::cut::Cut;
 use understudy_recovery::plan::Plan;
 use understudy_recovery::{ErrorName, Step, StepError};
-use understudy_shell::step::{at_target, carry_out, folder, load, must_load, save};
+use understudy_shell::step::{Part, at_target, carry_out, folder, load, must_load, save};
 use understudy_shell::{Done, World, keys, reach};
 
 use crate::look::{Look, names_on_target};
@@ -29,10 +29,16 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// The order is stale, there is no such plan or wave, or the target or the store does not answer.
 pub fn handle(world: &World, request: WaveRequest) -> Result<ClientsSeen, StepError> {
     let order = &request.order;
-    carry_out(world, Step::VerifyClients, request.wave, order, || {
-        let names = wave(world, &request)?;
-        verify(world, order, request.wave, &names)
-    })
+    carry_out(
+        world,
+        Step::VerifyClients,
+        Part::of_wave(request.wave),
+        order,
+        || {
+            let names = wave(world, &request)?;
+            verify(world, order, request.wave, &names)
+        },
+    )
 }
 
 fn wave(world: &World, request: &WaveRequest) -> Result<Vec<String>, StepError> {

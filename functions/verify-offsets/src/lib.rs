@@ -7,7 +7,7 @@ use understudy_domain::TopicPartition;
 use understudy_recovery::contract::{Order, Placed, PlacesRequest};
 use understudy_recovery::places::{GroupPlace, PlaceIs, Places};
 use understudy_recovery::{ErrorName, Step, StepError};
-use understudy_shell::step::{at_target, carry_out, must_load, save};
+use understudy_shell::step::{Part, at_target, carry_out, must_load, save};
 use understudy_shell::world::Presence;
 use understudy_shell::{Done, World, keys, reach};
 
@@ -23,7 +23,7 @@ const NAMED: usize = 5;
 /// place where one was committed (`PlacesUnverified`).
 pub fn handle(world: &World, request: PlacesRequest) -> Result<Placed, StepError> {
     let order = &request.order;
-    carry_out(world, Step::VerifyOffsets, None, order, || {
+    carry_out(world, Step::VerifyOffsets, Part::Whole, order, || {
         verify(world, order, request.places.as_deref())
     })
 }

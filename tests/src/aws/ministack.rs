@@ -1,11 +1,11 @@
 //! One process that plays AWS in one Region.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::aws::tools;
-use crate::error::Result;
+use crate::error::{LabError, Result};
 use crate::http::get;
 use crate::ports::Port;
 use crate::process::Process;
@@ -16,7 +16,9 @@ const STARTED_WITHIN: Duration = Duration::from_secs(60);
 /// A MiniStack. Ends when dropped, and its functions with it.
 #[derive(Debug)]
 pub struct Ministack {
+    name: String,
     region: String,
+    folder: PathBuf,
     port: Port,
     process: Process,
 }
@@ -24,40 +26,28 @@ pub struct Ministack {
 impl Ministack {
     /// Starts one; its log goes to `folder`.
     pub fn start(name: &str, region: &str, folder: &Path) -> Result<Self> {
-        let program = tools::ministack()?;
         let port = Port::reserve()?;
-        let url = format!("http://127.0.0.1:{}", port.number());
-        let site = program.join("site").display().to_string();
-        let scratch = folder.display().to_string();
-        let environment = [
-            ("PYTHONPATH", site.as_str()),
-            // It unpacks functions there and leaves them.
-            ("TMPDIR", &scratch),
-            // Inherited by functions: where this Region's AWS is.
-            ("AWS_ENDPOINT_URL", &url),
-            ("GATEWAY_PORT", &port.number().to_string()),
-            ("BIND_HOST", "127.0.0.1"),
-            ("MINISTACK_REGION", region),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("LOG_LEVEL", "WARNING"),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let arguments: [&str; 0] = [];
-        let process = Process::start(
-            format!("MiniStack {name}"),
-            program.join("bin/ministack"),
-            arguments,
-            &environment,
-            folder.join(format!("ministack-{name}.log")),
-        )?;
+        let process = process(name, region, folder, port.number())?;
         let mut started = Self {
+            name: name.to_owned(),
             region: region.to_owned(),
+            folder: folder.to_owned(),
             port,
             process,
         };
         started.wait_ready()?;
         Ok(started)
+    }
+
+    /// Starts it again after its end, at the same address. It remembers nothing.
+    pub fn restart(&mut self) -> Result<()> {
+        if self.process.try_status()?.is_none() {
+            return Err(LabError::AlreadyRunning {
+                name: self.name.clone(),
+            });
+        }
+        self.process = process(&self.name, &self.region, &self.folder, self.port.number())?;
+        self.wait_ready()
     }
 
     /// Which Region it plays.
@@ -112,4 +102,33 @@ impl Ministack {
         });
         ended.map_or(ready, Err)
     }
+}
+
+fn process(name: &str, region: &str, folder: &Path, port: u16) -> Result<Process> {
+    let program = tools::ministack()?;
+    let url = format!("http://127.0.0.1:{port}");
+    let site = program.join("site").display().to_string();
+    let scratch = folder.display().to_string();
+    let environment = [
+        ("PYTHONPATH", site.as_str()),
+        // It unpacks functions there and leaves them.
+        ("TMPDIR", &scratch),
+        // Inherited by functions: where this Region's AWS is.
+        ("AWS_ENDPOINT_URL", &url),
+        ("GATEWAY_PORT", &port.to_string()),
+        ("BIND_HOST", "127.0.0.1"),
+        ("MINISTACK_REGION", region),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("LOG_LEVEL", "WARNING"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let arguments: [&str; 0] = [];
+    Process::start(
+        format!("MiniStack {name}"),
+        program.join("bin/ministack"),
+        arguments,
+        &environment,
+        folder.join(format!("ministack-{name}.log")),
+    )
 }

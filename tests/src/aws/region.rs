@@ -62,6 +62,11 @@ impl AwsRegion {
         self.ministack.kill()
     }
 
+    /// Starts it again at the same address. What was in it is lost.
+    pub fn restart(&mut self) -> Result<()> {
+        self.ministack.restart()
+    }
+
     /// Its APIs.
     pub const fn api(&self) -> &Api {
         &self.api
@@ -70,6 +75,14 @@ impl AwsRegion {
     /// Invokes a step's function.
     pub fn step(&self, pair: &str, step: &str, event: &Value) -> Result<Value> {
         self.api.invoke(&format!("understudy-{pair}-{step}"), event)
+    }
+
+    /// What clients follow that are moved by this parameter here.
+    pub fn pointer(&self, parameter: &str) -> Result<Value> {
+        let input = json!({ "Name": parameter });
+        let answer = self.api.json("ssm", "AmazonSSM.GetParameter", &input)?;
+        let text = answer.pointer("/Parameter/Value").and_then(Value::as_str);
+        parsed(parameter, text.unwrap_or("null"))
     }
 
     /// Keeps an alarm from acting: the stand-in lets it fire at the first bad look, whatever its rule says.
@@ -155,10 +168,7 @@ impl AwsRegion {
         let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
         let output = match text("output") {
             "" => Value::Null,
-            output => serde_json::from_str(output).map_err(|error| LabError::BadAnswer {
-                who: arn.to_owned(),
-                why: error.to_string(),
-            })?,
+            output => parsed(arn, output)?,
         };
         let error = Some((text("error").to_owned(), text("cause").to_owned()));
         Ok(Execution {
@@ -187,4 +197,12 @@ impl AwsRegion {
         });
         Ok(entered.collect())
     }
+}
+
+/// JSON that somebody answered.
+pub(crate) fn parsed(of: &str, text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|error| LabError::BadAnswer {
+        who: of.to_owned(),
+        why: error.to_string(),
+    })
 }

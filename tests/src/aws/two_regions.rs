@@ -1,15 +1,18 @@
 //! A pair's two Regions and the place of its ledger, with the control plane deployed into them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::aws::api::Api;
 use crate::aws::deployment::{Deployed, Deployment};
 use crate::aws::ministack::Ministack;
-use crate::aws::region::{ACCOUNT, AwsRegion};
-use crate::error::{LabError, Result};
+use crate::aws::region::{ACCOUNT, AwsRegion, parsed};
+use crate::error::{Doing, LabError, Result};
+use crate::process::Process;
+use crate::worker::{understudy_binary, understudy_in};
 
 /// Two Regions, `use1` and `usw2`, and the ledger beside them.
 #[derive(Debug)]
@@ -21,7 +24,26 @@ pub struct TwoRegions {
     /// Where the ledger is.
     pub ledger: Ministack,
     pair: String,
+    /// The pair as a person has it, for the command line.
+    file: PathBuf,
     deployment: Deployment,
+}
+
+/// A command and what surrounds it.
+struct Typing {
+    environment: [(String, String); 4],
+    words: Vec<String>,
+}
+
+/// What the command line came to.
+#[derive(Debug)]
+pub struct Told {
+    /// Its exit status.
+    pub status: Option<i32>,
+    /// What it answered, on standard output.
+    pub answered: String,
+    /// What it said meanwhile, on standard error.
+    pub said: String,
 }
 
 impl TwoRegions {
@@ -33,11 +55,16 @@ impl TwoRegions {
         let ledger = Ministack::start("ledger", "us-east-1", folder)?;
         let deployment = Deployment::synthesize(folder, pair, flows, [&use1, &usw2], &ledger)?;
         let name = pair.get("name").and_then(Value::as_str);
+        let file = folder.join("pair.toml");
+        let text = toml::to_string(pair)
+            .map_err(|error| LabError::Usage(format!("cannot write the pair as TOML: {error}")))?;
+        std::fs::write(&file, text).doing(format!("write {}", file.display()))?;
         let deployed = Self {
             use1,
             usw2,
             ledger,
             pair: name.unwrap_or_default().to_owned(),
+            file,
             deployment,
         };
         for part in deployed.deploy_again()? {
@@ -57,6 +84,13 @@ impl TwoRegions {
             self.deployment.deploy_region(&self.usw2)?,
             self.deployment.deploy_region(&self.use1)?,
         ])
+    }
+
+    /// The Region of `use1` is there again after its loss, and its control plane deployed anew: the stand-in remembers
+    /// nothing. What recoveries go by is in the ledger, which was not lost.
+    pub fn return_use1(&mut self) -> Result<()> {
+        self.use1.restart()?;
+        self.deployment.deploy_region(&self.use1).map(drop)
     }
 
     /// A look at a cluster from a Region, as its schedule has it.
@@ -107,15 +141,52 @@ impl TwoRegions {
         })
     }
 
-    /// What clients follow that are moved by this parameter of the standby's Region.
-    pub fn pointer(&self, parameter: &str) -> Result<Value> {
-        let input = json!({ "Name": parameter });
-        let answer = self
-            .usw2
-            .api()
-            .json("ssm", "AmazonSSM.GetParameter", &input)?;
-        let text = answer.pointer("/Parameter/Value").and_then(Value::as_str);
-        parsed(parameter, text.unwrap_or("null"))
+    /// What a person is told who types `understudy VERB` about the pair and says where the cluster `alias` is. Where the
+    /// rest is, it is told there.
+    pub fn typed(&self, alias: &str, verb: &str, more: &[&str], limit: Duration) -> Result<Told> {
+        let typing = self.typing(alias, verb, more);
+        let environment: Vec<(&str, &str)> = typing
+            .environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let output = understudy_in(&environment, &typing.words, limit)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Told {
+            status: output.status.code(),
+            answered: text(&output.stdout),
+            said: text(&output.stderr),
+        })
+    }
+
+    /// The same, and returns at once; what it says goes to a log.
+    pub fn start_typed(&self, alias: &str, verb: &str, more: &[&str]) -> Result<Process> {
+        let typing = self.typing(alias, verb, more);
+        Process::start(
+            format!("understudy {verb}"),
+            understudy_binary()?,
+            typing.words,
+            &typing.environment,
+            self.file.with_file_name(format!("{verb}.log")),
+        )
+    }
+
+    fn typing(&self, alias: &str, verb: &str, more: &[&str]) -> Typing {
+        let region = self.of(alias);
+        let environment = [
+            ("AWS_ENDPOINT_URL", region.ministack().url()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", self.ledger.url()),
+            ("AWS_ACCESS_KEY_ID", "nobody".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "nothing".to_owned()),
+        ];
+        let file = self.file.display().to_string();
+        let words = [verb, &file, "--region", region.name()];
+        Typing {
+            environment: environment.map(|(name, value)| (name.to_owned(), value)),
+            words: (words.iter().chain(more))
+                .map(|word| (*word).to_owned())
+                .collect(),
+        }
     }
 
     /// What a recovery left behind in the Region that carried it out, and the page made of it.
@@ -132,11 +203,4 @@ impl TwoRegions {
         let evidence = parsed(execution, &read("evidence.json")?)?;
         Ok((evidence, read("page.html")?))
     }
-}
-
-fn parsed(of: &str, text: &str) -> Result<Value> {
-    serde_json::from_str(text).map_err(|error| LabError::BadAnswer {
-        who: of.to_owned(),
-        why: error.to_string(),
-    })
 }

@@ -35,6 +35,13 @@ fn write(f: &mut String, it: &Evidence) -> std::fmt::Result {
         "  opened    {}",
         after(it.opened_after_ms, "writers were not let in")
     )?;
+    if let Some(pause) = it.write_pause_ms() {
+        writeln!(
+            f,
+            "  paused    {:.1} s, in which nobody could write",
+            as_seconds(pause)
+        )?;
+    }
     writeln!(
         f,
         "  back      {}",
@@ -80,8 +87,8 @@ fn write(f: &mut String, it: &Evidence) -> std::fmt::Result {
     }
     for step in &it.steps {
         let seconds = step.ended_at_ms.saturating_sub(step.began_at_ms).max(0);
-        let part = step.part.map(|part| format!(" of wave {part}"));
-        let part = part.unwrap_or_default();
+        let part = step.part_in_words();
+        let part = part.map_or_else(String::new, |part| format!(" ({part})"));
         let tries = if step.tries > 1 {
             format!(", {} tries", step.tries)
         } else {
@@ -108,10 +115,14 @@ fn write(f: &mut String, it: &Evidence) -> std::fmt::Result {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of one recovery")]
+fn as_seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1_000.0
+}
+
 fn after(time: Option<i64>, otherwise: &str) -> String {
     time.map_or_else(
         || otherwise.to_owned(),
-        |time| format!("{:.1} s after it was asked for", time as f64 / 1_000.0),
+        |time| format!("{:.1} s after it was asked for", as_seconds(time)),
     )
 }
 

@@ -137,10 +137,8 @@ fn is_news(before: &StepRecord, now: &StepRecord) -> bool {
 }
 
 fn line(record: &StepRecord) -> String {
-    let part = record
-        .part
-        .map(|part| format!(" of wave {part}"))
-        .unwrap_or_default();
+    let part = record.part_in_words();
+    let part = part.map_or_else(String::new, |part| format!(" ({part})"));
     let millis = record.ended_at_ms.saturating_sub(record.began_at_ms).max(0);
     let mark = if record.error.is_some() { '✗' } else { '✓' };
     let mut text = format!(

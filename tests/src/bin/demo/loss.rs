@@ -1,48 +1,31 @@
 //! The Region is lost: its brokers and its AWS. An alarm fires, and the applications are at work on the other side.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::{Value, json};
-use understudy_tests::aws::{EcsAgent, TwoRegions};
+use serde_json::Value;
 use understudy_tests::chaos::{ChaosError, Interrupt, Result};
-use understudy_tests::{Cluster, FlowFile, Heard, LabError, LoggedProducer, deployed_pair};
+use understudy_tests::{Cluster, Heard, LabError, LoggedProducer};
 
+use crate::control::{Control, Follower, LOOKS, PROBE};
+use crate::pace::Pace;
+use crate::sales::{Applications, CHECKOUT, Life, PARTITIONS, SALES, Sale, open_shop};
 use crate::stage::Clusters;
 use crate::voice::{Voice, grouped, seconds};
-use crate::warehouse::{WAREHOUSE, Warehouse};
+use crate::warehouse::WAREHOUSE;
 
-/// What the shop writes and the checkout reads.
-pub const SALES: &str = "sales";
-/// How many partitions it has.
-pub const PARTITIONS: i32 = 4;
-/// Who reads it.
-pub const CHECKOUT: &str = "checkout";
 /// Where a group stands when the Region is lost: at this offset of each partition.
 const STANDS: [(&str, i64); 2] = [(CHECKOUT, 100), (WAREHOUSE, 250)];
 /// Sales of each partition that are written before; more than any group has read.
 const WRITTEN: i64 = 400;
-/// Where the shop's numbers go on at the other side: beyond all that it wrote before.
-const MOVED: u64 = 1_000_000_000;
 const ALARM: &str = "understudy-orders-use1-unhealthy";
 const FAILOVER: &str = "understudy-orders-failover";
 const EXECUTION: &str = "orders-e1-failover-1";
-const POINTER: &str = "/apps/shop/kafka";
-const SERVICE: &str = "understudy/use1-usw2";
-const WORKERS: u32 = 2;
 const LIMIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(200);
-/// Between two looks of a prober; its schedule's minute is not waited for.
-const PROBE: Duration = Duration::from_millis(1_100);
 /// How long the source is written to while nothing is copied any more.
 const ALONE: Duration = Duration::from_millis(700);
-/// Looks before the loss and after it.
-const LOOKS: usize = 3;
 
 /// What was lost, and what the recovery said of it.
 #[derive(Debug, Default, Clone, Serialize)]
@@ -79,33 +62,36 @@ impl Loss {
     }
 }
 
-/// Loses the Region, and returns what came of it. `flow` is the one that mirrors.
+/// The applications at work on the other side, and what is known of how they came there.
+pub struct Away {
+    /// What came of the loss.
+    pub loss: Loss,
+    /// At work on usw2.
+    pub applications: Applications,
+    /// What the shop heard on use1 until it was lost.
+    pub heard: Heard,
+    /// Where the flow ended in each partition of usw2.
+    pub cut: Vec<(i32, i64)>,
+}
+
+/// Loses the Region, and returns what came of it.
 pub fn lose_region(
     clusters: &Clusters,
-    flow: FlowFile,
-    interrupt: &Interrupt,
+    control: &mut Control,
+    pace: &Pace,
     voice: &mut Voice,
     keep: &Path,
-) -> Result<Loss> {
-    voice.title("\nThe day that it is for.\n");
-    voice.say(
-        "The control plane is deployed into two stand-ins for AWS (MiniStack), one a Region, and one for the ledger: real \
-         templates by the real CDK CLI, real functions, real state machines.",
-    );
-    let mut aws = deploy(clusters, &flow, interrupt, voice)?;
-    let workers = EcsAgent::start(&aws.usw2, SERVICE, WORKERS, flow)?;
-    voice.relief(&format!(
-        "Deployed. {WORKERS} workers run beside usw2, as many as its ECS service says."
-    ));
+) -> Result<Away> {
+    let interrupt = &pace.interrupt;
     let (source, target) = (&clusters.source, &clusters.target);
-    let shop = LoggedProducer::start(source.client(), SALES, PARTITIONS)?;
+    let shop = open_shop(source, Life::First)?;
     voice.say(
         "The shop writes sales to use1 and keeps its own log of what was acknowledged to it. Groups checkout (librdkafka) and \
          warehouse (Java) read them.",
     );
-    calm(&aws, source, target, &shop, interrupt, voice)?;
+    calm(control, clusters, &shop, interrupt, voice)?;
 
-    aws.usw2.hold_alarm(ALARM)?;
+    control.aws.usw2.hold_alarm(ALARM)?;
     source.link().cut()?;
     voice.alarm(
         "The way from usw2 to use1 fails first: what the shop still writes stays on use1 alone.",
@@ -114,57 +100,60 @@ pub fn lose_region(
     for broker in source.brokers() {
         broker.kill()?;
     }
+    // It dies with its Region.
+    let heard = shop.stop();
     voice.alarm("LOST use1: every broker (SIGKILL). Its own prober still sees that.");
     for _look in 0..LOOKS {
-        aws.probe("use1", &aws.use1)?;
+        control.aws.probe("use1", &control.aws.use1)?;
         interrupt.sleep(PROBE)?;
     }
-    aws.use1.kill()?;
+    control.aws.use1.kill()?;
     voice.alarm("LOST use1's whole AWS as well. The prober in usw2, which shares no path with it, sees use1 fail too: alarm.");
-    let lost = Instant::now();
-    aws.probe("use1", &aws.usw2)?;
-    aws.usw2.fire_alarm(ALARM)?;
-    follow(&aws, lost, interrupt, voice)?;
-    let mut loss = Loss::default();
-    // All are started only now: two find their pointer, one has a person who was told.
-    let moved = LoggedProducer::start_from(MOVED, target.client(), SALES, PARTITIONS)?;
-    let warehouse = Warehouse::start(target, SALES)?;
-    // Whether applications are at work is seen by their groups.
-    let stop = AtomicBool::new(false);
-    let (ended, read) = thread::scope(|scope| {
-        let checkout = scope.spawn(|| target.stay_in_group(CHECKOUT, SALES, &stop));
-        let ended = interrupt.wait_for("the recovery to end", LIMIT, || {
-            aws.usw2.ended(FAILOVER, EXECUTION)
-        });
-        stop.store(true, Ordering::Relaxed);
-        let panicked = |_| LabError::Usage("the checkout panicked".to_owned());
-        Ok::<_, ChaosError>((ended?, checkout.join().map_err(panicked)??))
+    let mut follower = Follower::new(&control.aws.usw2, FAILOVER, EXECUTION);
+    control.aws.probe("use1", &control.aws.usw2)?;
+    control.aws.usw2.fire_alarm(ALARM)?;
+    follow(&mut follower, interrupt, voice)?;
+    // All are started only now: two find their pointer, one has a person who was told. That they are at work is seen by
+    // their groups.
+    let applications = Applications::start(target, Life::Away)?;
+    let ended = interrupt.wait_for("the recovery to end", LIMIT, || {
+        control.aws.usw2.ended(FAILOVER, EXECUTION)
     })?;
     if ended.status != "SUCCEEDED" {
-        let states = aws.usw2.states(FAILOVER, EXECUTION)?;
+        let states = control.aws.usw2.states(FAILOVER, EXECUTION)?;
         return Err(
             LabError::Usage(format!("{EXECUTION} ended as {ended:?} after {states:?}")).into(),
         );
     }
-    let heard = shop.stop();
-    moved.stop();
-    drop(workers);
-    let (evidence, page) = aws.evidence(&aws.usw2, EXECUTION)?;
-    loss.page = keep.join("evidence.html");
-    std::fs::write(&loss.page, page).map_err(|source| LabError::Io {
-        action: format!("write {}", loss.page.display()),
-        source,
-    })?;
-    loss.count(target, &evidence, &heard)?;
-    let sale = |(partition, key): &(i32, Vec<u8>)| {
-        LoggedProducer::number(Some(key)).map(|number| (*partition, number))
+    let (evidence, page) = control.aws.evidence(&control.aws.usw2, EXECUTION)?;
+    let mut loss = Loss {
+        page: kept(keep, "evidence-failover.html", &page)?,
+        ..Loss::default()
     };
-    let read: Vec<_> = read.iter().filter_map(sale).collect();
-    for (group, read) in [(CHECKOUT, read), (WAREHOUSE, warehouse.read())] {
+    let cut = loss.count(target, &evidence, &heard)?;
+    interrupt.wait_for("both groups to read on", LIMIT, || {
+        applications.are_reading()
+    })?;
+    for (group, read) in applications.read() {
         loss.went_on(group, &heard, &read);
     }
     tell(&loss, voice);
-    Ok(loss)
+    Ok(Away {
+        loss,
+        applications,
+        heard,
+        cut,
+    })
+}
+
+/// Keeps a page for people.
+pub fn kept(keep: &Path, name: &str, page: &str) -> Result<PathBuf> {
+    let path = keep.join(name);
+    std::fs::write(&path, page).map_err(|source| LabError::Io {
+        action: format!("write {}", path.display()),
+        source,
+    })?;
+    Ok(path)
 }
 
 /// When the last application was told where to go, in milliseconds since 1970.
@@ -177,68 +166,15 @@ fn told_at(evidence: &Value) -> Option<u64> {
         .max()
 }
 
-/// Deploys, and shows that it takes its time.
-fn deploy(
-    clusters: &Clusters,
-    flow: &FlowFile,
-    interrupt: &Interrupt,
-    voice: &mut Voice,
-) -> Result<TwoRegions> {
-    let (source, target) = (&clusters.source, &clusters.target);
-    let folder = target.dir().join("aws");
-    std::fs::create_dir_all(&folder).map_err(|source| LabError::Io {
-        action: format!("create {}", folder.display()),
-        source,
-    })?;
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let reverse = FlowFile::new(target, source)
-        .topics([SALES])
-        .groups([CHECKOUT, WAREHOUSE]);
-    let flows = BTreeMap::from([
-        ("use1-usw2.toml".to_owned(), flow.render(nowhere)?),
-        ("usw2-use1.toml".to_owned(), reverse.render(nowhere)?),
-    ]);
-    let pair = pair(source, target);
-    thread::scope(|scope| {
-        let deploying = scope.spawn(|| TwoRegions::deploy(&folder, &pair, &flows));
-        while !deploying.is_finished() {
-            voice.progress("deploying");
-            interrupt.sleep(LOOK)?;
-        }
-        let panicked = |_| LabError::Usage("the thread that deploys panicked".to_owned());
-        Ok(deploying.join().map_err(panicked)??)
-    })
-}
-
-fn pair(source: &Cluster, target: &Cluster) -> Value {
-    let pointer = json!([{ "kind": "ssm-parameter", "parameter": POINTER }]);
-    let told = json!([{ "kind": "notify", "text": "start the warehouse with the address of the active cluster" }]);
-    let more = json!({
-        "consent": { "max_lost_records": 1_000_000, "max_age_seconds": 3_600 },
-        "applications": [
-            { "name": CHECKOUT, "role": "consumer", "groups": [CHECKOUT], "adapters": pointer },
-            { "name": WAREHOUSE, "role": "consumer", "groups": [WAREHOUSE], "adapters": told },
-            { "name": "shop", "role": "producer", "topics": [SALES], "adapters": pointer },
-        ],
-        "notify": ["arn:aws:sns:us-west-2:000000000000:understudy-orders-people"],
-    });
-    deployed_pair(
-        (source, target),
-        ["use1-usw2.toml", "usw2-use1.toml"],
-        WORKERS,
-        more,
-    )
-}
-
-/// Until the shop's records flow, the checkout's place is on the other side, and both probers have seen use1 well.
+/// Until the shop's records flow, the groups' places are on the other side, and both probers have seen use1 well.
 fn calm(
-    aws: &TwoRegions,
-    source: &Cluster,
-    target: &Cluster,
+    control: &Control,
+    clusters: &Clusters,
     shop: &LoggedProducer,
     interrupt: &Interrupt,
     voice: &mut Voice,
 ) -> Result<()> {
+    let (source, target) = (&clusters.source, &clusters.target);
     let enough = WRITTEN as usize * PARTITIONS as usize;
     interrupt.wait_for("the shop to write", LIMIT, || match shop.acknowledged() {
         some if some >= enough => Ok(()),
@@ -260,11 +196,7 @@ fn calm(
             },
         )?;
     }
-    for _look in 0..LOOKS {
-        aws.probe("use1", &aws.use1)?;
-        aws.probe("use1", &aws.usw2)?;
-        interrupt.sleep(PROBE)?;
-    }
+    control.probe_use1(interrupt)?;
     voice.relief(&format!(
         "{} sales are written and mirrored as they come; {} has read {} of each partition, {} {}, and usw2 has their places as \
          well. Both Regions' probers see use1 well.",
@@ -277,38 +209,39 @@ fn calm(
     Ok(())
 }
 
-/// Tells each state as it is entered; returns how long it took until clients are pointed to the other side.
-fn follow(aws: &TwoRegions, lost: Instant, interrupt: &Interrupt, voice: &mut Voice) -> Result<()> {
-    let (mut told, mut is_pointed) = (0, false);
+/// Tells each state as it is entered, until clients are pointed to the other side.
+fn follow(follower: &mut Follower<'_>, interrupt: &Interrupt, voice: &mut Voice) -> Result<()> {
+    let mut is_pointed = false;
     while !is_pointed {
-        if lost.elapsed() >= LIMIT {
+        let waited = follower.begun.elapsed();
+        if waited >= LIMIT {
             return Err(ChaosError::Stuck {
                 what: "clients to be pointed to usw2".to_owned(),
-                waited: lost.elapsed(),
-                seen: format!("{:?}", aws.usw2.states(FAILOVER, EXECUTION)),
+                waited,
+                seen: format!("{EXECUTION} has not come there"),
             });
         }
         // Looked at first, so that what led there has been entered.
-        let pointer = aws.pointer(POINTER)?;
-        is_pointed = pointer.get("active").and_then(Value::as_str) == Some("usw2");
-        // Nothing is listed before it starts.
-        let states = aws.usw2.states(FAILOVER, EXECUTION).unwrap_or_default();
-        for state in states.iter().skip(told) {
-            voice.say(&format!("  {:>6}  {state}", seconds(lost.elapsed())));
-        }
-        told = told.max(states.len());
+        is_pointed = follower.is_pointed()?;
+        follower.tell(voice);
         interrupt.sleep(LOOK)?;
     }
     voice.relief(&format!(
         "Clients may start on usw2, {} after use1's AWS was lost. Shop and checkout do, at the pointer that they follow; the \
          warehouse by hand, for it needs nothing but the other address.",
-        seconds(lost.elapsed())
+        seconds(follower.begun.elapsed())
     ));
     Ok(())
 }
 
 impl Loss {
-    fn count(&mut self, target: &Cluster, evidence: &Value, heard: &Heard) -> Result<()> {
+    /// Counts what was lost; returns where the flow ended on the other side.
+    fn count(
+        &mut self,
+        target: &Cluster,
+        evidence: &Value,
+        heard: &Heard,
+    ) -> Result<Vec<(i32, i64)>> {
         let number = |pointer: &str| evidence.pointer(pointer).and_then(Value::as_u64);
         let missing = |what: &str| LabError::Usage(format!("the evidence has no {what}"));
         let wanted_at = number("/started_at_ms").ok_or_else(|| missing("start"))?;
@@ -323,7 +256,7 @@ impl Loss {
             .and_then(Value::as_array)
             .ok_or_else(|| missing("cut"))?;
         let copies = target.read_all(SALES)?;
-        let mut lost = heard.acknowledged.len() as u64;
+        let (mut lost, mut ends) = (heard.acknowledged.len() as u64, Vec::new());
         for part in cut {
             let at = |field: &str| part.get(field).and_then(Value::as_i64).unwrap_or(-1);
             if part.get("topic").and_then(Value::as_str) != Some(SALES) {
@@ -343,16 +276,17 @@ impl Loss {
             let copied: Vec<u64> = copied
                 .filter_map(|it| LoggedProducer::number(Some(&it.key)))
                 .collect();
+            ends.push((i32::try_from(partition).unwrap_or(-1), there));
             lost -= before.len() as u64;
             self.before_cut += before.len() as u64;
             self.before_cut_wrong += wrong(&before, &copied, heard.unheard);
         }
         self.lost = lost;
-        Ok(())
+        Ok(ends)
     }
 
     /// Adds what a group read a second time, or will never read: it went on with these sales.
-    fn went_on(&mut self, group: &str, heard: &Heard, read: &[(i32, u64)]) {
+    fn went_on(&mut self, group: &str, heard: &Heard, read: &[Sale]) {
         let stands = STANDS.iter().find(|(name, _)| *name == group);
         let stands = stands.map(|(_, offset)| *offset).unwrap_or_default();
         for partition in 0..PARTITIONS {

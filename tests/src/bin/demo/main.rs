@@ -1,10 +1,16 @@
 //! `demo`: a Kafka Region is mirrored exactly once while workers and brokers are killed, and proved to be; then it is lost
-//! with its AWS, an alarm fires, and the applications are at work on the other side.
+//! with its AWS, an alarm fires, and the applications are at work on the other side; then it comes back, with records that
+//! nobody else has, and the applications go home.
 
+mod books;
+mod control;
 mod groups;
+mod home;
 mod loss;
 mod mm2;
+mod pace;
 mod report;
+mod sales;
 mod stage;
 mod story;
 mod voice;
@@ -18,8 +24,9 @@ use understudy_tests::chaos::{ChaosError, Interrupt};
 
 /// Mirrors one real Kafka cluster to another, kills parts of it meanwhile, and proves that nothing
 /// was lost and nothing doubled. Then the first Region is lost, its AWS with it, and the deployed
-/// control plane moves the applications. Takes about six minutes; leaves behind one page, the
-/// recovery's evidence, in the cache.
+/// control plane moves the applications; it comes back with records that nobody else has, they are
+/// put aside, and the applications go home. Leaves behind two pages, the evidence of the failover
+/// and of the failback, in the cache.
 #[derive(Debug, Parser)]
 #[command(version, name = "demo")]
 struct Arguments {
@@ -29,7 +36,13 @@ struct Arguments {
     /// Orders a second; payments and customers come on top.
     #[arg(long, default_value_t = 600)]
     rate: u64,
-    /// End before the Region is lost with its AWS; saves three minutes.
+    /// Leave out MirrorMaker 2 and what only takes its time.
+    #[arg(long)]
+    fast: bool,
+    /// Wait for Enter between the acts, where there is a terminal.
+    #[arg(long)]
+    pause: bool,
+    /// End before the Region is lost with its AWS.
     #[arg(long)]
     mirror_only: bool,
     /// The final table as JSON on standard output; the story goes to standard error.

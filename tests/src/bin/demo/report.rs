@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::groups::Standing;
+use crate::home::Home;
 use crate::loss::Loss;
 use crate::voice::{grouped, seconds};
 
@@ -53,6 +54,8 @@ pub struct Report {
     pub groups: Vec<Standing>,
     /// What came of the loss of the Region; nothing if that was left out.
     pub loss: Option<Loss>,
+    /// What came of the way home; nothing if that was left out.
+    pub home: Option<Home>,
     /// The whole run.
     pub duration_ms: u64,
     /// How many threads wanted each core during the last minute; where it is high, times are too.
@@ -76,6 +79,7 @@ impl Report {
                 .iter()
                 .all(|group| group.re_read + group.skipped == 0)
             && self.loss.as_ref().is_none_or(Loss::holds)
+            && self.home.as_ref().is_none_or(Home::holds)
             && self.complaints.is_empty()
     }
 
@@ -175,6 +179,58 @@ impl Report {
                 ),
             ]);
         }
+        if let Some(home) = &self.home {
+            let standby = &home.standby;
+            let (mut re_read, mut skipped) = (0, 0);
+            for went in home.groups.values() {
+                re_read += went.re_read;
+                skipped += went.skipped;
+            }
+            lines.extend([
+                line(
+                    "failback",
+                    time(home.failback_ms),
+                    "command until all were at work at home again",
+                ),
+                line(
+                    "nobody could write",
+                    time(home.pause_ms),
+                    "of these, from the fence until clients may start",
+                ),
+                line(
+                    "sales acknowledged",
+                    grouped(standby.acknowledged),
+                    "by the shop's own logs, on both sides, in all its lives",
+                ),
+                line(
+                    "  in the topic",
+                    grouped(standby.in_topic),
+                    "on usw2, in order",
+                ),
+                line(
+                    "  put aside",
+                    grouped(standby.in_tail),
+                    "what use1 alone had acknowledged, in a topic of its own",
+                ),
+                line("  in neither", grouped(standby.missing), ""),
+                line("  in both, or twice", grouped(standby.twice), ""),
+                line(
+                    "back at home",
+                    grouped(home.home.in_topic),
+                    "of these sales, each once and in order",
+                ),
+                line(
+                    "groups at home",
+                    format!("{re_read} / {skipped}"),
+                    "read again / skipped, three groups",
+                ),
+                line(
+                    "re-armed",
+                    grouped(home.rearmed),
+                    "sales written at home since, on usw2 again",
+                ),
+            ]);
+        }
         lines
     }
 }
@@ -182,7 +238,6 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rule = "-".repeat(90);
-        let of_mm2 = |count: Option<u64>| count.map_or_else(|| "not told".to_owned(), grouped);
         writeln!(f, "\n{rule}")?;
         for (what, value, note) in self.lines() {
             writeln!(
@@ -200,16 +255,20 @@ impl fmt::Display for Report {
                 re_read_mm2,
                 skipped_mm2,
             } = found;
-            let (ours, theirs) = (grouped(*re_read), of_mm2(*re_read_mm2));
-            let mm2 = match skipped_mm2.unwrap_or_default() {
-                0 => String::new(),
-                skipped => format!(" and skips {}", grouped(skipped)),
+            let mm2 = match (re_read_mm2, skipped_mm2.unwrap_or_default()) {
+                (None, _) => String::new(),
+                (Some(again), 0) => format!("; MirrorMaker 2 re-reads {}", grouped(*again)),
+                (Some(again), skipped) => format!(
+                    "; MirrorMaker 2 re-reads {} and skips {}",
+                    grouped(*again),
+                    grouped(skipped)
+                ),
             };
             writeln!(
                 f,
-                "{:<18}  {:>14}   group {} behind, skipped {}; MirrorMaker 2 re-reads {theirs}{mm2}",
+                "{:<18}  {:>14}   group {} behind, skipped {}{mm2}",
                 format!("re-read, {group}"),
-                ours,
+                grouped(*re_read),
                 grouped(*behind),
                 grouped(*skipped)
             )?;
@@ -221,6 +280,15 @@ impl fmt::Display for Report {
                 "Both clusters, workers and applications share this machine, and {load:.0} threads wanted each core: \
                  the times say more of it than of the product."
             )?;
+        }
+        for page in [
+            self.loss.as_ref().map(|it| &it.page),
+            self.home.as_ref().map(|it| &it.page),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            writeln!(f, "evidence  {}", page.display())?;
         }
         for complaint in &self.complaints {
             writeln!(f, "WRONG: {complaint}")?;

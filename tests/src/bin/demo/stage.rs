@@ -7,7 +7,7 @@ use understudy_tests::chaos::{Fleet, Interrupt, Load, LoadPlan, Place, Result, T
 use understudy_tests::{Cluster, FlowFile, LabError};
 
 use crate::groups::{GROUPS, HISTORY, PARTITIONS};
-use crate::loss::{self, CHECKOUT, SALES};
+use crate::sales::{self, AUDITOR, CHECKOUT, SALES, SHOP};
 use crate::voice::{Voice, grouped, seconds};
 use crate::warehouse::WAREHOUSE;
 
@@ -35,8 +35,10 @@ pub struct Clusters {
 impl Clusters {
     /// Starts both at the same time.
     pub fn start(source_brokers: usize) -> Result<Self> {
+        let (user, password) = SHOP;
         let source = Cluster::builder("use1").brokers(source_brokers);
-        let target = Cluster::builder("usw2").brokers(3);
+        let source = source.user(user, password);
+        let target = Cluster::builder("usw2").brokers(3).user(user, password);
         let (source, target) = thread::scope(|scope| {
             let source = scope.spawn(|| source.start());
             (source.join(), target.start())
@@ -51,9 +53,19 @@ impl Clusters {
 
 /// The flow from the one to the other.
 pub fn flow(clusters: &Clusters, plan: &LoadPlan) -> FlowFile {
-    FlowFile::new(&clusters.source, &clusters.target)
+    between(&clusters.source, &clusters.target, plan)
+}
+
+/// The flow back, which runs once the first Region has been lost and has returned.
+pub fn flow_back(clusters: &Clusters, plan: &LoadPlan) -> FlowFile {
+    between(&clusters.target, &clusters.source, plan)
+}
+
+fn between(source: &Cluster, target: &Cluster, plan: &LoadPlan) -> FlowFile {
+    let groups = [CHECKOUT, WAREHOUSE, AUDITOR];
+    FlowFile::new(source, target)
         .topics(plan.topics().into_iter().chain([HISTORY, SALES]))
-        .groups(GROUPS.into_iter().chain([CHECKOUT, WAREHOUSE]))
+        .groups(GROUPS.into_iter().chain(groups))
         .slots(SLOTS)
 }
 
@@ -74,12 +86,15 @@ impl<'a> Stage<'a> {
     /// Starts workers; returns when every slot is held and every topic is on the target.
     pub fn set(clusters: &'a Clusters, plan: &LoadPlan, interrupt: Interrupt) -> Result<Self> {
         plan.create_topics(&clusters.source)?;
-        clusters.source.create_topic(SALES, loss::PARTITIONS, &[])?;
+        clusters
+            .source
+            .create_topic(SALES, sales::PARTITIONS, &[])?;
         let fleet = Fleet::start(&flow(clusters, plan), WORKERS, SLOTS)?;
         interrupt.wait_for("every slot to be held", READY_LIMIT, || {
             fleet.expect_well().map_err(|error| error.to_string())?;
             fleet.settled()?;
-            match fleet.partitions() == (plan.partitions() + PARTITIONS + loss::PARTITIONS) as usize
+            match fleet.partitions()
+                == (plan.partitions() + PARTITIONS + sales::PARTITIONS) as usize
             {
                 true => Ok(()),
                 false => Err(format!("{} partitions are mirrored", fleet.partitions())),

@@ -5,13 +5,14 @@ use std::time::Duration;
 use understudy_tests::chaos::{ABORT_EVERY, ChaosError, Interrupt, LoadPlan, Place, Result};
 use understudy_tests::{Cluster, Judge};
 
-use crate::Arguments;
+use crate::control::Control;
 use crate::groups::{self, GROUPS, HISTORY, RECORDS, standing};
-use crate::loss;
 use crate::mm2::MirrorMaker;
+use crate::pace::Pace;
 use crate::report::Report;
-use crate::stage::{Clusters, RECOVERY_LIMIT, Stage, flow};
+use crate::stage::{Clusters, RECOVERY_LIMIT, Stage, flow, flow_back};
 use crate::voice::{Voice, grouped, seconds};
+use crate::{Arguments, home, loss};
 
 const CALM: Duration = Duration::from_secs(10);
 const SHORT_CALM: Duration = Duration::from_secs(4);
@@ -29,6 +30,7 @@ const VICTIM_BROKER: usize = 2;
 /// Tells it all; returns what was proved.
 pub fn tell(arguments: &Arguments, interrupt: Interrupt) -> Result<Report> {
     let mut voice = Voice::new(arguments.json);
+    let pace = Pace::new(arguments.fast, arguments.pause, interrupt.clone());
     let mut report = Report::default();
     voice.title(
         "Understudy: a second Kafka cluster, exactly ready for the day the first one is gone.\n",
@@ -51,28 +53,69 @@ pub fn tell(arguments: &Arguments, interrupt: Interrupt) -> Result<Report> {
     let mut stage = Stage::set(&clusters, &plan, interrupt.clone())?;
     voice.relief(&format!("All slots are held: {}.", shares(&stage)?));
 
-    run_calm(&mut stage, &mut voice, &plan, &clusters.source, &mut report)?;
-    kill_worker(&mut stage, &mut voice, &mut report)?;
-    kill_broker(&mut stage, &mut voice, &mut report)?;
-    stop(&mut stage, &mut voice, &mut report)?;
-    voice.say("MirrorMaker 2 is started beside it, to copy the history under a prefix and to place the same groups.");
-    let folder = stage.fleet.folder()?;
-    let other = MirrorMaker::start(&clusters, &folder)?;
-    verify(&stage, &mut voice, &mut report)?;
-    judge(&clusters, &plan, &mut voice, &mut report)?;
-    place_groups(&clusters, &mut stage, &mut voice, &mut report)?;
-    drop(other);
+    let (source, run) = (&clusters.source, &mut stage);
+    run_calm(run, &mut voice, &plan, source, &pace, &mut report)?;
+    kill_worker(run, &mut voice, &pace, &mut report)?;
+    kill_broker(run, &mut voice, &pace, &mut report)?;
+    stop(run, &mut voice, &mut report)?;
+    prove(&clusters, &mut stage, &plan, &mut voice, &pace, &mut report)?;
     // Its workers end; the second half's are ECS's.
     drop(stage);
     if !arguments.mirror_only {
-        let flow = flow(&clusters, &plan);
-        let keep = understudy_tests::cache_dir()?;
-        let loss = loss::lose_region(&clusters, flow, &interrupt, &mut voice, &keep)?;
-        report.loss = Some(loss);
+        recover(&clusters, &plan, &mut voice, &pace, &mut report)?;
     }
     report.load_per_core = load_per_core();
     report.duration_ms = voice.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     Ok(report)
+}
+
+/// Checks everything that was copied and placed, beside MirrorMaker 2 unless there is no time for it.
+fn prove(
+    clusters: &Clusters,
+    stage: &mut Stage<'_>,
+    plan: &LoadPlan,
+    voice: &mut Voice,
+    pace: &Pace,
+    report: &mut Report,
+) -> Result<()> {
+    pace.act(voice, "The proof.")?;
+    let mut other = None;
+    if !pace.fast {
+        voice.say("MirrorMaker 2 is started beside it, to copy the history under a prefix and to place the same groups.");
+        other = Some(MirrorMaker::start(clusters, &stage.fleet.folder()?)?);
+    }
+    verify(stage, voice, report)?;
+    judge(clusters, plan, voice, report)?;
+    place_groups(clusters, voice, report)?;
+    match other {
+        Some(_runs) => place_groups_of_mm2(clusters, stage, voice, report),
+        None => Ok(()),
+    }
+}
+
+/// The Region is lost and comes back.
+fn recover(
+    clusters: &Clusters,
+    plan: &LoadPlan,
+    voice: &mut Voice,
+    pace: &Pace,
+    report: &mut Report,
+) -> Result<()> {
+    let keep = understudy_tests::cache_dir()?;
+    pace.act(voice, "The day that it is for.")?;
+    voice.say(
+        "The control plane is deployed into two stand-ins for AWS (MiniStack), one a Region, and one for the ledger: real \
+         templates by the real CDK CLI, real functions, real state machines.",
+    );
+    let flows = [flow(clusters, plan), flow_back(clusters, plan)];
+    let mut control = Control::deploy(clusters, flows, &pace.interrupt, voice)?;
+    let away = loss::lose_region(clusters, &mut control, pace, voice, &keep)?;
+    report.loss = Some(away.loss.clone());
+    pace.act(voice, "The way home.")?;
+    let home = home::go_home(clusters, &mut control, away, pace, voice, &keep)?;
+    report.home = Some(home);
+    control.stop();
+    Ok(())
 }
 
 fn run_calm(
@@ -80,8 +123,10 @@ fn run_calm(
     voice: &mut Voice,
     plan: &LoadPlan,
     source: &Cluster,
+    pace: &Pace,
     report: &mut Report,
 ) -> Result<()> {
+    pace.act(voice, "A mirror, and what may break.")?;
     voice.say(&format!(
         "Applications write to use1: {} orders/s with keys and headers, {} payments/s in transactions (one in {ABORT_EVERY} \
          aborted), {} customers/s in a compacted topic. A read_committed consumer on usw2 takes the time of each.",
@@ -95,7 +140,7 @@ fn run_calm(
     stage.wait_resumed(voice, &all)?;
     stage.warm_up(voice)?;
     stage.tail.set_calm(true);
-    stage.run_for(voice, CALM)?;
+    stage.run_for(voice, pace.rest(CALM))?;
     let (calm, _) = stage.tail.latencies();
     report.lag_p50_ms = calm.quantile_ms(0.5).unwrap_or_default();
     voice.relief(&format!(
@@ -106,7 +151,12 @@ fn run_calm(
     Ok(())
 }
 
-fn kill_worker(stage: &mut Stage<'_>, voice: &mut Voice, report: &mut Report) -> Result<()> {
+fn kill_worker(
+    stage: &mut Stage<'_>,
+    voice: &mut Voice,
+    pace: &Pace,
+    report: &mut Report,
+) -> Result<()> {
     let (mut places, read) = (stage.fleet.places(VICTIM)?, stage.tail.places());
     places.retain(|place| read.contains(place));
     let name = stage.fleet.name(VICTIM)?.to_owned();
@@ -128,10 +178,15 @@ fn kill_worker(stage: &mut Stage<'_>, voice: &mut Voice, report: &mut Report) ->
     voice.say(&format!(
         "{name} is started again and gets its share of the slots back."
     ));
-    rest(stage, voice)
+    rest(stage, voice, pace)
 }
 
-fn kill_broker(stage: &mut Stage<'_>, voice: &mut Voice, report: &mut Report) -> Result<()> {
+fn kill_broker(
+    stage: &mut Stage<'_>,
+    voice: &mut Voice,
+    pace: &Pace,
+    report: &mut Report,
+) -> Result<()> {
     let all: Vec<Place> = stage.tail.places();
     let broker = stage.target().broker(VICTIM_BROKER)?;
     stage.tail.set_calm(false);
@@ -149,16 +204,16 @@ fn kill_broker(stage: &mut Stage<'_>, voice: &mut Voice, report: &mut Report) ->
     broker.start()?;
     voice.say("The broker is started again and catches up.");
     stage.wait_target_ready(voice)?;
-    rest(stage, voice)
+    rest(stage, voice, pace)
 }
 
 /// Waits until everything is well, and stays so for a while.
-fn rest(stage: &mut Stage<'_>, voice: &mut Voice) -> Result<()> {
+fn rest(stage: &mut Stage<'_>, voice: &mut Voice, pace: &Pace) -> Result<()> {
     stage.wait_settled(voice)?;
     voice.relief(&format!("All is well again: {}.", shares(stage)?));
     stage.warm_up(voice)?;
     stage.tail.set_calm(true);
-    stage.run_for(voice, SHORT_CALM)
+    stage.run_for(voice, pace.rest(SHORT_CALM))
 }
 
 fn stop(stage: &mut Stage<'_>, voice: &mut Voice, report: &mut Report) -> Result<()> {
@@ -240,12 +295,7 @@ fn judge(
     Ok(())
 }
 
-fn place_groups(
-    clusters: &Clusters,
-    stage: &mut Stage<'_>,
-    voice: &mut Voice,
-    report: &mut Report,
-) -> Result<()> {
+fn place_groups(clusters: &Clusters, voice: &mut Voice, report: &mut Report) -> Result<()> {
     for group in GROUPS {
         let judge = Judge::new(&clusters.source, &clusters.target, HISTORY);
         let found = standing(clusters, judge, group, HISTORY, PLACE_LIMIT)?;
@@ -257,6 +307,15 @@ fn place_groups(
         ));
         report.groups.push(found);
     }
+    Ok(())
+}
+
+fn place_groups_of_mm2(
+    clusters: &Clusters,
+    stage: &mut Stage<'_>,
+    voice: &mut Voice,
+    report: &mut Report,
+) -> Result<()> {
     let told = stage.watch(
         voice,
         "MirrorMaker 2 to place the groups",
