@@ -256,7 +256,8 @@ impl Pair {
             }
         }
         let mut there = BTreeSet::new();
-        for (partition, log) in &scene.clusters[&active].log {
+        let active_logs = scene.clusters.get(&active).map(|it| &it.log);
+        for (partition, log) in active_logs.into_iter().flatten() {
             // What was put aside stays where it was written as well: behind the cut, where no group goes on.
             let records = log.iter().flatten().copied();
             let records: Vec<u64> = records.filter(|it| !aside.contains(it)).collect();
