@@ -123,6 +123,8 @@ impl ConnectWorker {
             format!("config.storage.topic = {group}-configs"),
             format!("status.storage.topic = {group}-status"),
             "offset.storage.partitions = 3".to_owned(),
+            // It copies on meanwhile: whoever kills it leaves copies behind what it stored.
+            "offset.flush.interval.ms = 5000".to_owned(),
             "status.storage.partitions = 1".to_owned(),
             "offset.storage.replication.factor = 1".to_owned(),
             "config.storage.replication.factor = 1".to_owned(),
@@ -176,6 +178,11 @@ impl ConnectWorker {
     /// An error with the end of its log if it has ended.
     pub fn expect_running(&mut self) -> Result<()> {
         self.process.expect_running()
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) -> Result<()> {
+        self.process.kill()
     }
 
     /// Asks until it answers as expected: it serves before it has joined its group, and refuses while that changes.

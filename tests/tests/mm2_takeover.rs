@@ -150,15 +150,7 @@ fn after_a_crash_under_load_what_was_copied_and_not_stored_is_not_copied_again()
         .start()?;
     wait_for("copies beyond the stored place", LIMIT, || {
         mirror.expect_running().map_err(|error| error.to_string())?;
-        let stored = stored(target, "mm2-offsets.k1.internal", "crash");
-        let stored = stored.map_err(|error| error.to_string())?;
-        let there: i64 = stored.values().sum();
-        let copied = copied(target, "k1.crash").map_err(|error| error.to_string())?;
-        // In both partitions together; the source has no markers, so places are counts.
-        match stored.len() == 2 && copied > there + 100 {
-            true => Ok(()),
-            false => Err(format!("{copied} copied, {stored:?} stored")),
-        }
+        copied_beyond(target, "k1.crash", "mm2-offsets.k1.internal", "crash")
     })?;
     mirror.kill()?;
     let worker = Worker::start(
@@ -254,6 +246,46 @@ fn after_its_connector_was_deleted_from_a_connect_cluster_the_flow_goes_on_behin
     assert!(verdict.is_exact(), "{verdict}\n{}", worker.log());
     // The Connect cluster goes on for others.
     connect.expect_running()?;
+    Ok(())
+}
+
+#[test]
+fn after_a_connect_worker_crashed_under_load_what_it_had_not_stored_is_not_copied_again() -> Outcome
+{
+    let Pair { source, target } = Pair::shared()?;
+    let (here, there) = ("q1", "q2");
+    let (group, places) = ("connect-killed", "connect-killed-places");
+    source.create_topic("killed", 2, &[])?;
+    fill(source, "killed", 200)?;
+    let mut connect = ConnectWorker::start(target, group, places)?;
+    connect.mirror("west", (here, source), (there, target), "killed")?;
+    let load = Workload::orders(source.client(), "killed")
+        .producer("load")
+        .value_bytes(100)
+        .rate(300)
+        .records(1_000_000)
+        .start()?;
+    wait_for("copies beyond the stored place", LIMIT, || {
+        connect
+            .expect_running()
+            .map_err(|error| error.to_string())?;
+        copied_beyond(target, "q1.killed", places, "killed")
+    })?;
+    connect.kill()?;
+    let mut mm2 = toml::Table::new();
+    for (key, value) in [
+        ("offsets_topic", places),
+        ("connector", "west"),
+        ("group", group),
+    ] {
+        mm2.insert(key.to_owned(), value.into());
+    }
+    let file = flow("killed", (here, source), (there, target)).mirror("mm2", mm2);
+    let worker = Worker::start(&file, "killed-worker")?;
+    worker.wait_ready(LIMIT)?;
+    load.stop()?;
+    let verdict = judge(source, "killed", target, "q1.killed")?;
+    assert!(verdict.is_exact(), "{verdict}\n{}", worker.log());
     Ok(())
 }
 
@@ -412,6 +444,17 @@ fn copied(cluster: &Cluster, topic: &str) -> Result<i64, Box<dyn Error>> {
     }
     let ends = cluster.ends(topic)?;
     Ok(ends.values().map(|end| end.last_stable).sum())
+}
+
+/// Whether both partitions hold a hundred copies more than is stored; the source has no markers, so places are counts.
+fn copied_beyond(target: &Cluster, copy: &str, offsets: &str, topic: &str) -> Result<(), String> {
+    let stored = stored(target, offsets, topic).map_err(|error| error.to_string())?;
+    let there: i64 = stored.values().sum();
+    let copied = copied(target, copy).map_err(|error| error.to_string())?;
+    match stored.len() == 2 && copied > there + 100 {
+        true => Ok(()),
+        false => Err(format!("{copied} copied, {stored:?} stored")),
+    }
 }
 
 /// By partition of `topic`: the next record, as MirrorMaker 2 stored it.
