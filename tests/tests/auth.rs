@@ -8,6 +8,8 @@ use std::sync::{OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+use understudy_tests::aws::{Api, Ministack};
 use understudy_tests::{
     ClientProperties, FlowFile, Judge, LabError, Login, Pair, Worker, Workload, understudy,
     unsecured_token, wait_for,
@@ -17,6 +19,8 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 const LIMIT: Duration = Duration::from_secs(90);
 const USER: &str = "mirror";
+/// One whose password lies in Secrets Manager.
+const MANAGED: &str = "managed";
 /// The user whose password changes.
 const ROTATED: &str = "rotated";
 const PASSWORD: &str = "first-horse";
@@ -98,14 +102,14 @@ fn a_rotated_password_is_taken_up_and_a_revoked_one_is_named_until_then() -> Out
         .start()?;
     let worker = Worker::start(&file, "rotated-1")?;
     worker.wait_ready(LIMIT)?;
-    set_password("second-horse")?;
+    set_password(ROTATED, "second-horse")?;
     put(&secret, "second-horse")?;
     wait_logged(&worker, "credentials changed", 2)?;
     let mut judge = Judge::new(source, target, "rotated");
     // Longer than any connection may go on with the first password.
     wait_copied_for(&worker, Duration::from_secs(5))?;
     // The password is gone, and nobody has told us the new one.
-    set_password("third-horse")?;
+    set_password(ROTATED, "third-horse")?;
     worker.wait_reason(&["sasl.password", "Authentication failed"], LIMIT)?;
     put(&secret, "third-horse")?;
     worker.wait_ready(LIMIT)?;
@@ -113,6 +117,50 @@ fn a_rotated_password_is_taken_up_and_a_revoked_one_is_named_until_then() -> Out
     let comparison = judge.wait_exact(LIMIT)?;
     assert!(comparison.is_exact(), "{comparison}\n{}", worker.log());
     for word in [PASSWORD, "second-horse", "third-horse"] {
+        assert!(!worker.log().contains(word), "{}", worker.log());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_password_in_secrets_manager_is_rotated_under_load() -> Outcome {
+    let Pair { source, target } = pair()?;
+    let region = "us-west-2";
+    let ministack = Ministack::start("secrets", region, target.dir())?;
+    let api = Api::new(ministack.address(), region);
+    let login = |password: &str| json!({"username": MANAGED, "password": password}).to_string();
+    let secret = json!({"Name": "AmazonMSK_managed", "SecretString": login(PASSWORD)});
+    let created = api.json("secretsmanager", "secretsmanager.CreateSecret", &secret)?;
+    let arn = created.get("ARN").and_then(serde_json::Value::as_str);
+    let arn = arn.ok_or("a secret without an ARN")?;
+    source.create_topic("managed", 4, &[])?;
+    let reference = format!("${{secretsmanager:{arn}:password}}");
+    let file = flow(
+        "managed",
+        source.login(Login::Scram512(MANAGED, &reference))?,
+        target.login(Login::Scram512(MANAGED, &reference))?,
+    )?
+    .environment("AWS_ENDPOINT_URL", ministack.url())
+    .environment("AWS_ACCESS_KEY_ID", "test")
+    .environment("AWS_SECRET_ACCESS_KEY", "test");
+    let load = Workload::orders(source.client(), "managed")
+        .rate(500)
+        .records(u64::MAX)
+        .start()?;
+    let worker = Worker::start(&file, "managed-1")?;
+    worker.wait_ready(LIMIT)?;
+    let mut judge = Judge::new(source, target, "managed");
+    set_password(MANAGED, "managed-horse")?;
+    let changed = json!({"SecretId": arn, "SecretString": login("managed-horse")});
+    api.json("secretsmanager", "secretsmanager.PutSecretValue", &changed)?;
+    wait_logged(&worker, "credentials changed", 2)?;
+    // Longer than any connection may go on with the first password.
+    wait_copied_for(&worker, Duration::from_secs(5))?;
+    worker.wait_ready(LIMIT)?;
+    load.stop()?;
+    let comparison = judge.wait_exact(LIMIT)?;
+    assert!(comparison.is_exact(), "{comparison}\n{}", worker.log());
+    for word in [PASSWORD, "managed-horse"] {
         assert!(!worker.log().contains(word), "{}", worker.log());
     }
     Ok(())
@@ -387,6 +435,7 @@ fn pair() -> Result<&'static Pair, &'static LabError> {
                     .every_login()
                     .user(USER, PASSWORD)
                     .user(ROTATED, PASSWORD)
+                    .user(MANAGED, PASSWORD)
                     .property("connections.max.reauth.ms", REAUTH_MS)
             },
             |target| {
@@ -394,6 +443,7 @@ fn pair() -> Result<&'static Pair, &'static LabError> {
                     .every_login()
                     .user(USER, PASSWORD)
                     .user(ROTATED, PASSWORD)
+                    .user(MANAGED, PASSWORD)
                     .property("connections.max.reauth.ms", REAUTH_MS)
             },
         )
@@ -458,11 +508,11 @@ fn put(path: &Path, text: &str) -> Outcome {
 }
 
 /// Gives the user another password on both clusters.
-fn set_password(password: &str) -> Outcome {
+fn set_password(user: &str, password: &str) -> Outcome {
     let Pair { source, target } = pair()?;
     std::thread::scope(|scope| {
-        let changing = scope.spawn(|| source.set_password(ROTATED, password));
-        let at_target = target.set_password(ROTATED, password);
+        let changing = scope.spawn(|| source.set_password(user, password));
+        let at_target = target.set_password(user, password);
         changing.join().map_err(|_panic| "changing it panicked")??;
         Ok(at_target?)
     })

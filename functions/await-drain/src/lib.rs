@@ -1,6 +1,6 @@
 //! Whether everything that the source holds has been copied, and nothing more comes. Only looks; asked again until it is so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use understudy_domain::TopicPartition;
@@ -44,14 +44,14 @@ fn look(world: &World, order: &Order) -> Result<Done<Drained>, StepError> {
         None => Ok(Vec::new()),
     };
     let known = positions()?.into_iter().map(|it| it.source);
-    let partitions: BTreeSet<TopicPartition> = known.chain(selected).collect();
+    let partitions: BTreeSet<TopicPartition> = known.chain(selected.keys().cloned()).collect();
     let ends = source.ends(&partitions, WITHIN);
     let ends = ends.map_err(|error| at_source(&error))?;
     let positions = positions()?;
     let (mut left, mut lag, mut gone) = (0_u32, 0_u64, 0_u32);
-    let mut not_begun = ends.clone();
+    let mut left_out = ends.clone();
     for mirrored in &positions {
-        not_begun.remove(&mirrored.source);
+        left_out.remove(&mirrored.source);
         let Some(ends) = ends.get(&mirrored.source) else {
             // Deleted on the source since: nothing of it can come any more. Or new since: asked about next time.
             if partitions.contains(&mirrored.source) {
@@ -69,10 +69,15 @@ fn look(world: &World, order: &Order) -> Result<Done<Drained>, StepError> {
         lag = lag.saturating_add(u64::try_from(behind).unwrap_or(0));
     }
     // What the flow mirrors and has not begun with is on the source alone.
-    not_begun.retain(|_, ends| ends.high_watermark > 0);
-    for ends in not_begun.values() {
-        left = left.saturating_add(1);
-        lag = lag.saturating_add(u64::try_from(ends.high_watermark).unwrap_or(0));
+    let mut not_begun = BTreeMap::new();
+    for (partition, ends) in left_out {
+        let start = selected.get(&partition).copied().unwrap_or(0);
+        let held = u64::try_from(ends.high_watermark.saturating_sub(start)).unwrap_or(0);
+        if held > 0 {
+            left = left.saturating_add(1);
+            lag = lag.saturating_add(held);
+            not_begun.insert(partition, held);
+        }
     }
     let count = positions.len().saturating_add(not_begun.len());
     let drained = Drained {

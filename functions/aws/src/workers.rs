@@ -73,7 +73,7 @@ impl Flows for EcsWorkers {
         self.flows.positions(flow, record)
     }
 
-    fn selected(&self, flow: &FlowOfPair) -> Result<BTreeSet<TopicPartition>, PortError> {
+    fn selected(&self, flow: &FlowOfPair) -> Result<BTreeMap<TopicPartition, i64>, PortError> {
         self.flows.selected(flow)
     }
 

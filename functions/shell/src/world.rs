@@ -260,11 +260,12 @@ pub trait Flows: Send + Sync {
     fn positions(&self, flow: &FlowOfPair, record: &FlowRecord)
     -> Result<Vec<Mirrored>, PortError>;
 
-    /// Every partition of the source that the flow mirrors, whether it has begun with it or not.
+    /// Every partition of the source that the flow mirrors, whether it has begun with it or not, and where its log
+    /// begins.
     ///
     /// # Errors
     /// The source did not answer.
-    fn selected(&self, flow: &FlowOfPair) -> Result<BTreeSet<TopicPartition>, PortError>;
+    fn selected(&self, flow: &FlowOfPair) -> Result<BTreeMap<TopicPartition, i64>, PortError>;
 
     /// How many partitions are halted by gaps that nobody dealt with.
     ///

@@ -13,6 +13,7 @@ use understudy_flow::map_state::{Known, Question, answer_all_from};
 use understudy_flow::rotation;
 use understudy_flow::stop::Stop;
 use understudy_flow::stored_state::{StateError, read_gaps, read_positions};
+use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster as Connection, Endpoint, Fault};
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::FlowOfPair;
@@ -218,7 +219,7 @@ impl Flows for KafkaFlows {
         Ok(mirrored.collect())
     }
 
-    fn selected(&self, flow: &FlowOfPair) -> Result<BTreeSet<TopicPartition>, PortError> {
+    fn selected(&self, flow: &FlowOfPair) -> Result<BTreeMap<TopicPartition, i64>, PortError> {
         let flow = self.flow(flow)?;
         let at_source = |fault: Fault| of_fault(&flow.source, &fault);
         let source = Connection::open(&flow.source).map_err(at_source)?;
@@ -227,7 +228,15 @@ impl Flows for KafkaFlows {
         let partitions = selected.flat_map(|topic| {
             (0..topic.partitions).map(|it| TopicPartition::new(topic.name.as_str(), it))
         });
-        Ok(partitions.collect())
+        let partitions: Vec<TopicPartition> = partitions.collect();
+        let starts = source.edges(&partitions, Edge::Earliest, SOURCE_WITHIN);
+        let starts = starts.map_err(at_source)?;
+        // One that is not told holds something, as far as is known.
+        let start = |it: TopicPartition| match starts.get(&it) {
+            Some(Ok(start)) => (it, *start),
+            Some(Err(_)) | None => (it, 0),
+        };
+        Ok(partitions.into_iter().map(start).collect())
     }
 
     fn halted(&self, flow: &FlowOfPair, record: &FlowRecord) -> Result<u32, PortError> {

@@ -11,9 +11,9 @@ use rdkafka::error::RDKafkaErrorCode;
 use understudy_domain::{
     GapCause, Position, SourceOffset, TargetOffset, TopicPartition, Translation,
 };
+use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::plane::{Copied, DataPlane};
-use understudy_kafka::{Cluster, Fault};
 
 use crate::board::PartitionState;
 use crate::catalog::Listing;
@@ -141,24 +141,29 @@ impl Holding {
         &mut self,
         new: Vec<TopicPartition>,
     ) -> Result<Vec<TopicPartition>, HoldError> {
-        let short = self.short_ones(&new)?;
-        self.short
-            .suspected
-            .retain(|partition, _| short.contains_key(partition));
+        let (short, has_looked) = self.short_ones(&new)?;
+        if has_looked {
+            self.short
+                .suspected
+                .retain(|partition, _| short.contains_key(partition));
+        }
         let mut whole = Vec::new();
         for partition in new {
             match short.get(&partition) {
-                None => whole.push(partition),
                 Some(short) => self.meet_short(&partition, *short)?,
+                // It is looked at again.
+                None if self.short.is_suspected(&partition) => {}
+                None => whole.push(partition),
             }
         }
         Ok(whole)
     }
 
+    /// Those whose copies are not there, and whether the target told. Where copies landed is known without it.
     fn short_ones(
         &self,
         new: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, Short>, HoldError> {
+    ) -> Result<(BTreeMap<TopicPartition, Short>, bool), HoldError> {
         let mut copied = BTreeMap::new();
         for partition in new {
             // One that halts is not written, and looked at once it goes on; one that is read again was looked at.
@@ -169,8 +174,19 @@ impl Holding {
             }
         }
         let mut short = BTreeMap::new();
+        copied.retain(|_, (partition, to)| {
+            let landed = self
+                .short
+                .landed
+                .get(partition)
+                .filter(|landed| *landed < to);
+            if let Some(landed) = landed {
+                short.insert(partition.clone(), Short::LandedAt(*landed));
+            }
+            landed.is_none()
+        });
         if copied.is_empty() {
-            return Ok(short);
+            return Ok((short, true));
         }
         let opened;
         let target = match &self.target {
@@ -185,27 +201,22 @@ impl Holding {
             // Copies wait for the same brokers, if any; acknowledgements tell.
             Err(fault) => {
                 tracing::debug!(slot = %self.slot, %fault, "could not look whether copies are there");
-                return Ok(short);
+                return Ok((short, false));
             }
         };
         for (copies, (partition, to)) in copied {
-            let landed = self.short.landed.get(&partition);
-            let found = match (landed, ends.get(&copies)) {
-                (Some(landed), _) if *landed < to => Short::LandedAt(*landed),
-                (_, Some(Ok(end))) if *end < to.get() => Short::EndsAt(TargetOffset::new(*end)),
-                (_, Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition))) => Short::Gone,
-                // It may have been made again with fewer partitions.
-                (_, Some(Err(RDKafkaErrorCode::LeaderNotAvailable)))
-                    if is_missing(target, &copies)? =>
-                {
-                    Short::Gone
-                }
+            let found = match ends.get(&copies) {
+                Some(Ok(end)) if *end < to.get() => Short::EndsAt(TargetOffset::new(*end)),
+                Some(Err(
+                    RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::LeaderNotAvailable,
+                )) if is_gone(target, &copies) => Short::Gone,
                 // What a broker does not tell just now is not lost; acknowledgements tell.
-                (_, Some(Ok(_) | Err(_)) | None) => continue,
+                Some(Ok(_) | Err(_)) | None => continue,
             };
             short.insert(partition, found);
         }
-        Ok(short)
+        Ok((short, true))
     }
 
     fn meet_short(&mut self, partition: &TopicPartition, short: Short) -> Result<(), HoldError> {
@@ -335,8 +346,14 @@ impl Holding {
     }
 }
 
-/// Whether the topic is there, and has no such partition.
-fn is_missing(target: &Cluster, copies: &TopicPartition) -> Result<bool, Fault> {
-    let topic = target.topic(&copies.topic, WITHIN)?;
-    Ok(topic.is_some_and(|topic| topic.partitions <= copies.partition))
+/// Whether there is no such topic, or none with this partition: it may have been made again with fewer. Asked for by
+/// name, because in a list of all topics those are missing as well that may not be described.
+fn is_gone(target: &Cluster, copies: &TopicPartition) -> bool {
+    match target.topic(&copies.topic, WITHIN) {
+        Ok(topic) => topic.is_none_or(|topic| topic.partitions <= copies.partition),
+        Err(fault) => {
+            tracing::debug!(%copies, %fault, "could not look whether it is gone");
+            false
+        }
+    }
 }

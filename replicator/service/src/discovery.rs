@@ -298,7 +298,8 @@ impl Discovery {
         Ok(())
     }
 
-    /// Looks whether copies are where they were left; the first time, learns from the stored positions where that is.
+    /// Looks whether copies are where they were left; learns from the stored positions where that is, the first time and
+    /// while something is missing that another worker knows more of.
     fn look_at_copies(&mut self) -> Result<(), Fault> {
         if !self.has_learnt {
             let positions = all_positions(&self.flow, &self.target, self.watch.record())?;
@@ -306,7 +307,12 @@ impl Discovery {
             self.lost.learn(&self.flow, &positions);
             self.has_learnt = true;
         }
+        let looked_at = self.lost.short().looked_at;
         self.lost.look(&self.target, &self.board, WITHIN)?;
+        let is_new = self.lost.short().looked_at != looked_at;
+        if is_new && self.lost.is_anybody_elses(&self.board) {
+            self.has_learnt = false;
+        }
         self.listing.short = self.lost.short().clone();
         Ok(())
     }

@@ -317,18 +317,29 @@ impl Holding {
         let position = old.clone();
         let moved = match resolution {
             Resolution::Retry if record.cause == GapCause::CopiesLost => {
-                if !self.are_back(partition, &position)? {
-                    self.answer_in_vain(key, record)?;
-                    return Ok(false);
+                match self.unless_it_fails(key, self.are_back(partition, &position))? {
+                    Some(true) => position,
+                    Some(false) => {
+                        self.answer_in_vain(key, record)?;
+                        return Ok(false);
+                    }
+                    None => return Ok(false),
                 }
-                position
             }
             Resolution::Skip | Resolution::ContinueInSame
                 if record.cause == GapCause::CopiesLost =>
             {
-                match self.behind_the_loss(key, resolution, &position)? {
-                    Some(position) => position,
-                    None => return Ok(false),
+                // They may have been put back, or were never gone.
+                let back = resolution == Resolution::ContinueInSame
+                    && self.unless_it_fails(key, self.are_back(partition, &position))?
+                        == Some(true);
+                let behind = || self.behind_the_loss(key, resolution, &position);
+                match back {
+                    true => position,
+                    false => match self.unless_it_fails(key, behind())?.flatten() {
+                        Some(position) => position,
+                        None => return Ok(false),
+                    },
                 }
             }
             // Nothing follows: the source has no such partition any more.
@@ -349,7 +360,8 @@ impl Holding {
                 }
             }
             Resolution::ContinueInSame | Resolution::NewTopic => {
-                match self.reborn(key, record, resolution, &position)? {
+                let reborn = self.reborn(key, record, resolution, &position);
+                match self.unless_it_fails(key, reborn)?.flatten() {
                     Some(position) => position,
                     None => return Ok(false),
                 }
@@ -370,6 +382,25 @@ impl Holding {
         self.finish(planned)?;
         self.gaps.note(key.clone(), settled);
         Ok(true)
+    }
+
+    /// What came of a step of an answer. One that a cluster refuses, or does not answer, is tried again later: it holds up
+    /// its partition, and no other of the slot.
+    fn unless_it_fails<T>(
+        &self,
+        key: &GapKey,
+        step: Result<T, HoldError>,
+    ) -> Result<Option<T>, HoldError> {
+        match step {
+            Err(HoldError::Fault(fault)) if !fault.is_fenced() => {
+                tracing::warn!(
+                    slot = %self.slot, partition = %key.partition, %fault,
+                    "what was decided about its gap cannot be done now; tried again"
+                );
+                Ok(None)
+            }
+            step => step.map(Some),
+        }
     }
 
     /// Writes down that what an operator asked for cannot be done: the partition stays halted until another answer.

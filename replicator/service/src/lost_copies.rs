@@ -38,11 +38,9 @@ impl LostCopies {
     /// Takes in up to where was copied before.
     pub fn learn(&mut self, flow: &Flow, positions: &BTreeMap<TopicPartition, Position>) {
         for (name, position) in positions {
-            if position.target_offset > TargetOffset::new(0) {
-                let copies = flow.copies_of(name, position);
-                self.copied
-                    .insert(name.clone(), (copies, position.target_offset));
-            }
+            let copies = flow.copies_of(name, position);
+            self.copied
+                .insert(name.clone(), (copies, position.target_offset));
         }
     }
 
@@ -79,6 +77,14 @@ impl LostCopies {
     /// What the last look found.
     pub const fn short(&self) -> &ShortLogs {
         &self.short
+    }
+
+    /// Whether a partition that another worker holds seems to have lost copies: only stored positions tell where that one
+    /// goes on since.
+    pub fn is_anybody_elses(&self, board: &Board) -> bool {
+        let own = &board.hold().partitions;
+        let mut partitions = self.short.partitions.iter();
+        partitions.any(|partition| !own.contains_key(partition))
     }
 
     /// Whether this topic of the source has lost copies: then its copy is neither made nor grown here.

@@ -46,17 +46,7 @@ impl Pacing {
         if !idle {
             return interval;
         }
-        let gap = std::env::var("X_GAP")
-            .ok()
-            .and_then(|it| it.parse().ok())
-            .map_or(GAP_MIN, Duration::from_millis)
-            .max(
-                self.commit_took
-                    * std::env::var("X_PER")
-                        .ok()
-                        .and_then(|it| it.parse().ok())
-                        .unwrap_or(GAP_PER_COMMIT),
-            );
+        let gap = GAP_MIN.max(self.commit_took * GAP_PER_COMMIT);
         let next = self.last_commit + gap.min(self.interval);
         interval.min(next.saturating_duration_since(now))
     }

@@ -10,6 +10,10 @@ use super::pipe::{Direction, pump};
 use super::{LinkState, Shared};
 use crate::error::{Doing, Result};
 use crate::ports::Port;
+use crate::wait::wait_for;
+
+/// How long a port that is reserved for us may still be held.
+const FREE_WITHIN: Duration = Duration::from_secs(5);
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -51,7 +55,11 @@ impl Route {
     pub(crate) fn open(upstream: SocketAddr, shared: Arc<Shared>) -> Result<Self> {
         let port = Port::reserve()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
-        let listener = TcpListener::bind(address).doing(format!("listen on {address}"))?;
+        // A process that is being started by another thread may hold the socket with which the port was tried, for as long
+        // as it takes from its fork to its own program.
+        let listener = wait_for(&format!("{address} to be free"), FREE_WITHIN, || {
+            TcpListener::bind(address).map_err(|error| error.to_string())
+        })?;
         let inner = Arc::new(Inner {
             upstream,
             shared,

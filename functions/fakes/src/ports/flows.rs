@@ -160,16 +160,12 @@ impl Flows for Ports {
         self.flow(flow, "positions", |flow| Ok(flow.positions.clone()))
     }
 
-    fn selected(&self, flow: &FlowOfPair) -> Answer<BTreeSet<TopicPartition>> {
+    fn selected(&self, flow: &FlowOfPair) -> Answer<BTreeMap<TopicPartition, i64>> {
         self.look(&flow.file, "selected", |scene| {
             scene.may(flow.source.as_str(), "selected")?;
             let source = scene.cluster(flow.source.as_str());
-            Ok(source
-                .ends
-                .keys()
-                .chain(source.log.keys())
-                .cloned()
-                .collect())
+            let held = source.ends.keys().chain(source.log.keys());
+            Ok(held.map(|it| (it.clone(), 0)).collect())
         })
     }
 

@@ -243,14 +243,16 @@ impl Pair {
         let active = scene.ledger.as_ref();
         let active = active.map_or("use1".to_owned(), |it| it.active.to_string());
         let mut aside = BTreeSet::new();
-        let mut wrote: BTreeMap<u64, &TopicPartition> = BTreeMap::new();
+        let mut wrote: BTreeMap<u64, (&TopicPartition, &String)> = BTreeMap::new();
         for happened in &scene.history {
             match &**happened {
                 Happened::PutAside { records } => aside.extend(records.iter().copied()),
                 Happened::Wrote {
-                    record, partition, ..
+                    record,
+                    partition,
+                    cluster,
                 } => {
-                    wrote.insert(*record, partition);
+                    wrote.insert(*record, (partition, cluster));
                 }
                 _ => {}
             }
@@ -266,8 +268,15 @@ impl Pair {
                 "{partition} of {active} is out of order: {records:?}"
             );
             for record in records {
-                prop_assert_eq!(wrote.get(&record), Some(&partition));
+                prop_assert_eq!(wrote.get(&record).map(|it| it.0), Some(partition));
                 there.insert(record);
+            }
+        }
+        // What was put aside lies where it was written, and nobody has copied it.
+        for (cluster, held) in &scene.clusters {
+            let records = held.log.values().flatten().flatten();
+            for record in records.filter(|it| aside.contains(it)) {
+                prop_assert_eq!(wrote.get(record).map(|it| it.1), Some(cluster));
             }
         }
         for record in wrote.keys() {

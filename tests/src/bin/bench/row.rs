@@ -68,7 +68,9 @@ impl Row {
         let mut row = Self::alone(what, unit, pairs.iter().map(|pair| pair.0))?;
         row.peer = Some(peer);
         row.theirs = Spread::of(pairs.iter().filter_map(|pair| pair.1));
-        row.ratio = Spread::of(pairs.iter().filter_map(|pair| Some(pair.0 / pair.1?)));
+        // Nothing is so many times nothing.
+        let beside = |pair: &(f64, Option<f64>)| Some(pair.0 / pair.1.filter(|it| it.abs() > 0.0)?);
+        row.ratio = Spread::of(pairs.iter().filter_map(beside));
         Some(row)
     }
 
