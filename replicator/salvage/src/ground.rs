@@ -262,10 +262,13 @@ fn last_alike(own: Option<&Position>, ended: &Position) -> Option<Position> {
         !same && own.source_offset <= source && own.target_offset <= target
     });
     is_later.then(|| {
-        let seen = own.unwrap_or(ended);
-        let topic_id = own.and_then(|own| own.source_topic_id.clone());
-        let mut later = seen.reborn(Origin { source, target }, seen.target_topic.clone());
-        later.source_topic_id = topic_id;
-        later
+        let origin = Origin { source, target };
+        // The other one's names are those of its own target.
+        Position {
+            source_topic_id: own.and_then(|own| own.source_topic_id.clone()),
+            ..own
+                .unwrap_or(ended)
+                .reborn(origin, own.and_then(|own| own.target_topic.clone()))
+        }
     })
 }

@@ -63,11 +63,7 @@ impl Holding {
         let begin = match record.cause {
             GapCause::Truncated => record.end,
             GapCause::Recreated | GapCause::Deleted | GapCause::Refused | GapCause::CopiesLost => {
-                source
-                    .edges([partition], Edge::Earliest, WITHIN)?
-                    .remove(partition)
-                    .and_then(Result::ok)
-                    .map(SourceOffset::new)
+                log_start(&source, partition)?
             }
         };
         let topic = match resolution {
@@ -120,13 +116,10 @@ impl Holding {
         let begin = match resolution {
             Resolution::Skip => position.source_offset,
             Resolution::ContinueInSame => {
-                let start = source
-                    .edges([partition], Edge::Earliest, WITHIN)?
-                    .remove(partition);
-                let Some(Ok(start)) = start else {
+                let Some(start) = log_start(&source, partition)? else {
                     return Ok(None);
                 };
-                key.start.max(SourceOffset::new(start))
+                key.start.max(start)
             }
             Resolution::Park | Resolution::Retry | Resolution::NewTopic => return Ok(None),
         };
@@ -184,6 +177,14 @@ impl Holding {
             .remove(copies);
         Ok(end.and_then(Result::ok).map(TargetOffset::new))
     }
+}
+
+/// Where the source's log begins; nothing while that is not told.
+fn log_start(source: &Cluster, partition: &TopicPartition) -> Result<Option<SourceOffset>, Fault> {
+    let start = source
+        .edges([partition], Edge::Earliest, WITHIN)?
+        .remove(partition);
+    Ok(start.and_then(Result::ok).map(SourceOffset::new))
 }
 
 /// What else there is to say of a gap once copying goes on at `moved`, in words that go on behind others.
