@@ -25,7 +25,7 @@ FAILED = re.compile(r"^test (.+) \.\.\. FAILED$", re.M)
 # What has not been timed yet is thought to be a test on real brokers; these are known to take longer. Only the order
 # depends on it: the longest come first, so that none is left alone at the end.
 UNKNOWN_SECONDS = 45.0
-LONG_SECONDS = {"tests/chaos": 260.0, "tests/topics": 150.0, "tests/hostile": 110.0, "tests/mm2_takeover": 110.0}
+LONG_SECONDS = {"tests/shared": 300.0, "tests/mm2_takeover": 150.0, "tests/chaos": 120.0, "tests/hostile": 110.0}
 # A program that takes longer hangs: the longest takes seven minutes on a busy machine.
 LIMIT_SECONDS = 1500
 CARGO = ["cargo", "test", "--workspace", "--locked"]

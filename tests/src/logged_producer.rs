@@ -110,7 +110,8 @@ impl LoggedProducer {
                         sent.sent.fetch_add(1, Ordering::Relaxed);
                     }
                 }
-                producer.poll(PAUSE);
+                std::thread::sleep(PAUSE);
+                producer.poll(Duration::ZERO);
             }
             // What is not acknowledged by then will not be.
             let _flushed = producer.flush(Duration::from_secs(1));

@@ -1,5 +1,6 @@
-//! Every way to disturb, at least once, under load, while topics come, grow and change, passwords rotate and groups
-//! move: nothing is lost, doubled, reordered or altered, and every group stands at its very next record.
+//! A worker and a broker on each side killed, a zombie, a cut link, under load, while topics come, grow and change, passwords
+//! rotate and groups move: nothing is lost, doubled, reordered or altered, and every group stands at its very next record.
+//! `scripts/chaos` goes on from here: every way to disturb, as often as told.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -7,10 +8,21 @@ use std::error::Error;
 use understudy_tests::chaos::{Change, Interrupt, Kind, Plan, run};
 
 #[test]
-fn ten_disturbances_of_every_kind_lose_nothing_and_double_nothing() -> Result<(), Box<dyn Error>> {
-    let plan = Plan::new(10, 52);
+fn five_disturbances_at_five_changes_lose_nothing_and_double_nothing() -> Result<(), Box<dyn Error>>
+{
+    let plan = Plan {
+        rate: 100,
+        ..Plan::new(5, 10)
+    };
     let kinds: BTreeSet<Kind> = plan.disturbances().map(|what| what.kind).collect();
-    assert_eq!(kinds.len(), Kind::ALL.len(), "another seed is needed");
+    let wanted = BTreeSet::from([
+        Kind::KillWorker,
+        Kind::PauseWorker,
+        Kind::KillSourceBroker,
+        Kind::KillTargetBroker,
+        Kind::CutLink,
+    ]);
+    assert_eq!(kinds, wanted, "another seed is needed");
     let changes: BTreeSet<Change> = plan.disturbances().map(|what| what.change).collect();
     assert_eq!(changes.len(), Change::ALL.len(), "another seed is needed");
     let outcome = run(&plan, &Interrupt::never(), &mut |line| println!("{line}"))?;

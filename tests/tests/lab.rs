@@ -306,7 +306,8 @@ fn write(producer: &BaseProducer, value: &str, limit: Duration) -> Outcome {
 fn flush(producer: &BaseProducer, limit: Duration) -> Outcome {
     let begun = Instant::now();
     while producer.in_flight_count() > 0 {
-        producer.poll(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
+        producer.poll(Duration::ZERO);
         if begun.elapsed() > limit {
             return Err(format!(
                 "{} records in flight after {limit:?}",

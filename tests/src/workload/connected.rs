@@ -1,6 +1,7 @@
 //! The producer under a workload, and what the brokers refused it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -42,7 +43,9 @@ impl ProducerContext for Deliveries {
 pub(super) fn flush(producer: &Connected) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while producer.in_flight_count() > 0 {
-        producer.poll(Duration::from_millis(1));
+        // Asked without a time limit, `poll` would spin through what is left of its last millisecond.
+        thread::sleep(Duration::from_millis(1));
+        producer.poll(Duration::ZERO);
         if Instant::now() >= deadline {
             let hint = format!("; {} are in flight", producer.in_flight_count());
             return Err(LabError::TooLate {

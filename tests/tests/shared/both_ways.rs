@@ -17,22 +17,22 @@ fn a_flow_waits_while_another_mirrors_back_what_it_would_write() -> Outcome {
         .records(300)
         .run()?;
     let there = FlowFile::new(source, target)
-        .named("there")
+        .named("round")
         .topics(["round"])
         .slots(2);
-    let there = Worker::start(&there, "there")?;
+    let there = Worker::start(&there, "round")?;
     there.wait_copied(source, "round", LIMIT)?;
     // The other way: its source holds the copies.
     let back = FlowFile::new(target, source)
-        .named("back")
+        .named("round-back")
         .topics(["round"])
         .slots(2)
         .mirror("start", "latest");
-    let back = Worker::start(&back, "back")?;
-    let words = ["flow there runs the other way", "round", "seal or pause"];
+    let back = Worker::start(&back, "round-back")?;
+    let words = ["flow round runs the other way", "round", "seal or pause"];
     back.wait_reason(&words, LIMIT)?;
     assert_eq!(
-        source.partitions("understudy.back.flow")?,
+        source.partitions("understudy.round-back.flow")?,
         None,
         "a flow that may not run leaves nothing behind"
     );
@@ -52,8 +52,8 @@ fn a_flow_waits_while_another_mirrors_back_what_it_would_write() -> Outcome {
 
     // Both at once, by a hand that was too quick: neither copies until one of them is stopped.
     assert_eq!(tool("resume")?.status.code(), Some(0));
-    there.wait_reason(&["flow back runs the other way"], LIMIT)?;
-    back.wait_reason(&["flow there runs the other way"], LIMIT)?;
+    there.wait_reason(&["flow round-back runs the other way"], LIMIT)?;
+    back.wait_reason(&["flow round runs the other way"], LIMIT)?;
     assert_eq!(tool("pause")?.status.code(), Some(0));
     back.wait_ready(LIMIT)?;
     Ok(())

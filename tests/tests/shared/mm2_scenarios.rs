@@ -25,44 +25,44 @@ fn both_directions_carry_records_configs_places_and_later_topics() -> Outcome {
     let (a, b) = (source, target);
     for cluster in [a, b] {
         let configs = [("cleanup.policy", "compact"), ("min.insync.replicas", "1")];
-        cluster.create_topic("both", PARTITIONS, &configs)?;
-        fill(cluster, "both", 0..PARTITIONS)?;
+        cluster.create_topic("twoway", PARTITIONS, &configs)?;
+        fill(cluster, "twoway", 0..PARTITIONS)?;
     }
     let file = |source: &Cluster, target: &Cluster| {
-        flow(source, target, &format!("both-{}", source.alias()))
-            .topics(["both.*"])
-            .groups(["both-.*"])
+        flow(source, target, &format!("twoway-{}", source.alias()))
+            .topics(["twoway.*"])
+            .groups(["twoway-.*"])
             .mirror("policy", "prefixed")
     };
-    let there = Worker::start(&file(a, b), "both-1")?;
-    let back = Worker::start(&file(b, a), "both-2")?;
+    let there = Worker::start(&file(a, b), "twoway-1")?;
+    let back = Worker::start(&file(b, a), "twoway-2")?;
     for (worker, from, to) in [(&there, a, b), (&back, b, a)] {
-        let copy = format!("{}.both", from.alias());
-        worker.wait_copied(from, "both", LIMIT)?;
-        expect_copy(from, "both", to, &copy)?;
+        let copy = format!("{}.twoway", from.alias());
+        worker.wait_copied(from, "twoway", LIMIT)?;
+        expect_copy(from, "twoway", to, &copy)?;
         assert_eq!(
             to.topic_config(&copy, "cleanup.policy")?.as_deref(),
             Some("compact")
         );
         // A group that has read 10 records of each partition stands behind their copies.
-        let group = format!("both-{}", from.alias());
-        let places: Vec<_> = (0..PARTITIONS).map(|at| ("both", at, 5)).collect();
+        let group = format!("twoway-{}", from.alias());
+        let places: Vec<_> = (0..PARTITIONS).map(|at| ("twoway", at, 5)).collect();
         from.commit_group(&group, &places)?;
         for at in 0..PARTITIONS {
-            expect_place(from, "both", to, &copy, &group, at, 5)?;
+            expect_place(from, "twoway", to, &copy, &group, at, 5)?;
         }
     }
     // Later topics, of which one partition has records.
-    for (cluster, topic) in [(a, "both-later-a"), (b, "both-later-b")] {
+    for (cluster, topic) in [(a, "twoway-later-a"), (b, "twoway-later-b")] {
         cluster.create_topic(topic, PARTITIONS, &[])?;
         fill(cluster, topic, 3..4)?;
     }
-    there.wait_copied(a, "both-later-a", LIMIT)?;
-    back.wait_copied(b, "both-later-b", LIMIT)?;
-    expect_copy(a, "both-later-a", b, "use1.both-later-a")?;
-    expect_copy(b, "both-later-b", a, "usw2.both-later-b")?;
+    there.wait_copied(a, "twoway-later-a", LIMIT)?;
+    back.wait_copied(b, "twoway-later-b", LIMIT)?;
+    expect_copy(a, "twoway-later-a", b, "use1.twoway-later-a")?;
+    expect_copy(b, "twoway-later-b", a, "usw2.twoway-later-b")?;
     // No copy of a copy.
-    for (cluster, topic) in [(a, "usw2.use1.both"), (b, "use1.usw2.both")] {
+    for (cluster, topic) in [(a, "usw2.use1.twoway"), (b, "use1.usw2.twoway")] {
         assert_eq!(cluster.partitions(topic)?, None, "{topic}");
     }
     Ok(())

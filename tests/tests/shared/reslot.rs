@@ -22,9 +22,9 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: i32 = 12;
-const TOPIC: &str = "moving";
+const TOPIC: &str = "reslotted";
 /// The topic whose second record the target refuses.
-const HOLED: &str = "holed";
+const HOLED: &str = "reslotted-holed";
 /// In the middle of the slots that the first change empties one after the other.
 const BLOCKED: i32 = 5;
 
@@ -33,7 +33,7 @@ fn slots_change_under_load_and_a_change_cut_off_is_finished_by_whoever_comes_nex
     let flow = Moving::new()?;
     flow.make_a_gap()?;
     let first = flow.worker(8, "eight")?;
-    first.wait_reason(&["holed-0 halted"], LIMIT)?;
+    first.wait_reason(&["reslotted-holed-0 halted"], LIMIT)?;
     let load = Workload::orders(flow.source.client(), TOPIC)
         .value_bytes(60)
         .records(10_000_000)
@@ -244,13 +244,15 @@ impl Moving {
         let blocker: BaseProducer = self
             .target
             .client()
-            .set("transactional.id", "blocker")
+            .set("transactional.id", "reslot-blocker")
             .set("transaction.timeout.ms", "600000")
             .create()?;
         blocker.init_transactions(LIMIT)?;
         blocker.begin_transaction()?;
         let topic = self.topics.offset_map();
-        let record = BaseRecord::to(&topic).partition(BLOCKED).key("blocker");
+        let record = BaseRecord::to(&topic)
+            .partition(BLOCKED)
+            .key("reslot-blocker");
         blocker
             .send(record.payload("never committed"))
             .map_err(|(error, _)| error)?;
