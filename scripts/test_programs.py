@@ -1,10 +1,11 @@
 """Runs every test program of the workspace, several at a time, the longest of the last run first.
 
 Most of a test's time is waiting: for brokers that start, sessions that end, transactions that time out.
-`cargo test` runs one program after the other and leaves the machine idle meanwhile. A program's output is shown
+`cargo test` runs one program after the other and leaves the machine idle meanwhile. Here two run at a time, or one for
+each processor, and another is started whenever processors stand idle, up to twice as many. A program's output is shown
 whole when it has ended, so that nothing is mixed; the last lines are the sum of what libtest printed.
 
-Usage: python3 scripts/test_programs.py [--at-once N]    (two unless told)
+Usage: python3 scripts/test_programs.py [--at-once N]    (N and no more)
 Exit status: 0 every test passed, 1 one did not, 2 the programs could not be built, 130 interrupted.
 """
 
@@ -28,7 +29,9 @@ UNKNOWN_SECONDS = 45.0
 LONG_SECONDS = {"tests/shared": 300.0, "tests/mm2_takeover": 150.0, "tests/chaos": 120.0, "tests/hostile": 110.0}
 # A program that takes longer hangs: the longest takes seven minutes on a busy machine.
 LIMIT_SECONDS = 1500
-CARGO = ["cargo", "test", "--workspace", "--locked"]
+# Another program is started beside the others when this share of one processor was idle over this time, and not before
+# the last one has started its brokers.
+IDLE_PROCESSORS, IDLE_SECONDS, SETTLE_SECONDS = 0.5, 4.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Sum:
 def programs() -> list[Program]:
     """Builds the test programs and asks cargo where they are."""
     built = subprocess.run(
-        [*CARGO, "--no-run", "--message-format", "json-render-diagnostics"],
+        ["cargo", "test", "--workspace", "--locked", "--no-run", "--message-format", "json-render-diagnostics"],
         stdout=subprocess.PIPE,
         text=True,
         check=False,
@@ -81,8 +84,9 @@ def programs() -> list[Program]:
         if message.get("reason") == "compiler-artifact" and message["profile"]["test"] and message["executable"]:
             folder = Path(message["manifest_path"]).parent
             name = f"{folder.name}/{message['target']['name']}"
+            if message["target"]["kind"] == ["bin"]:
+                name += " (itself)"
             found.append(Program(name, folder, (message["executable"],)))
-    found.append(Program("examples in doc comments", Path.cwd(), (*CARGO, "--doc", "--quiet")))
     return found
 
 
@@ -107,18 +111,44 @@ def start(program: Program) -> Running:
     return Running(program, process, output, time.monotonic())
 
 
-def wait_for_one(running: list[Running]) -> Running:
-    """The first that ends. One past its limit is ended and said to be so."""
-    while True:
-        for one in running:
-            if one.process.poll() is not None:
-                return one
-            if time.monotonic() - one.since > LIMIT_SECONDS:
-                one.process.kill()
-                one.process.wait()
-                print(f"{one.program.name}: ended after {LIMIT_SECONDS} s without a result", flush=True)
-                return one
-        time.sleep(0.05)
+class Room:
+    """Whether another program may be started."""
+
+    def __init__(self, at_once: int | None) -> None:
+        processors = os.cpu_count() or 1
+        self.least = at_once or max(2, processors)
+        self.most = at_once or 2 * self.least
+        self.seen = [(time.monotonic(), self.idle_seconds())]
+
+    @staticmethod
+    def idle_seconds() -> float:
+        """For how long processors have been idle or waited for a disk, since the machine started."""
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+        return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+
+    def beside(self, running: list[Running]) -> bool:
+        now = time.monotonic()
+        self.seen.append((now, self.idle_seconds()))
+        while now - self.seen[1][0] >= IDLE_SECONDS:
+            self.seen.pop(0)
+        if len(running) < self.least:
+            return True
+        (since, before), (_, idle) = self.seen[0], self.seen[-1]
+        rests = now - since >= IDLE_SECONDS and (idle - before) / (now - since) >= IDLE_PROCESSORS
+        return rests and len(running) < self.most and now - max(one.since for one in running) >= SETTLE_SECONDS
+
+
+def ended(running: list[Running]) -> Running | None:
+    """One that has ended. One past its limit is ended and said to be so."""
+    for one in running:
+        if one.process.poll() is not None:
+            return one
+        if time.monotonic() - one.since > LIMIT_SECONDS:
+            one.process.kill()
+            one.process.wait()
+            print(f"{one.program.name}: ended after {LIMIT_SECONDS} s without a result", flush=True)
+            return one
+    return None
 
 
 def stop(running: list[Running]) -> None:
@@ -132,8 +162,8 @@ def stop(running: list[Running]) -> None:
 
 def main() -> int:
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--at-once", type=int, default=2)
-    at_once = max(1, arguments.parse_args().at_once)
+    arguments.add_argument("--at-once", type=int)
+    room = Room(arguments.parse_args().at_once)
     # A terminate is an interrupt: what was started is ended before this ends.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
@@ -145,22 +175,25 @@ def main() -> int:
     total, failures, running = Sum(), [], []
     try:
         while waiting or running:
-            while waiting and len(running) < at_once:
+            if waiting and room.beside(running):
                 running.append(start(waiting.pop()))
-            ended = wait_for_one(running)
-            running.remove(ended)
-            took = time.monotonic() - ended.since
-            seconds[ended.program.name] = round(took, 2)
-            ended.output.seek(0)
-            output = ended.output.read().decode(errors="replace")
+            one = ended(running)
+            if one is None:
+                time.sleep(0.05)
+                continue
+            running.remove(one)
+            took = time.monotonic() - one.since
+            seconds[one.program.name] = round(took, 2)
+            one.output.seek(0)
+            output = one.output.read().decode(errors="replace")
             total.add(output)
             done = count - len(waiting) - len(running)
-            also = ", ".join(one.program.name for one in running)
-            print(f"== {done}/{count}  {ended.program.name}  {took:.1f} s" + (f"  (under way: {also})" if also else ""))
+            also = ", ".join(other.program.name for other in running)
+            print(f"== {done}/{count}  {one.program.name}  {took:.1f} s" + (f"  (under way: {also})" if also else ""))
             print(output.strip("\n"), flush=True)
-            if ended.process.returncode != 0:
-                named = FAILED.findall(output) or [f"ended with {ended.process.returncode}"]
-                failures += [f"{ended.program.name}: {name}" for name in named]
+            if one.process.returncode != 0:
+                named = FAILED.findall(output) or [f"ended with {one.process.returncode}"]
+                failures += [f"{one.program.name}: {name}" for name in named]
     except KeyboardInterrupt:
         stop(running)
         return 130

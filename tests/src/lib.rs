@@ -3,28 +3,7 @@
 //!
 //! Everything started here ends with the value that stands for it, and with this process.
 //! Every call blocks, and every wait has a deadline.
-//!
-//! ```no_run
-//! use std::time::Duration;
-//! use understudy_tests::{Cluster, FlowFile, Judge, Result, Worker, Workload};
-//!
-//! fn a_killed_worker_loses_nothing() -> Result<()> {
-//!     let source = Cluster::builder("use1").start()?;
-//!     let target = Cluster::builder("usw2").brokers(3).start()?;
-//!     source.create_topic("orders", 8, &[])?;
-//!     source.link().set_round_trip(Duration::from_millis(60));
-//!
-//!     let worker = Worker::start(&FlowFile::new(&source, &target).topics(["orders"]), "worker-1")?;
-//!     let orders = Workload::orders(source.client(), "orders").rate(1_000).records(10_000).start()?;
-//!     worker.kill()?;
-//!     worker.restart()?;
-//!     orders.finish()?;
-//!
-//!     let verdict = Judge::new(&source, &target, "orders").wait_exact(Duration::from_secs(60))?;
-//!     assert!(verdict.is_exact(), "{verdict}");
-//!     Ok(())
-//! }
-//! ```
+//! `tests/shared/both_ways.rs` reads as an example of it.
 
 mod archive;
 pub mod aws;
