@@ -113,6 +113,24 @@ pub enum ConfigError {
     Selection(#[from] SelectionError),
 }
 
+/// A key's value that is none.
+pub(crate) fn bad(key: &str, reason: &str) -> ConfigError {
+    ConfigError::BadValue {
+        key: key.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// The one of `known` that looks most like a key nobody knows, if any does.
+pub(crate) fn closest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(key, name), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name.to_owned())
+}
+
 fn nearest(like: &Option<String>) -> String {
     like.as_ref()
         .map_or_else(String::new, |like| format!("; did you mean {like:?}?"))

@@ -168,7 +168,7 @@ impl<'a> Section<'a> {
             if !known.contains(&key.as_str()) {
                 return Err(ConfigError::UnknownKey {
                     key: format!("{name}.{key}"),
-                    like: crate::config::closest(key, known.iter().copied())
+                    like: crate::config_error::closest(key, known.iter().copied())
                         .map(|like| format!("{name}.{like}")),
                 });
             }
