@@ -118,6 +118,7 @@ fn a_second_deployment_changes_nothing_and_ten_alarms_are_one_recovery() -> Outc
         0,
         lab.reverse.clone(),
     )?;
+    a_check_names_what_somebody_broke_and_holds_once_it_is_mended(&lab, &typed)?;
     a_switchover_asks_and_goes_on_once_it_is_approved(&lab, &typed)?;
     a_failover_goes_home_without_the_cluster_that_is_lost_and_fences_it_on_return(&lab, &typed)?;
     drop((there, back));
@@ -253,6 +254,92 @@ fn the_command_line_drills_there_and_tells_what_came_of_it(typed: &Typed<'_>) ->
     let followed = typed.run("usw2", "watch", &[execution.ok_or("no execution")?], 0)?;
     assert!(followed.contains("DrillDone"), "{followed}");
     Ok(())
+}
+
+/// The alarm leads to nothing, a schedule is off, the consent was changed by hand.
+fn a_check_names_what_somebody_broke_and_holds_once_it_is_mended(
+    lab: &Lab,
+    typed: &Typed<'_>,
+) -> Outcome {
+    let (here, rule) = (&lab.aws.usw2, "understudy-orders-look-again");
+    here.hold_alarm(ALARM)?;
+    here.switch_rule(rule, false)?;
+    let parameter = "/understudy/orders/pair";
+    let deployed = here.parameter(parameter)?;
+    here.put_parameter(parameter, &deployed.replace("1000000", "2000000"))?;
+    // The schedules' looks.
+    for (about, from) in [
+        ("use1", here),
+        ("usw2", here),
+        ("use1", &lab.aws.use1),
+        ("usw2", &lab.aws.use1),
+    ] {
+        lab.aws.probe(about, from)?;
+    }
+    let answered = typed.run("usw2", "check", &["--aws", "--json"], 1)?;
+    let fails = findings(&answered, "us-west-2, usw2, stands by", "fails")?;
+    let expected = [
+        ("schedule look-again", "it is switched off"),
+        (
+            "alarm understudy-orders-use1-unhealthy",
+            "its actions are disabled: it fires and nothing happens",
+        ),
+        (
+            "pair's parameter",
+            "it is not what the files say: consent.max_lost_records is 2000000 there and 1000000 in the file",
+        ),
+    ];
+    for (what, found) in expected {
+        assert!(
+            fails.contains(&(what.to_owned(), found.to_owned())),
+            "{what}: {answered}"
+        );
+    }
+    // And that functions have not read it.
+    assert_eq!(fails.len(), expected.len() + 1, "{answered}");
+    let none = findings(&answered, "us-east-1, use1, active", "fails")?;
+    assert!(none.is_empty(), "{answered}");
+    here.put_parameter(parameter, &deployed)?;
+    here.switch_rule(rule, true)?;
+    here.release_alarm(ALARM)?;
+    let answered = typed.run("usw2", "check", &["--aws", "--json"], 0)?;
+    let holds = findings(&answered, "us-west-2, usw2, stands by", "ok")?;
+    for (what, found) in [
+        ("functions", "23, all of one program"),
+        ("state machine failover", "as this understudy has it"),
+        ("service understudy/use1-usw2", "1 of 1 workers run"),
+        ("pair's parameter", "as the files say"),
+    ] {
+        let there = holds.contains(&(what.to_owned(), found.to_owned()));
+        assert!(there, "{what}: {answered}");
+    }
+    let unknown = findings(&answered, "us-west-2, usw2, stands by", "unknown")?;
+    assert!(unknown.is_empty(), "{answered}");
+    Ok(())
+}
+
+/// What a check found in a place, of one standing.
+fn findings(
+    answered: &str,
+    place: &str,
+    standing: &str,
+) -> Result<Vec<(String, String)>, Box<dyn Error>> {
+    let report: Value = serde_json::from_str(answered)?;
+    let places = report.get("places").and_then(Value::as_array);
+    let here = places
+        .into_iter()
+        .flatten()
+        .find(|it| it.get("place") == Some(&json!(place)))
+        .ok_or_else(|| format!("no {place}: {answered}"))?;
+    let all = here.get("findings").and_then(Value::as_array);
+    let text = |it: &Value, key: &str| it.get(key).and_then(Value::as_str).map(str::to_owned);
+    let found = all
+        .into_iter()
+        .flatten()
+        .filter(|it| it.get("standing") == Some(&json!(standing)));
+    Ok(found
+        .filter_map(|it| Some((text(it, "what")?, text(it, "found")?)))
+        .collect())
 }
 
 /// Somebody is early on usw2, so a person is asked.

@@ -57,6 +57,7 @@ fn kind_of(code: &str, status: u16) -> PortErrorKind {
         | "NoSuchBucket"
         | "NoSuchHostedZone"
         | "ClusterNotFoundException"
+        | "EntityNotFoundException"
         | "ServiceNotFoundException"
         | "StateMachineDoesNotExist"
         | "ExecutionDoesNotExist"

@@ -5,6 +5,7 @@
 //!   DynamoDB and CloudWatch ([`AwsSignals`]), machines in Step Functions ([`StepFunctions`]), applications
 //!   ([`AwsClients`]) and workers ([`EcsWorkers`]).
 //! - [`Settings`] and [`PairDocument`]: what a function is told by its environment and by its pair's parameter.
+//! - [`Inventory`]: what AWS says is deployed in a Region.
 //! - [`Answering`]: how an event becomes an answer or an error with a name; [`serve`] runs that on Lambda.
 
 #[cfg(test)]
@@ -15,6 +16,8 @@ mod control_plane;
 mod ecs;
 mod failure;
 mod functions;
+mod inventory;
+mod json_call;
 mod lambda;
 mod ledger;
 mod machines;
@@ -34,6 +37,10 @@ pub use answering::{Answering, Deadline, Invoke};
 pub use clients::AwsClients;
 pub use ecs::EcsServices;
 pub use functions::DeployedFunctions;
+pub use inventory::{
+    AlarmFacts, EndedExecution, FunctionFacts, Inventory, MachineFacts, RuleFacts, SecretFacts,
+    ServiceFacts, SubscriptionFacts, TableFacts,
+};
 pub use lambda::serve;
 pub use ledger::DynamoLedger;
 pub use machines::{MachineNames, StepFunctions};

@@ -253,6 +253,7 @@ fn pair() -> Pair {
         tails: Default::default(),
         applications: Vec::new(),
         notify: Vec::new(),
+        glue_registry: None,
     }
 }
 

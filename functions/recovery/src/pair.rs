@@ -45,6 +45,10 @@ pub struct Pair {
     /// Where people are told, for `notify`: ARNs of SNS topics, or nothing.
     #[serde(default)]
     pub notify: Vec<String>,
+    /// The Glue Schema Registry that applications use, called the same in both Regions. Recoveries do nothing with it:
+    /// `check --aws` looks whether both Regions have it.
+    #[serde(default)]
+    pub glue_registry: Option<String>,
 }
 
 /// One cluster of a pair.

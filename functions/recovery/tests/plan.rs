@@ -73,6 +73,7 @@ fn pair() -> Pair {
             application("search", Role::Consumer, 0),
         ],
         notify: Vec::new(),
+        glue_registry: None,
     }
 }
 

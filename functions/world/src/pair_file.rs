@@ -172,9 +172,16 @@ fn pair(path: &Path) -> Result<Pair, PairFileError> {
         path: path.to_owned(),
         source,
     })?;
-    let pair: Pair = toml::from_str(&text).map_err(|error| PairFileError::Shape {
+    // As a deployment reads it.
+    let json = path.extension().is_some_and(|kind| kind == "json");
+    let pair: Result<Pair, String> = if json {
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    } else {
+        toml::from_str(&text).map_err(|error| shape(&text, &error))
+    };
+    let pair = pair.map_err(|reason| PairFileError::Shape {
         path: path.to_owned(),
-        reason: shape(&text, &error),
+        reason,
     })?;
     pair.check().map_err(|source| PairFileError::Pair {
         path: path.to_owned(),
@@ -299,6 +306,19 @@ file = "back.toml"
             .collect();
         assert_eq!(names, ["usw2-use1", "use1-usw2"]);
         assert!(file.proofs.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn the_file_that_is_deployed_is_read_too() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("orders.pair.json");
+        let pair: Pair = toml::from_str(PAIR)?;
+        std::fs::write(&path, serde_json::to_string(&pair)?)?;
+        assert_eq!(*PairFile::alone(&path)?.pair, pair);
+        std::fs::write(&path, "{\"hmoe\": \"use1\"}")?;
+        let refused = PairFile::alone(&path).map_err(|error| error.to_string());
+        assert!(refused.is_err_and(|text| text.contains("hmoe")));
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use understudy_domain::permissions::End;
 
 use crate::check::facts::Facts;
 pub use crate::check::finding::Preflight;
+pub use crate::check::finding::Standing;
 use crate::check::finding::{Finding, Findings};
 use crate::config::Flow;
 use crate::tool::ToolError;

@@ -5,6 +5,7 @@ mod answers;
 mod board;
 mod catalog;
 mod check;
+mod check_aws;
 mod compare;
 mod control;
 mod copies_hold;
@@ -103,8 +104,14 @@ enum Command {
     },
     /// Check, before anything runs, that everything holds: brokers, permissions, topics. Changes nothing.
     Check {
-        /// The flow.
+        /// The flow; with --aws, the pair.
         flow: PathBuf,
+        /// Check a pair that is deployed to AWS, in both Regions: what is not ready for a failover tonight.
+        #[arg(long)]
+        aws: bool,
+        /// With --aws, the Region that is asked first; that of the cluster which is not home unless told otherwise.
+        #[arg(long, requires = "aws")]
+        region: Option<String>,
         /// For machines.
         #[arg(long)]
         json: bool,
@@ -328,6 +335,17 @@ fn main() -> ExitCode {
         }
         Command::Recovery(command) => return recovery::run(command),
     };
+    if let Command::Check {
+        aws: true,
+        region,
+        timeout,
+        json,
+        ..
+    } = &command
+    {
+        logging::start_quiet();
+        return report(check_aws::run(path, region.as_deref(), *timeout), *json);
+    }
     // Who starts a worker is told at once what cannot be read. Tools are for the day on which one Region is gone.
     let first_read = match command {
         Command::Replicate { .. } | Command::Check { .. } => FirstRead::WithTheFile,

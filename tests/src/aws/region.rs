@@ -79,15 +79,41 @@ impl AwsRegion {
 
     /// What clients follow that are moved by this parameter here.
     pub fn pointer(&self, parameter: &str) -> Result<Value> {
-        let input = json!({ "Name": parameter });
-        let answer = self.api.json("ssm", "AmazonSSM.GetParameter", &input)?;
-        let text = answer.pointer("/Parameter/Value").and_then(Value::as_str);
-        parsed(parameter, text.unwrap_or("null"))
+        parsed(parameter, &self.parameter(parameter)?)
     }
 
     /// Keeps an alarm from acting: the stand-in lets it fire at the first bad look, whatever its rule says.
     pub fn hold_alarm(&self, alarm: &str) -> Result<()> {
         self.alarm_actions("DisableAlarmActions", alarm)
+    }
+
+    /// Lets it act again, at its next edge.
+    pub fn release_alarm(&self, alarm: &str) -> Result<()> {
+        self.alarm_actions("EnableAlarmActions", alarm)
+    }
+
+    /// Switches the rule of a schedule on or off.
+    pub fn switch_rule(&self, rule: &str, on: bool) -> Result<()> {
+        let operation = if on { "EnableRule" } else { "DisableRule" };
+        let target = format!("AWSEvents.{operation}");
+        let input = json!({ "Name": rule });
+        self.api.json("events", &target, &input).map(drop)
+    }
+
+    /// What a parameter holds.
+    pub fn parameter(&self, name: &str) -> Result<String> {
+        let input = json!({ "Name": name });
+        let answer = self.api.json("ssm", "AmazonSSM.GetParameter", &input)?;
+        let text = answer.pointer("/Parameter/Value").and_then(Value::as_str);
+        Ok(text.unwrap_or_default().to_owned())
+    }
+
+    /// Writes a parameter, as somebody with too many rights would.
+    pub fn put_parameter(&self, name: &str, value: &str) -> Result<()> {
+        let input = json!({ "Name": name, "Value": value, "Type": "String", "Overwrite": true });
+        self.api
+            .json("ssm", "AmazonSSM.PutParameter", &input)
+            .map(drop)
     }
 
     /// Lets an alarm fire, as its rule and the clock would have done.

@@ -24,7 +24,8 @@ pub enum Standing {
 }
 
 impl Standing {
-    const fn name(self) -> &'static str {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Unknown => "unknown",

@@ -1,0 +1,26 @@
+//! What facts mean for a failover tonight. Pure: what was told comes in, findings go out.
+
+mod alarms;
+mod flow;
+mod functions;
+mod ledger;
+
+use understudy_shell::PortError;
+
+pub use alarms::{alarm, other_alarms, people};
+pub use flow::{parameter, pointer, registries, secret, service};
+pub use functions::{callable, drills, functions, machine, schedule};
+pub use ledger::{ledger, prober, table};
+
+/// What an answer is.
+pub type Told<T> = Result<T, PortError>;
+
+/// What mends most of it.
+const DEPLOY: &str = "deploy this Region's control plane again (scripts/aws-deploy)";
+
+/// The worst of some findings.
+#[cfg(test)]
+fn worst(findings: &[super::finding::Finding]) -> crate::check::Standing {
+    let standings = findings.iter().map(|it| it.standing);
+    standings.max().unwrap_or(crate::check::Standing::Unknown)
+}
