@@ -112,7 +112,7 @@ for (const [name, config] of EXAMPLES) {
     for (const [stack, template] of all) {
       for (const [id, it] of everything(template) as [string, { Type: string; DeletionPolicy?: string }][]) {
         if (STATEFUL.has(it.Type)) {
-          assert.match(it.DeletionPolicy ?? '', /^Retain/, `${stack}: ${id}`);
+          assert.equal(it.DeletionPolicy, 'RetainExceptOnCreate', `${stack}: ${id}`);
         }
       }
     }
