@@ -126,7 +126,9 @@ test('where stand-ins play AWS, only what they know is deployed', () => {
   assert.deepEqual([...templates(local()).all.keys()].sort(), [
     'Understudy-orders-Ledger',
     'Understudy-orders-us-east-1',
+    'Understudy-orders-us-east-1-Clients',
     'Understudy-orders-us-west-2',
+    'Understudy-orders-us-west-2-Clients',
   ]);
 });
 
