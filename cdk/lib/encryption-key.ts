@@ -21,7 +21,7 @@ export class EncryptionKey extends Construct {
       description: `Understudy: logs, notices and evidence of ${props.name}`,
       enableKeyRotation: true,
       pendingWindow: Duration.days(30),
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     const use = (service: string, sid: string, conditions: Record<string, Record<string, string>>) =>
       this.key.addToResourcePolicy(

@@ -9,6 +9,8 @@ import { flowMetric, serviceMetric } from './metrics.js';
 export interface FlowAlarmsProps {
   /** What names begin with. */
   readonly prefix: string;
+  /** The pair. */
+  readonly pair: string;
   /** The flow, as its metrics spell it. */
   readonly flow: string;
   /** Its service's cluster. */
@@ -34,7 +36,7 @@ export class FlowAlarms extends Construct {
     super(scope, id);
     const { flow } = props;
     const alarms = new Alarms(this, `${props.prefix}-${flow}`, props.people);
-    const worst = (name: string) => flowMetric(flow, name, 'Maximum');
+    const worst = (name: string) => flowMetric(props, name, 'Maximum');
     const rests = alarms.watch({
       name: 'rests',
       runbook: 'workers-silent',
@@ -91,7 +93,7 @@ export class FlowAlarms extends Construct {
       name: 'not-ready',
       runbook: 'not-ready',
       what: `A failover over ${flow} would meet an obstacle.`,
-      metric: flowMetric(flow, 'FailoverPossible', 'Minimum'),
+      metric: flowMetric(props, 'FailoverPossible', 'Minimum'),
       below: 1,
       for: 5,
       silence: 'nothing',
@@ -105,7 +107,7 @@ export class FlowAlarms extends Construct {
       name: 'workers-heard',
       runbook: 'workers-silent',
       what: `No worker of ${flow} said anything. Nobody is told while the flow rests.`,
-      metric: flowMetric(flow, 'SlotsHeld', 'SampleCount'),
+      metric: flowMetric(props, 'SlotsHeld', 'SampleCount'),
       below: 1,
       for: 3,
       silence: 'bad',
@@ -118,7 +120,7 @@ export class FlowAlarms extends Construct {
       name: 'recovery-point-seen',
       runbook: 'recovery-point',
       what: `More than ${props.recoveryPointSeconds} s would be lost, or nobody knows. Nobody is told while the flow rests.`,
-      metric: flowMetric(flow, 'RecoveryPointSeconds', 'Maximum'),
+      metric: flowMetric(props, 'RecoveryPointSeconds', 'Maximum'),
       above: props.recoveryPointSeconds,
       for: 3,
       of: 5,
@@ -136,7 +138,7 @@ export class FlowAlarms extends Construct {
       name: 'source-seen',
       runbook: 'source-unseen',
       what: `The source of ${flow} has not shown its ends for a minute. Nobody is told while the flow rests.`,
-      metric: flowMetric(flow, 'SourceSeenSeconds', 'Maximum'),
+      metric: flowMetric(props, 'SourceSeenSeconds', 'Maximum'),
       above: 60,
       for: 3,
       silence: 'bad',
@@ -146,7 +148,7 @@ export class FlowAlarms extends Construct {
       wanted(unseen),
     );
     // Each worker speaks once a minute, at a second of its own: over five minutes the sum is at most one minute short.
-    const held = flowMetric(flow, 'SlotsHeld', 'Sum', Duration.minutes(5));
+    const held = flowMetric(props, 'SlotsHeld', 'Sum', Duration.minutes(5));
     const unheld = alarms.watch({
       name: 'slots-held',
       runbook: 'slots-unheld',

@@ -19,13 +19,18 @@ export function flowFile(document: PairDocument, flow: FlowOfPair): string {
   if (listen !== undefined && listen !== '127.0.0.1:8080') {
     throw new Error(`${flow.file}: http.listen is ${listen}; where tasks run it is 127.0.0.1:8080, which their health is asked at`);
   }
+  const pair = `pair = "${document.pair.name}"`;
   if (!/^\s*\[metrics\]/m.test(text)) {
-    return `${text.trimEnd()}\n\n[metrics]\nemf = true\n`;
+    return `${text.trimEnd()}\n\n[metrics]\nemf = true\n${pair}\n`;
   }
   if (!/^\s*emf\s*=\s*true\b/m.test(text)) {
     throw new Error(`${flow.file}: metrics.emf must be true: the alarms stand on it`);
   }
-  return text;
+  // Whatever else `pair` may be a key of, it is none of another section.
+  if (/^\s*pair\s*=/m.test(text)) {
+    throw new Error(`${flow.file}: leave metrics.pair out; it is set to the pair's name`);
+  }
+  return text.replace(/^\s*\[metrics\].*$/m, (section) => `${section}\n${pair}`);
 }
 
 /** How many slots a flow has: more workers than that do nothing. */

@@ -10,6 +10,8 @@ import { flowMetric, serviceMetric } from './metrics.js';
 export interface FlowScalingProps {
   /** What names begin with. */
   readonly prefix: string;
+  /** The pair. */
+  readonly pair: string;
   /** The flow, as its metrics spell it. */
   readonly flow: string;
   /** Its service's cluster. */
@@ -51,7 +53,7 @@ export class FlowScaling extends Construct {
         `arn:${partition}:iam::${account}:role/aws-service-role/${service}/AWSServiceRoleForApplicationAutoScaling_ECSService`,
       ),
     });
-    const behind = flowMetric(props.flow, 'RecoveryPointSeconds', 'Maximum');
+    const behind = flowMetric(props, 'RecoveryPointSeconds', 'Maximum');
     const running = serviceMetric(props.cluster, props.service, 'RunningTaskCount');
     const more = new scaling.StepScalingAction(this, 'More', {
       scalingTarget,

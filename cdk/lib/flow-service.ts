@@ -84,6 +84,7 @@ export class FlowService extends Construct {
     const usual = flow.workers ?? WORKERS;
     new FlowScaling(this, 'Scaling', {
       prefix: `${props.prefix}-${nameOf(document, flow)}`,
+      pair: document.pair.name,
       flow: nameOf(document, flow),
       cluster: clusterName,
       service: serviceName,

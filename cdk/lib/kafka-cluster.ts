@@ -58,7 +58,7 @@ export class KafkaCluster extends Construct {
       logGroupName: props.logGroupName,
       retention: props.logDays,
       encryptionKey: props.key,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     this.cluster = new msk.CfnCluster(this, 'Cluster', {
       clusterName: props.clusterName,
@@ -84,7 +84,7 @@ export class KafkaCluster extends Construct {
       openMonitoring: { prometheus: { jmxExporter: { enabledInBroker: true }, nodeExporter: { enabledInBroker: true } } },
       loggingInfo: { brokerLogs: { cloudWatchLogs: { enabled: true, logGroup: log.logGroupName } } },
     });
-    this.cluster.applyRemovalPolicy(RemovalPolicy.RETAIN);
+    this.cluster.applyRemovalPolicy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE);
     // Disks grow by themselves, and the size in a template is where they began.
     this.growDisks(kafka);
   }

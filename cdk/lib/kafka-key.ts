@@ -24,7 +24,7 @@ export class KafkaKey extends Construct {
       description: `Understudy: disks, logs and logins of ${props.name}`,
       enableKeyRotation: true,
       pendingWindow: Duration.days(30),
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     this.key.addToResourcePolicy(
       new iam.PolicyStatement({

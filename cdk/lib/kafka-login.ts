@@ -35,7 +35,7 @@ export class KafkaLogin extends Construct {
         excludePunctuation: true,
         passwordLength: 32,
       },
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     // By alias: the key is the other Region's, and nothing of a Region refers to the other one's stacks.
     (this.secret.node.defaultChild as secretsmanager.CfnSecret).replicaRegions = [

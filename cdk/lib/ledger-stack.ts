@@ -37,7 +37,7 @@ export class LedgerStack extends Stack {
         billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
         encryption: dynamodb.TableEncryption.AWS_MANAGED,
         pointInTimeRecoverySpecification,
-        removalPolicy: RemovalPolicy.RETAIN,
+        removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
       });
       return;
     }
@@ -53,7 +53,7 @@ export class LedgerStack extends Stack {
       multiRegionConsistency: dynamodb.MultiRegionConsistency.STRONG,
       witnessRegion: config.ledger.witness,
       replicas: others.filter((region) => region !== config.ledger.region).map((region) => ({ region })),
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
   }
 }

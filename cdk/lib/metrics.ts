@@ -4,9 +4,16 @@ import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 /** Our own metrics' namespace: what workers write to their log, what probers publish, and how old secrets are. */
 export const NAMESPACE = 'Understudy';
 
+/** A flow of a pair: another pair of the account may have one of the same name. */
+export interface FlowOf {
+  readonly pair: string;
+  /** The flow, as its metrics spell it. */
+  readonly flow: string;
+}
+
 /** A metric of a flow's workers (`replicator/service/src/emf.rs`); each worker writes its own every minute. */
-export function flowMetric(flow: string, metricName: string, statistic: string, period = Duration.minutes(1)): cloudwatch.Metric {
-  return new cloudwatch.Metric({ namespace: NAMESPACE, metricName, dimensionsMap: { flow }, statistic, period });
+export function flowMetric({ pair, flow }: FlowOf, metricName: string, statistic: string, period = Duration.minutes(1)): cloudwatch.Metric {
+  return new cloudwatch.Metric({ namespace: NAMESPACE, metricName, dimensionsMap: { pair, flow }, statistic, period });
 }
 
 /** A metric of an ECS service (Container Insights). */

@@ -75,7 +75,7 @@ export class NetworkStack extends RegionStack {
       logGroupName: this.names.log('traffic'),
       retention: logDays,
       encryptionKey: key,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     const role = new iam.Role(this, 'TrafficRole', {
       description: 'Writes the flow log of the network',

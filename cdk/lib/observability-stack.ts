@@ -40,6 +40,7 @@ export class ObservabilityStack extends RegionStack {
     const name = nameOf(document, flow);
     new FlowAlarms(this, 'Flow', {
       ...shared,
+      pair: pair.name,
       flow: name,
       cluster,
       service,
@@ -95,7 +96,7 @@ export class ObservabilityStack extends RegionStack {
 
 function shownAs(document: PairDocument, flow: FlowOfPair) {
   const [cluster = '', service = ''] = (flow.service ?? '').split('/');
-  return { name: nameOf(document, flow), cluster, service, region: document.pair.clusters[flow.target]?.region ?? '' };
+  return { pair: document.pair.name, flow: nameOf(document, flow), cluster, service, region: document.pair.clusters[flow.target]?.region ?? '' };
 }
 
 /** A Region's cluster by the name that MSK's metrics have, and how many brokers it has. */

@@ -1,11 +1,10 @@
 import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { Construct } from 'constructs';
-import { brokerMetric, flowMetric, probeMetric, serviceMetric } from './metrics.js';
+import { brokerMetric, flowMetric, type FlowOf, probeMetric, serviceMetric } from './metrics.js';
 
 /** A flow, as its dashboard shows it. */
-export interface FlowShown {
-  readonly name: string;
+export interface FlowShown extends FlowOf {
   readonly cluster: string;
   readonly service: string;
   /** Where its workers run, and so where its metrics are. */
@@ -51,19 +50,19 @@ export class PairDashboard extends Construct {
     dashboard.addWidgets(new cloudwatch.AlarmStatusWidget({ width: 24, height: 4, title: 'Alarms of this Region', alarms: [...props.alarms] }));
     dashboard.addWidgets(...props.flows.map((flow) => this.possible(flow)), this.probes(props));
     dashboard.addWidgets(
-      this.perFlow('Would be lost now (s)', props, (flow) => [flowMetric(flow.name, 'RecoveryPointSeconds', 'Maximum')]),
-      this.perFlow('Not copied yet (records, per worker)', props, (flow) => [flowMetric(flow.name, 'LagRecords', 'Maximum')]),
-      this.perFlow('Copied a minute (records)', props, (flow) => [flowMetric(flow.name, 'RecordsCopied', 'Sum')]),
+      this.perFlow('Would be lost now (s)', props, (flow) => [flowMetric(flow, 'RecoveryPointSeconds', 'Maximum')]),
+      this.perFlow('Not copied yet (records, per worker)', props, (flow) => [flowMetric(flow, 'LagRecords', 'Maximum')]),
+      this.perFlow('Copied a minute (records)', props, (flow) => [flowMetric(flow, 'RecordsCopied', 'Sum')]),
     );
     dashboard.addWidgets(
       this.perFlow('Source last seen, open transaction (s)', props, (flow) => [
-        flowMetric(flow.name, 'SourceSeenSeconds', 'Maximum'),
-        flowMetric(flow.name, 'OpenTransactionSeconds', 'Maximum'),
+        flowMetric(flow, 'SourceSeenSeconds', 'Maximum'),
+        flowMetric(flow, 'OpenTransactionSeconds', 'Maximum'),
       ]),
       this.perFlow('Gaps, halted partitions, unknown places', props, (flow) => [
-        flowMetric(flow.name, 'GapsOpen', 'Maximum'),
-        flowMetric(flow.name, 'PartitionsHalted', 'Maximum'),
-        flowMetric(flow.name, 'GroupPlacesUnknown', 'Maximum'),
+        flowMetric(flow, 'GapsOpen', 'Maximum'),
+        flowMetric(flow, 'PartitionsHalted', 'Maximum'),
+        flowMetric(flow, 'GroupPlacesUnknown', 'Maximum'),
       ]),
       this.perFlow('Workers', props, (flow) => [
         serviceMetric(flow.cluster, flow.service, 'DesiredTaskCount'),
@@ -79,9 +78,9 @@ export class PairDashboard extends Construct {
     return new cloudwatch.SingleValueWidget({
       width: 6,
       height: 4,
-      title: `Failover possible: ${flow.name}`,
+      title: `Failover possible: ${flow.flow}`,
       region: flow.region,
-      metrics: [flowMetric(flow.name, 'FailoverPossible', 'Minimum').with({ region: flow.region })],
+      metrics: [flowMetric(flow, 'FailoverPossible', 'Minimum').with({ region: flow.region })],
     });
   }
 
@@ -99,7 +98,7 @@ export class PairDashboard extends Construct {
 
   private perFlow(title: string, props: PairDashboardProps, metrics: (flow: FlowShown) => cloudwatch.Metric[]): cloudwatch.IWidget {
     const left = props.flows.flatMap((flow) =>
-      metrics(flow).map((metric) => metric.with({ region: flow.region, label: `${flow.name} ${metric.metricName}` })),
+      metrics(flow).map((metric) => metric.with({ region: flow.region, label: `${flow.flow} ${metric.metricName}` })),
     );
     return new cloudwatch.GraphWidget({ width: 8, height: 6, title, left, leftYAxis: { min: 0 } });
   }

@@ -1,3 +1,4 @@
+import { RemovalPolicy } from 'aws-cdk-lib';
 import * as ssm from 'aws-cdk-lib/aws-ssm';
 import { Construct } from 'constructs';
 import type { Names } from './names.js';
@@ -44,13 +45,15 @@ export class PairParameters extends Construct {
       tier: Buffer.byteLength(text) > STANDARD ? ssm.ParameterTier.ADVANCED : ssm.ParameterTier.STANDARD,
     });
     const names = adaptersOf(props.document.pair, 'ssm-parameter').map((adapter) => adapter.parameter);
-    this.pointers = [...new Set(names)].sort().map(
-      (name) =>
-        new ssm.StringParameter(this, `Pointer${name}`, {
-          parameterName: name,
-          description: 'Which cluster applications use; written by recoveries',
-          stringValue: NOT_POINTED,
-        }),
-    );
+    this.pointers = [...new Set(names)].sort().map((name) => {
+      const pointer = new ssm.StringParameter(this, `Pointer${name}`, {
+        parameterName: name,
+        description: 'Which cluster applications use; written by recoveries',
+        stringValue: NOT_POINTED,
+      });
+      // Applications read it as long as they run, whatever becomes of the control plane.
+      pointer.applyRemovalPolicy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE);
+      return pointer;
+    });
   }
 }

@@ -40,7 +40,7 @@ export class RecoveryFunction extends Construct {
       logGroupName: `/aws/lambda/${props.functionName}`,
       retention: props.logDays,
       encryptionKey: props.key,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     this.role = new iam.Role(this, 'Role', {
       description: `Understudy's step ${props.step}`,

@@ -49,7 +49,7 @@ export class RecoveryMachine extends Construct {
           logGroupName: `/aws/vendedlogs/states/${props.stateMachineName}`,
           retention: props.logDays,
           encryptionKey: props.key,
-          removalPolicy: RemovalPolicy.RETAIN,
+          removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         }),
         level: sfn.LogLevel.ALL,
         includeExecutionData: false,

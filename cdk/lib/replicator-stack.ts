@@ -83,7 +83,7 @@ export class ReplicatorStack extends RegionStack {
   }
 
   private log(id: string, what: string, retention: number, keyArn: string): logs.LogGroup {
-    const log = new logs.LogGroup(this, id, { logGroupName: this.names.log(what), retention, removalPolicy: RemovalPolicy.RETAIN });
+    const log = new logs.LogGroup(this, id, { logGroupName: this.names.log(what), retention, removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE });
     // The key is another stack's: by its ARN, which that one tells.
     (log.node.defaultChild as logs.CfnLogGroup).kmsKeyId = keyArn;
     return log;

@@ -58,7 +58,7 @@ function regional(app: App, id: string, of: Of): RegionalStacks {
       ? new KafkaStack(app, `${id}-Kafka`, { ...of, kafka: config.kafka.create })
       : undefined;
   const controlPlane = new ControlPlaneStack(app, id, of);
-  const follows = config.local === undefined && pointersOf(config.document.pair).length > 0;
+  const follows = pointersOf(config.document.pair).length > 0;
   const stacks = {
     side,
     ...(network === undefined ? {} : { network }),

@@ -37,7 +37,7 @@ export class WorkerEnds extends Construct {
       // EventBridge writes to no other names.
       logGroupName: `/aws/events/${ruleName}`,
       retention: props.logDays,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     (log.node.defaultChild as logs.CfnLogGroup).kmsKeyId = props.keyArn;
     const rule = new events.CfnRule(this, 'Rule', {

@@ -130,12 +130,14 @@ test('a deployment never moves applications back', () => {
   const pointers = resources(west, 'AWS::SSM::Parameter').filter(([, it]) => it.Properties['Name'] === '/apps/shop/kafka');
   assert.equal(pointers.length, 1);
   assert.equal(pointers[0]?.[1].Properties['Value'], NOT_POINTED);
+  // Nor does taking it away: applications go on reading it.
+  assert.equal((pointers[0]?.[1] as { DeletionPolicy?: string }).DeletionPolicy, 'RetainExceptOnCreate');
   assert.ok(!NOT_POINTED.includes('use1') && JSON.parse(NOT_POINTED).schema === 0);
 });
 
 test('evidence is versioned, private and kept', () => {
   west.hasResource('AWS::S3::Bucket', {
-    DeletionPolicy: 'Retain',
+    DeletionPolicy: 'RetainExceptOnCreate',
     Properties: {
       BucketName: 'understudy-orders-123456789012-us-west-2',
       VersioningConfiguration: { Status: 'Enabled' },

@@ -112,7 +112,7 @@ for (const [name, config] of EXAMPLES) {
     for (const [stack, template] of all) {
       for (const [id, it] of everything(template) as [string, { Type: string; DeletionPolicy?: string }][]) {
         if (STATEFUL.has(it.Type)) {
-          assert.match(it.DeletionPolicy ?? '', /^Retain/, `${stack}: ${id}`);
+          assert.equal(it.DeletionPolicy, 'RetainExceptOnCreate', `${stack}: ${id}`);
         }
       }
     }
@@ -126,7 +126,9 @@ test('where stand-ins play AWS, only what they know is deployed', () => {
   assert.deepEqual([...templates(local()).all.keys()].sort(), [
     'Understudy-orders-Ledger',
     'Understudy-orders-us-east-1',
+    'Understudy-orders-us-east-1-Clients',
     'Understudy-orders-us-west-2',
+    'Understudy-orders-us-west-2-Clients',
   ]);
 });
 

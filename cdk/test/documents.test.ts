@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { ENDPOINTS } from '../lib/network-endpoints.js';
 import { FROM_SCRATCH, PACKAGE, repositoryFile, stacksOf, templates } from './templates.js';
 
-const DOCUMENTS = ['aws.md', 'alarms.md', 'clients.md'] as const;
+const DOCUMENTS = ['aws.md', 'alarms.md', 'clients.md', 'releasing.md'] as const;
 const aws = repositoryFile('docs', 'aws.md');
 
 test('documents point to what is there', () => {
@@ -39,7 +39,7 @@ test('commands that are described exist', () => {
   const known = [...main.matchAll(/^ {4}([A-Z][A-Za-z0-9]+)(?: \{|\(|,)/gm)].map((it) => (it[1] ?? '').replaceAll(/(?<=[a-z])(?=[A-Z0-9])/g, '-').toLowerCase());
   for (const document of DOCUMENTS) {
     const text = repositoryFile('docs', document);
-    for (const match of text.matchAll(/`understudy ([a-z0-9-]+)/g)) {
+    for (const match of text.matchAll(/`understudy ([a-z][a-z0-9-]*)/g)) {
       assert.ok(known.includes(match[1] ?? '') || main.includes(`"${match[1]}"`), `${document}: there is no understudy ${match[1]}`);
     }
     for (const match of text.matchAll(/scripts\/([a-z-]+)/g)) {

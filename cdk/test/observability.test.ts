@@ -48,7 +48,9 @@ test('alarms stand on metrics that are written: workers’, probers’, and the 
       assert.ok(written.has(match[1] ?? ''), `${stack}: nobody writes ${match[1]}, which its dashboard shows`);
     }
   }
-  assert.ok(repositoryFile('replicator', 'service', 'src', 'emf.rs').includes('"Dimensions": [["flow"]]'));
+  assert.ok(repositoryFile('replicator', 'service', 'src', 'emf.rs').includes('json!([["pair", "flow"]])'));
+  const [, alarm] = resources(west, 'AWS::CloudWatch::Alarm').find(([, it]) => it.Properties['MetricName'] === 'GapsOpen') ?? [];
+  assert.deepEqual(alarm?.Properties['Dimensions'], [{ Name: 'flow', Value: 'use1-usw2' }, { Name: 'pair', Value: 'payments' }]);
 });
 
 test('silence of a flow that is to run is bad, and of one that rests is not', () => {

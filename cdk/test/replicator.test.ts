@@ -121,9 +121,11 @@ test('a flow file is the pair’s, with the metrics that alarms stand on', () =>
   const document = FROM_SCRATCH.document;
   const flow = document.pair.flows[0] as FlowOfPair;
   const text = document.flows[flow.file] ?? '';
-  assert.ok(flowFile(document, flow).endsWith('\n[metrics]\nemf = true\n'));
+  assert.ok(flowFile(document, flow).endsWith('\n[metrics]\nemf = true\npair = "payments"\n'));
   assert.ok(flowFile(document, flow).startsWith(text.trimEnd()));
   const having = (more: string) => ({ ...document, flows: { ...document.flows, [flow.file]: `${text}\n${more}` } });
+  assert.ok(flowFile(having('[metrics]\nemf = true\n'), flow).endsWith('\n[metrics]\npair = "payments"\nemf = true\n'));
+  assert.throws(() => flowFile(having('[metrics]\nemf = true\npair = "x"\n'), flow), /leave metrics.pair out/);
   assert.throws(() => flowFile(having('[metrics]\nemf = false\n'), flow), /metrics.emf must be true/);
   assert.throws(() => flowFile(having('[http]\nlisten = "0.0.0.0:80"\n'), flow), /http.listen/);
   assert.equal(slotsOf(document, flow), 8);
@@ -145,13 +147,18 @@ test('people come in through Session Manager, what they type is kept, and the ta
 test('the Dockerfile makes what tasks run', () => {
   const dockerfile = repositoryFile('Dockerfile');
   const toolchain = /channel = "([^"]+)"/.exec(repositoryFile('rust-toolchain.toml'))?.[1];
-  assert.ok(dockerfile.includes(`ARG RUST=${toolchain}\n`), 'another toolchain than rust-toolchain.toml');
+  assert.ok(dockerfile.includes(`ARG TOOLCHAIN=rust:${toolchain}-slim-`), 'another toolchain than rust-toolchain.toml');
   for (const target of ['operator', 'replicator']) {
     const stage = dockerfile.split(/^FROM /m).find((it) => it.split('\n')[0]?.endsWith(` AS ${target}`)) ?? '';
     assert.ok(stage.includes('USER 65532:65532') && stage.includes('VOLUME /run/understudy'), target);
     assert.ok(stage.includes('ENTRYPOINT ["/usr/local/bin/understudy"]'), target);
   }
-  assert.ok(!/^FROM .*:latest/m.test(dockerfile));
+  assert.ok(!/:latest/.test(dockerfile));
+  const bases = [...dockerfile.matchAll(/^FROM \$\{([A-Z_]+)\} AS/gm)].map((it) => it[1] ?? '');
+  assert.deepEqual(bases, ['TOOLCHAIN', 'BASE_WITH_SHELL', 'BASE']);
+  for (const base of bases) {
+    assert.match(dockerfile, new RegExp(`^ARG ${base}=[^ :]+:[^ ]+$`, 'm'), `${base} has no tag`);
+  }
   const copied = repositoryFile('.dockerignore').split('\n').filter((line) => line.startsWith('!')).map((line) => line.slice(1));
   const members = [...repositoryFile('Cargo.toml').matchAll(/^ {2}"([a-z]+)[/"]/gm)].map((it) => it[1] ?? '');
   for (const member of new Set(members)) {

@@ -9,14 +9,18 @@ mod agent;
 mod api;
 mod deployment;
 mod http;
+mod inventory;
 mod ministack;
 mod region;
 mod tools;
 mod two_regions;
+mod version;
 
 pub use agent::EcsAgent;
 pub use api::Api;
 pub use deployment::{Deployed, Deployment};
+pub use inventory::Inventory;
 pub use ministack::Ministack;
 pub use region::{AwsRegion, Execution};
 pub use two_regions::{Told, TwoRegions};
+pub use version::Version;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::error::{Doing, LabError, Result, tail};
 use crate::flow_file::FlowFile;
 use crate::http::{Answer, get};
+use crate::minimal_root::MinimalRoot;
 use crate::ports::Port;
 use crate::process::Process;
 use crate::wait::wait_for;
@@ -103,6 +104,8 @@ pub struct Worker {
     log: PathBuf,
     http: SocketAddr,
     environment: Vec<(String, String)>,
+    /// Runs it; the binary itself unless it has a root of its own.
+    program: PathBuf,
     /// Written by the methods below, one at a time.
     process: Mutex<Process>,
     _port: Option<Port>,
@@ -114,7 +117,26 @@ impl Worker {
         let port = Port::reserve()?;
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
         let path = flow.write(name, http)?;
-        Self::run(name, path, http, flow.environment.clone(), Some(port))
+        let environment = flow.environment.clone();
+        Self::run(
+            understudy_binary()?,
+            name,
+            path,
+            http,
+            environment,
+            Some(port),
+        )
+    }
+
+    /// Starts a worker where it finds nothing but itself, and its flow file.
+    pub fn start_in(root: &MinimalRoot, flow: &FlowFile, name: &str) -> Result<Self> {
+        let port = Port::reserve()?;
+        let http = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
+        let files = root.files()?;
+        let path = flow.clone().in_folder(&files).write(name, http)?;
+        let mut environment = flow.environment.clone();
+        environment.push(("UNDERSTUDY_FILES".to_owned(), files.display().to_string()));
+        Self::run(root.program(), name, path, http, environment, Some(port))
     }
 
     /// Starts a worker from a config file that somebody wrote.
@@ -124,10 +146,12 @@ impl Worker {
             .ok()
             .and_then(|file| file.get("http")?.get("listen")?.as_str()?.parse().ok())
             .ok_or_else(|| LabError::Usage(format!("{} has no http.listen", flow.display())))?;
-        Self::run(name, flow.to_owned(), listen, Vec::new(), None)
+        let program = understudy_binary()?;
+        Self::run(program, name, flow.to_owned(), listen, Vec::new(), None)
     }
 
     fn run(
+        program: PathBuf,
         name: &str,
         flow: PathBuf,
         http: SocketAddr,
@@ -135,13 +159,14 @@ impl Worker {
         port: Option<Port>,
     ) -> Result<Self> {
         let log = flow.with_file_name(format!("{name}.log"));
-        let process = Mutex::new(replicate(name, &flow, &environment, &log)?);
+        let process = Mutex::new(replicate(&program, name, &flow, &environment, &log)?);
         Ok(Self {
             name: name.to_owned(),
             flow,
             log,
             http,
             environment,
+            program,
             process,
             _port: port,
         })
@@ -155,7 +180,13 @@ impl Worker {
                 name: self.name.clone(),
             });
         }
-        *process = replicate(&self.name, &self.flow, &self.environment, &self.log)?;
+        *process = replicate(
+            &self.program,
+            &self.name,
+            &self.flow,
+            &self.environment,
+            &self.log,
+        )?;
         Ok(())
     }
 
@@ -172,6 +203,12 @@ impl Worker {
     /// Where it serves its page.
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// What the kernel says of it: a file of its folder below `/proc`.
+    pub fn kernel_says(&self, file: &str) -> Result<String> {
+        let path = format!("/proc/{}/{file}", self.process().id());
+        std::fs::read_to_string(&path).doing(format!("read {path}"))
     }
 
     /// Runs a tool on its flow: the tool, and options with `--json` among them. Its exit status, and what it says.
@@ -364,13 +401,14 @@ impl Worker {
 }
 
 fn replicate(
+    program: &Path,
     name: &str,
     flow: &Path,
     environment: &[(String, String)],
     log: &Path,
 ) -> Result<Process> {
     let absolute = |path: &Path| std::path::absolute(path).doing("find the current folder");
-    let (binary, flow) = (absolute(&understudy_binary()?)?, absolute(flow)?);
+    let (binary, flow) = (absolute(program)?, absolute(flow)?);
     let folder = flow.parent().unwrap_or(Path::new("/"));
     let arguments = [
         "-c".as_ref(),

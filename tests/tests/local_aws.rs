@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use understudy_tests::aws::{AwsRegion, Deployed, EcsAgent, Told, TwoRegions};
+use understudy_tests::aws::{AwsRegion, Deployed, EcsAgent, Told, TwoRegions, Version};
 use understudy_tests::{
     Cluster, FlowFile, Judge, LabError, Pair, Workload, deployed_pair, wait_for,
 };
@@ -98,6 +98,7 @@ fn pair(source: &Cluster, target: &Cluster) -> Value {
 #[test]
 fn a_second_deployment_changes_nothing_and_ten_alarms_are_one_recovery() -> Outcome {
     let lab = Lab::start()?;
+    a_version_that_fails_is_taken_back(&lab)?;
     assert_eq!(lab.aws.deploy_again()?, [Deployed::Unchanged; 3]);
     a_cold_function_answers_in_time(&lab)?;
     a_wrong_event_is_refused_by_name(&lab)?;
@@ -122,6 +123,19 @@ fn a_second_deployment_changes_nothing_and_ten_alarms_are_one_recovery() -> Outc
     a_switchover_asks_and_goes_on_once_it_is_approved(&lab, &typed)?;
     a_failover_goes_home_without_the_cluster_that_is_lost_and_fences_it_on_return(&lab, &typed)?;
     drop((there, back));
+    the_next_recovery_is_of_the_next_version(&lab, &typed)?;
+    what_is_taken_away_leaves_only_what_holds_data(&lab)
+}
+
+/// Half of it had changed by the time one machine was refused.
+fn a_version_that_fails_is_taken_back(lab: &Lab) -> Outcome {
+    let before = lab.aws.usw2.inventory()?;
+    let refused = lab.aws.deploy_version("usw2", Version::Refused);
+    let why = refused.map_or_else(|error| error.to_string(), |_| "taken".to_owned());
+    assert!(why.contains("INVALID_JSONATA"), "{why}");
+    let status = lab.aws.deployment_status("usw2")?;
+    assert_eq!(status, "UPDATE_ROLLBACK_COMPLETE");
+    assert_eq!(lab.aws.usw2.inventory()?, before);
     Ok(())
 }
 
@@ -381,6 +395,59 @@ fn a_switchover_asks_and_goes_on_once_it_is_approved(lab: &Lab, typed: &Typed<'_
     Ok(())
 }
 
+/// While it waits for its answer every function and every machine is replaced, where it runs.
+fn a_version_is_deployed_under_it(lab: &Lab, machine: &str, execution: &str) -> Outcome {
+    let usw2 = &lab.aws.usw2;
+    wait_for("the question", LIMIT, || {
+        let states = usw2.states(machine, execution);
+        let states = states.map_err(|error| error.to_string())?;
+        let asks = states.last().is_some_and(|it| it == "RequestApproval");
+        asks.then_some(()).ok_or_else(|| format!("{states:?}"))
+    })?;
+    let before = usw2.inventory()?;
+    let deployed = lab.aws.deploy_version("usw2", Version::Next)?;
+    assert_eq!(deployed, Deployed::Changed);
+    for (thing, now) in usw2.inventory()? {
+        let was = before.get(&thing);
+        let has_code = matches!(thing.0, "function" | "machine");
+        assert_eq!(was != Some(&now), has_code, "{thing:?}");
+    }
+    Ok(())
+}
+
+/// The one that was under way went on in the machine that it had begun with, with the new functions.
+fn the_next_recovery_is_of_the_next_version(lab: &Lab, typed: &Typed<'_>) -> Outcome {
+    let (switchover, failover) = ("understudy-orders-switchover", FAILOVER);
+    let anew = Version::STATE.to_owned();
+    let before = lab.aws.usw2.executions(switchover)?.concat();
+    let states = lab.aws.usw2.states(switchover, &before)?;
+    assert!(states.contains(&"TargetActive".to_owned()) && !states.contains(&anew));
+    // Whatever it finds: usw2 has just come back.
+    let told = typed.told("usw2", "drill", &["--json"])?;
+    let drill: Value = serde_json::from_str(&told.answered)?;
+    let execution = drill.get("execution").and_then(Value::as_str);
+    let states = lab.aws.usw2.states(failover, execution.ok_or("no name")?)?;
+    assert!(states.contains(&anew), "{states:?}");
+    Ok(())
+}
+
+fn what_is_taken_away_leaves_only_what_holds_data(lab: &Lab) -> Outcome {
+    let usw2 = &lab.aws.usw2;
+    let (before, pointer) = (usw2.inventory()?, lab.pointer()?);
+    let (left, ledger) = lab.aws.destroy("usw2")?;
+    let holds_data = |(kind, name): &(&str, String)| {
+        matches!(*kind, "bucket" | "key" | "log")
+            || (*kind, name.as_str()) == ("parameter", POINTER)
+    };
+    let kept = before.keys().filter(|thing| holds_data(thing));
+    assert!(left.keys().eq(kept), "{left:?}");
+    assert!(left.keys().any(|(kind, _)| *kind == "log"), "{left:?}");
+    assert_eq!(lab.pointer()?, pointer, "applications still read it");
+    let table = ("table", "understudy-orders-ledger".to_owned());
+    assert!(ledger.contains_key(&table), "{ledger:?}");
+    Ok(())
+}
+
 /// Answers, once it is asked.
 fn approve(lab: &Lab, typed: &Typed<'_>) -> Outcome {
     let machine = "understudy-orders-switchover";
@@ -389,6 +456,7 @@ fn approve(lab: &Lab, typed: &Typed<'_>) -> Outcome {
         let first = executions.map_err(|error| error.to_string())?.pop();
         first.ok_or_else(|| "none yet".to_owned())
     })?;
+    a_version_is_deployed_under_it(lab, machine, &execution)?;
     let answer = [&execution, "--yes", "--note", "seen"];
     let told = wait_for("the question to be answered", LIMIT, || {
         let told = typed.told("usw2", "approve", &answer);

@@ -11,12 +11,44 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::Value;
 use understudy_tests::{
-    Cluster, FlowFile, Judge, LabError, Listener, Pair, Worker, Workload, understudy, wait_for,
+    Cluster, FlowFile, Judge, LabError, Listener, MinimalRoot, Pair, Worker, Workload, understudy,
+    wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
 
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// As the image has it: nothing but itself and what it loads, nothing to write to, and nobody's rights.
+#[test]
+fn the_binary_mirrors_alone_read_only_and_as_nobody() -> Outcome {
+    let Pair { source, target } = pair()?;
+    source.create_topic("alone", 2, &[])?;
+    Workload::orders(source.client(), "alone")
+        .records(200)
+        .run()?;
+    let root = MinimalRoot::make(target.dir().join("minimal-root"))?;
+    assert!(root.understudy(&["--version"])?.starts_with("understudy "));
+    let file = beside(source, target, "alone").topics(["alone"]);
+    let worker = Worker::start_in(&root, &file, "alone-1")?;
+    let verdict = Judge::new(source, target, "alone").wait_exact(LIMIT)?;
+    assert!(verdict.is_exact(), "{verdict}");
+    let listen = worker.http().to_string();
+    root.understudy(&["healthcheck", "--listen", &listen])?;
+
+    let status = worker.kernel_says("status")?;
+    let says = |line: &str| status.lines().any(|it| it.starts_with(line));
+    assert!(!says("Uid:\t0\t") && says("NoNewPrivs:\t1"), "{status}");
+    let mounts = worker.kernel_says("mountinfo")?;
+    let mut roots = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(4);
+        (fields.next() == Some("/")).then(|| fields.next())?
+    });
+    assert!(roots.all(|options| options.starts_with("ro")), "{mounts}");
+    assert!(mounts.contains(" / ro"), "{mounts}");
+    stop(&worker)?;
+    Ok(())
+}
 
 #[test]
 fn a_healthy_flow_holds_and_without_its_source_only_the_lag_is_unknown() -> Outcome {

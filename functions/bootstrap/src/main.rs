@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use understudy_aws::{Answering, Session, Settings, serve};
+use understudy_domain::VERSION;
 use understudy_recovery::Step;
 
 use crate::functions::Functions;
@@ -37,6 +38,7 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let step = Step::named(&name).ok_or(StartError::NoStep(name))?;
     let session = Session::open()?;
     let functions = Functions::new(session.clone(), Settings::read(lookup)?);
+    tracing::info!(version = VERSION, step = %step.name(), "function started");
     // While nobody waits yet. What fails now is tried again by the first event, which can be told why.
     functions.prepare();
     let answering = Answering::new(

@@ -56,6 +56,7 @@ pub mod tail;
 mod topics;
 mod translation;
 mod varint;
+mod version;
 
 pub use access_token::{AccessToken, AccessTokenError};
 pub use acl_sync::{AclPlan, AclRules, AclWrite, FirstAcl, plan_acls};
@@ -98,3 +99,4 @@ pub use settings::{AclAdded, ConfigsSet, SettingKey, SettingsMade};
 pub use slot::{Slot, slot_of};
 pub use topics::{StateTopics, is_internal};
 pub use translation::Translation;
+pub use version::VERSION;

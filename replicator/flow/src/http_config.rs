@@ -32,6 +32,8 @@ pub struct HttpConfig {
     pub partition_metrics: bool,
     /// Whether CloudWatch's embedded metrics go to standard output.
     pub emf: bool,
+    /// The pair that these metrics name beside the flow, where several pairs share an account.
+    pub emf_pair: Option<String>,
 }
 
 /// PEM files.
@@ -74,7 +76,7 @@ impl HttpConfig {
         first_read: FirstRead,
     ) -> Result<Self, ConfigError> {
         let http = Section::of(table, "http", KEYS)?;
-        let metrics = Section::of(table, "metrics", &["emf"])?;
+        let metrics = Section::of(table, "metrics", &["emf", "pair"])?;
         let listen = match http.text("listen")? {
             None => SocketAddr::from(([127, 0, 0, 1], 8080)),
             Some(text) => text.parse().map_err(|_error| {
@@ -115,6 +117,7 @@ impl HttpConfig {
             tls,
             partition_metrics: http.flag("partition_metrics")?.unwrap_or(true),
             emf: metrics.flag("emf")?.unwrap_or(false),
+            emf_pair: metrics.text("pair")?.map(str::to_owned),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! CloudWatch's embedded metric format: one line a minute on standard output, where the log driver picks it up.
 //!
 //! Few metrics, for the whole worker, because each is paid for; the dimension is the flow, so that alarms add up its
-//! workers. What is not known is left out rather than written as 0: an alarm treats missing data as it is told to.
+//! workers, and the pair before it if the worker was told which. What is not known is left out rather than written as 0: an alarm treats missing data as it is told to.
 
 use std::io::Write;
 use std::time::Duration;
@@ -67,12 +67,12 @@ pub const METRICS: &[(&str, &str, &str)] = &[
 ];
 
 /// Writes until `stop`.
-pub fn run(observer: &Observer, stop: &Stop) {
+pub fn run(observer: &Observer, pair: Option<&str>, stop: &Stop) {
     let mut before = observer.totals();
     while !stop.is_set() {
         stop.wait(EVERY);
         let (view, totals) = (observer.view(), observer.totals());
-        let line = line(&view, before, totals);
+        let line = line(&view, pair, before, totals);
         before = totals;
         // Nobody may be reading it any more; mirroring does not depend on it.
         let mut out = std::io::stdout().lock();
@@ -81,7 +81,7 @@ pub fn run(observer: &Observer, stop: &Stop) {
 }
 
 /// One document.
-pub fn line(view: &View, before: Totals, now: Totals) -> Value {
+pub fn line(view: &View, pair: Option<&str>, before: Totals, now: Totals) -> Value {
     let mut root = Map::new();
     let mut named = Vec::new();
     for (name, unit, _) in METRICS {
@@ -92,10 +92,17 @@ pub fn line(view: &View, before: Totals, now: Totals) -> Value {
         root.insert((*name).to_owned(), value);
     }
     root.insert("flow".to_owned(), json!(view.flow));
+    let dimensions = match pair {
+        Some(pair) => {
+            root.insert("pair".to_owned(), json!(pair));
+            json!([["pair", "flow"]])
+        }
+        None => json!([["flow"]]),
+    };
     root.insert("verdict".to_owned(), json!(view.readiness.verdict.name()));
     let directive = json!({
         "Namespace": NAMESPACE,
-        "Dimensions": [["flow"]],
+        "Dimensions": dimensions,
         "Metrics": named,
     });
     root.insert(
@@ -135,9 +142,9 @@ mod tests {
     #[test]
     fn a_line_is_what_the_specification_asks_for() -> Result<(), Box<dyn std::error::Error>> {
         const UNITS: &[&str] = &["Seconds", "Bytes", "Count", "None"];
-        for view in [caught_up(), silent()] {
+        for (view, pair) in [(caught_up(), None), (silent(), Some("orders"))] {
             let totals = |records| Totals { records, bytes: 7 };
-            let text = line(&view, totals(100), totals(340)).to_string();
+            let text = line(&view, pair, totals(100), totals(340)).to_string();
             assert!(!text.contains('\n') && text.len() < 256 * 1024);
             let root: Value = serde_json::from_str(&text)?;
             let aws = root.get("_aws").ok_or("no metadata")?;
@@ -170,10 +177,11 @@ mod tests {
                 }
             }
             assert_eq!(root.get("RecordsCopied"), Some(&json!(240)));
+            assert_eq!(root.get("pair").and_then(Value::as_str), pair);
         }
-        let line = line(&silent(), Totals::default(), Totals::default());
+        let line = line(&silent(), None, Totals::default(), Totals::default());
         assert_eq!(line.get("FailoverPossible"), None, "unknown is not 0");
-        let all = crate::emf::line(&caught_up(), Totals::default(), Totals::default());
+        let all = crate::emf::line(&caught_up(), None, Totals::default(), Totals::default());
         for (name, _, _) in METRICS {
             assert!(
                 all.get(*name).is_some(),

@@ -69,7 +69,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use understudy_domain::Resolution;
+use understudy_domain::{Resolution, VERSION};
 use understudy_flow::report::Report;
 use understudy_flow::secrets::FirstRead;
 use understudy_flow::{
@@ -83,7 +83,7 @@ use crate::logging::LogFormat;
 
 /// Keeps a second Kafka cluster exactly ready, and shows that it is.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version = VERSION, about)]
 struct Arguments {
     /// Which flow of a MirrorMaker 2 property file, such as 'a->b'; such a file may stand in place of FLOW.toml.
     #[arg(long = "flow", id = "mm2_flow", value_name = "A->B", global = true)]

@@ -106,7 +106,8 @@ fn document() -> String {
     text.push_str(
         "\nA dashboard for Grafana lies in [grafana/understudy.json](grafana/understudy.json).\n\n## CloudWatch\n\n\
          With `emf = true` under `[metrics]`, one line a minute goes to standard output in the embedded metric format: \
-         namespace `Understudy`, dimension `flow`. What is not known is left out, so that an alarm can treat it as \
+         namespace `Understudy`, dimension `flow`; with `pair = \"orders\"` beside it, dimensions `pair` and `flow`, for \
+         accounts whose pairs have flows of one name. What is not known is left out, so that an alarm can treat it as \
          missing.\n\n| name | unit | says |\n|---|---|---|\n",
     );
     for (name, unit, help) in crate::emf::METRICS {

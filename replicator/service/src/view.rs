@@ -215,7 +215,7 @@ impl View {
             groups,
             flow_state: inner.flow_state.map(understudy_domain::FlowState::name),
             at_ms: now_ms(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: understudy_domain::VERSION,
             slots_total: flow.slots.get(),
             lag_records: readiness.lost_records_at_least,
             open_transaction_seconds: partitions

@@ -117,10 +117,11 @@ pub fn replicate(flow: Flow, events: Events) -> Result<(), WorkerError> {
         .map_err(WorkerError::Start)?;
     if flow.http.emf {
         let (observer, stop) = (observer, stop.clone());
+        let pair = flow.http.emf_pair.clone();
         // Not joined: whoever reads standard output may have stopped doing so.
         std::thread::Builder::new()
             .name("emf".to_owned())
-            .spawn(move || emf::run(&observer, &stop))
+            .spawn(move || emf::run(&observer, pair.as_deref(), &stop))
             .map_err(WorkerError::Start)?;
     }
     let served = runtime.block_on(async {

@@ -74,6 +74,12 @@ impl Api {
         }
     }
 
+    /// What a service that speaks in paths answers.
+    pub fn get(&self, service: &str, path: &str) -> Result<String> {
+        let answer = self.send(service, "GET", path, &[], &[])?;
+        succeeded(path, &answer).map(|()| answer.body)
+    }
+
     /// An object of a bucket, as text; none if it is not there.
     pub fn object(&self, bucket: &str, key: &str) -> Result<Option<String>> {
         let answer = self.send("s3", "GET", &format!("/{bucket}/{key}"), &[], &[])?;

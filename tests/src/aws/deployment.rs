@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::aws::ministack::Ministack;
 use crate::aws::region::{ACCOUNT, AwsRegion};
 use crate::aws::tools;
+use crate::aws::version::Version;
 use crate::error::{Doing, LabError, Result};
 use crate::tool::run;
 
@@ -105,37 +106,87 @@ impl Deployment {
 
     /// Deploys the ledger.
     pub fn deploy_ledger(&self, ledger: &Ministack) -> Result<Deployed> {
-        self.deploy(ledger, &format!("Understudy-{}-Ledger", self.pair))
+        self.deploy(&self.templates, ledger, &self.ledger_stack())
     }
 
-    /// Deploys a Region's control plane.
+    /// Deploys a Region's control plane, and what applications are granted there.
     pub fn deploy_region(&self, region: &AwsRegion) -> Result<Deployed> {
-        let stack = format!("Understudy-{}-{}", self.pair, region.name());
-        self.deploy(region.ministack(), &stack)
+        self.deploy(&self.templates, region.ministack(), &self.stacks(region))
     }
 
-    fn deploy(&self, at: &Ministack, stack: &str) -> Result<Deployed> {
-        // In place of `cdk bootstrap`: assets are uploaded with the CLI's own credentials.
-        crate::aws::api::Api::new(at.address(), at.region()).make_bucket(ASSETS)?;
-        let mut deploy = cli(&self.package);
-        deploy
-            .env("AWS_ENDPOINT_URL", at.url())
+    /// Deploys another version of it.
+    pub fn deploy_version(&self, region: &AwsRegion, version: Version) -> Result<Deployed> {
+        let templates = version.templates(&self.templates)?;
+        self.deploy(&templates, region.ministack(), &self.stacks(region))
+    }
+
+    /// Where CloudFormation says that a Region's control plane stands.
+    pub fn status(&self, region: &AwsRegion) -> Result<String> {
+        let stack = self.stack(region);
+        let fields = [("Action", "DescribeStacks"), ("StackName", &stack)];
+        let answer = region
+            .api()
+            .query("cloudformation", "2010-05-15", &fields)?;
+        let status = answer.split_once("<StackStatus>").map(|(_, rest)| rest);
+        let status = status.and_then(|rest| rest.split_once('<'));
+        Ok(status.map_or_else(String::new, |(status, _)| status.to_owned()))
+    }
+
+    /// Takes a Region's control plane away.
+    pub fn destroy_region(&self, region: &AwsRegion) -> Result<()> {
+        self.destroy(region.ministack(), &self.stacks(region))
+    }
+
+    /// Takes the ledger away.
+    pub fn destroy_ledger(&self, ledger: &Ministack) -> Result<()> {
+        self.destroy(ledger, &self.ledger_stack())
+    }
+
+    fn stack(&self, region: &AwsRegion) -> String {
+        format!("Understudy-{}-{}", self.pair, region.name())
+    }
+
+    /// A pattern for it and what is deployed beside it.
+    fn stacks(&self, region: &AwsRegion) -> String {
+        format!("{}*", self.stack(region))
+    }
+
+    fn ledger_stack(&self) -> String {
+        format!("Understudy-{}-Ledger", self.pair)
+    }
+
+    fn destroy(&self, at: &Ministack, stack: &str) -> Result<()> {
+        let mut destroy = self.at(at, "destroy", &self.templates);
+        destroy.args(["--force", stack]);
+        run("cdk destroy", NODE, &mut destroy, DEPLOY_LIMIT).map(drop)
+    }
+
+    /// The CLI, about to do something with templates that are there.
+    fn at(&self, at: &Ministack, verb: &str, templates: &Path) -> Command {
+        let mut cli = cli(&self.package);
+        cli.env("AWS_ENDPOINT_URL", at.url())
             .env("AWS_REGION", at.region())
             .args([
-                "deploy",
+                verb,
                 // What is deployed is there; the package is compiled for templates only.
                 "--build=true",
                 // What it says goes where it can be read.
                 "--ci",
                 "--no-notices",
-                "--method=direct",
-                "--require-approval=never",
+                "--app",
             ])
-            .arg("--app")
-            .arg(&self.templates)
-            .arg(stack);
+            .arg(templates);
+        cli
+    }
+
+    fn deploy(&self, templates: &Path, at: &Ministack, stack: &str) -> Result<Deployed> {
+        // In place of `cdk bootstrap`: assets are uploaded with the CLI's own credentials.
+        crate::aws::api::Api::new(at.address(), at.region()).make_bucket(ASSETS)?;
+        let mut deploy = self.at(at, "deploy", templates);
+        deploy.args(["--method=direct", "--require-approval=never", stack]);
         let printed = run("cdk deploy", NODE, &mut deploy, DEPLOY_LIMIT)?;
-        Ok(if printed.contains("(no changes)") {
+        let mut done = printed.lines().filter(|line| line.contains('✅'));
+        Ok(if done.all(|line| line.contains("(no changes)")) {
             Deployed::Unchanged
         } else {
             Deployed::Changed

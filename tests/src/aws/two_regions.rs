@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use crate::aws::api::Api;
 use crate::aws::deployment::{Deployed, Deployment};
+use crate::aws::inventory::{Inventory, inventory};
 use crate::aws::ministack::Ministack;
 use crate::aws::region::{ACCOUNT, AwsRegion, parsed};
+use crate::aws::version::Version;
 use crate::error::{Doing, LabError, Result};
 use crate::process::Process;
 use crate::worker::{understudy_binary, understudy_in};
@@ -84,6 +86,25 @@ impl TwoRegions {
             self.deployment.deploy_region(&self.usw2)?,
             self.deployment.deploy_region(&self.use1)?,
         ])
+    }
+
+    /// Deploys another version into the Region of the cluster `alias`.
+    pub fn deploy_version(&self, alias: &str, version: Version) -> Result<Deployed> {
+        self.deployment.deploy_version(self.of(alias), version)
+    }
+
+    /// Where CloudFormation says that the control plane in the Region of `alias` stands.
+    pub fn deployment_status(&self, alias: &str) -> Result<String> {
+        self.deployment.status(self.of(alias))
+    }
+
+    /// Takes a Region's control plane away, then the ledger. Answers what is left in the Region, and where the ledger was.
+    pub fn destroy(&self, alias: &str) -> Result<(Inventory, Inventory)> {
+        let region = self.of(alias);
+        self.deployment.destroy_region(region)?;
+        self.deployment.destroy_ledger(&self.ledger)?;
+        let ledger = Api::new(self.ledger.address(), self.ledger.region());
+        Ok((region.inventory()?, inventory(&ledger)?))
     }
 
     /// The Region of `use1` is there again after its loss, and its control plane deployed anew: the stand-in remembers

@@ -1,0 +1,54 @@
+//! A root file system like the image's: the binary and what it loads, read-only, and nobody's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::error::{Doing, Result};
+use crate::tool::run;
+use crate::worker::understudy_binary;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Where a worker finds nothing but itself.
+#[derive(Debug)]
+pub struct MinimalRoot {
+    folder: PathBuf,
+}
+
+impl MinimalRoot {
+    /// Makes one in a folder with `scripts/minimal-root`, which refuses a binary that the image could not run.
+    pub fn make(folder: PathBuf) -> Result<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/minimal-root");
+        let binary = understudy_binary()?;
+        let mut make = Command::new(script);
+        make.arg(&folder).arg(binary);
+        let how = "apt-get install binutils util-linux";
+        run("scripts/minimal-root", how, &mut make, LIMIT)?;
+        Ok(Self { folder })
+    }
+
+    /// Runs `understudy` in there.
+    pub fn program(&self) -> PathBuf {
+        self.folder.join("understudy")
+    }
+
+    /// What `understudy` in there prints, if it ends well.
+    pub fn understudy(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(self.program());
+        run(
+            "understudy",
+            "scripts/minimal-root",
+            command.args(arguments),
+            LIMIT,
+        )
+    }
+
+    /// A folder for flow files that anybody may read.
+    pub fn files(&self) -> Result<PathBuf> {
+        let files = self.folder.join("files");
+        fs::create_dir_all(&files).doing(format!("create {}", files.display()))?;
+        Ok(files)
+    }
+}
