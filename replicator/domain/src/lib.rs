@@ -56,6 +56,7 @@ pub mod tail;
 mod topics;
 mod translation;
 mod varint;
+pub mod words;
 
 pub use access_token::{AccessToken, AccessTokenError};
 pub use acl_sync::{AclPlan, AclRules, AclWrite, FirstAcl, plan_acls};
