@@ -46,7 +46,7 @@ ARROWS = {
     "notify": {"understudy-recovery", "understudy-shell"},
     "probe-health": {"understudy-recovery", "understudy-shell"},
     "trigger-recovery": {"understudy-recovery", "understudy-shell"},
-    "understudy-evidence-page": {"understudy-recovery"},
+    "understudy-evidence-page": {"understudy-domain", "understudy-recovery"},
     "understudy-steps": {
         "answer-approval", "assess", "await-drain", "claim-epoch", "commit-group-offsets", "fence-source", "notify",
         "open-target", "plan-recovery", "probe-health", "put-aside-tail", "quiesce-clients", "reconfigure-clients", "record-evidence", "request-approval",

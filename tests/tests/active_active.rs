@@ -58,6 +58,7 @@ fn a_side_moves_and_both_flows_run_on_beside_writers_that_stay() -> Outcome {
     lab.is_exact(target, source)?;
     let home = lab.move_to(source, "switchover", "orders")?;
     assert_eq!(text(&home.evidence, "ended"), "TargetActive");
+    lab.billing_reads_nothing_again(&over, &home)?;
     for (from, to) in [(source, target), (target, source)] {
         Workload::orders(from.client(), "orders")
             .producer("late")
@@ -365,6 +366,16 @@ impl Lab {
             let first = moved.first.get(&partition).copied();
             assert_eq!(first, copy, "billing skipped or read again in {partition}");
         }
+        Ok(())
+    }
+
+    /// Whether `billing` went on at home behind what it had read away from home.
+    fn billing_reads_nothing_again(&self, away: &Moved, home: &Moved) -> Outcome {
+        let again = away.read.intersection(&home.read).count();
+        assert_eq!(again, 0, "billing read records again");
+        let whole = committed(&self.pair.source)? - STANDS * i64::from(PARTITIONS);
+        let read = away.read.len() + home.read.len();
+        assert_eq!(i64::try_from(read)?, whole, "billing skipped records");
         Ok(())
     }
 

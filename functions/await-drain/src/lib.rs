@@ -26,39 +26,33 @@ pub fn handle(world: &World, request: JustOrder) -> Result<Drained, StepError> {
 fn look(world: &World, order: &Order) -> Result<Done<Drained>, StepError> {
     let flow = reach::forward(world, order)?;
     let flows = &world.flows;
-    // Ends first: a position that is read later has passed them, or not.
     let source = reach::source(world, order)?;
     let selected = flows.selected(flow).map_err(|error| at_source(&error))?;
     let record = flows.record(flow).map_err(|error| at_target(&error))?;
-    if record.is_none() && order.mode != Mode::Failback {
-        return Err(StepError::new(
-            ErrorName::FlowUnreadable,
-            format!("the target has no flow of {}; it never ran", flow.file),
-        ));
-    }
-    let positions = || match &record {
+    // Positions before ends: what has passed an end that was told later has nothing left.
+    let positions = match &record {
         Some(record) => flows
             .positions(flow, record)
-            .map_err(|error| at_target(&error)),
+            .map_err(|error| at_target(&error))?,
         // Onto a wholly new cluster: the flow's workers make it.
-        None => Ok(Vec::new()),
+        None if order.mode == Mode::Failback => Vec::new(),
+        None => {
+            return Err(StepError::new(
+                ErrorName::FlowUnreadable,
+                format!("the target has no flow of {}; it never ran", flow.file),
+            ));
+        }
     };
-    let known = positions()?.into_iter().map(|it| it.source);
+    let known = positions.iter().map(|it| it.source.clone());
     let partitions: BTreeSet<TopicPartition> = known.chain(selected.keys().cloned()).collect();
     let ends = source.ends(&partitions, WITHIN);
     let ends = ends.map_err(|error| at_source(&error))?;
-    let positions = positions()?;
     let (mut left, mut lag, mut gone) = (0_u32, 0_u64, 0_u32);
-    let mut left_out = ends.clone();
+    let mut left_out = ends;
     for mirrored in &positions {
-        left_out.remove(&mirrored.source);
-        let Some(ends) = ends.get(&mirrored.source) else {
-            // Deleted on the source since: nothing of it can come any more. Or new since: asked about next time.
-            if partitions.contains(&mirrored.source) {
-                gone = gone.saturating_add(1);
-            } else {
-                left = left.saturating_add(1);
-            }
+        let Some(ends) = left_out.remove(&mirrored.source) else {
+            // Deleted on the source since: nothing of it can come any more.
+            gone = gone.saturating_add(1);
             continue;
         };
         let at = mirrored.position.source_offset.get();

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use understudy_domain::words::limit;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -41,7 +42,7 @@ pub enum SessionError {
     #[error("the AWS Region is not known; set AWS_REGION")]
     NoRegion,
     /// Too late.
-    #[error("AWS's configuration was not read within {GIVEN_UP_AFTER:?}")]
+    #[error("AWS's configuration was not read within {}", limit(GIVEN_UP_AFTER))]
     TimedOut,
 }
 
@@ -185,7 +186,7 @@ impl Session {
         let Ok(answered) = answered else {
             return Err(PortError::new(
                 PortErrorKind::TimedOut,
-                format!("{did}: no answer within {within:?}"),
+                format!("{did}: no answer within {}", limit(within)),
             ));
         };
         answered.or_else(|error| {

@@ -91,6 +91,16 @@ impl Flows for EcsWorkers {
         self.flows.translate(flow, record, places)
     }
 
+    fn translate_back(
+        &self,
+        flow: &FlowOfPair,
+        record: &FlowRecord,
+        places: &BTreeSet<(TopicPartition, TargetOffset)>,
+    ) -> Result<BTreeMap<(TopicPartition, TargetOffset), Translation<SourceOffset>>, PortError>
+    {
+        self.flows.translate_back(flow, record, places)
+    }
+
     fn selects_group(&self, flow: &FlowOfPair, group: &str) -> Result<bool, PortError> {
         self.flows.selects_group(flow, group)
     }

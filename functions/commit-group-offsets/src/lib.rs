@@ -3,9 +3,11 @@
 //! Invariants:
 //! a. a place is committed only where the record to be read next has its copy, or at the end of the copies, never beyond;
 //! b. nobody's place is touched who is in a group on the target;
-//! c. without the source's own word nothing is committed: workers committed each place in the transactions that the seal
+//! c. what a group read in copies that have topics of their own it does not read again at home;
+//! d. without the source's own word nothing is committed: workers committed each place in the transactions that the seal
 //!    has ended, so what stands on the target is what was last known.
 
+mod home;
 mod placing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,7 +78,9 @@ fn commit(world: &World, order: &Order, cut_key: &str) -> Result<Done<Placed>, S
                 .record(flow)
                 .map_err(|error| at_target(&error))?;
             let record = record.ok_or_else(|| no_flow(&cut.flow))?;
-            translate(world, flow, &record, &placing, stands)?
+            let mut stood = translate(world, flow, &record, &placing, stands)?;
+            stood.extend(home::places(world, order, stands)?);
+            stood
         }
         None => BTreeMap::new(),
     };

@@ -1,14 +1,14 @@
 //! Where groups end, with and without the source's word.
 
 use understudy_domain::{SourceOffset, TargetOffset, TopicPartition, Translation};
-use understudy_fakes::Stage;
+use understudy_fakes::{Stage, position};
 use understudy_recovery::contract::{Order, Placed, PlacesRequest};
 use understudy_recovery::cut::{Cut, PartitionCut};
 use understudy_recovery::places::{PlaceIs, Places};
 use understudy_recovery::{Epoch, ErrorName, Leash, Mode, StepError};
 use understudy_shell::PortErrorKind;
 use understudy_shell::step::{must_load, save};
-use understudy_shell::world::{Ends, Presence};
+use understudy_shell::world::{Ends, Mirrored, Presence};
 
 use super::handle;
 
@@ -178,5 +178,55 @@ fn repeated_it_commits_nothing_more_and_leashed_nothing_at_all() -> Outcome {
     assert_eq!(would, first);
     assert_eq!(first, again);
     assert_eq!(stage.scene().log.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn who_goes_home_from_copies_of_their_own_names_reads_nothing_again_there() -> Outcome {
+    let stage = stage()?;
+    let (orders, copies) = (
+        TopicPartition::new("orders", 0),
+        TopicPartition::new("usw2.orders", 0),
+    );
+    {
+        let mut scene = stage.scene();
+        let record = scene.flow("forward.toml").record.clone();
+        let back = scene.flow("reverse.toml");
+        back.record = record;
+        back.positions.push(Mirrored {
+            source: orders.clone(),
+            target: copies.clone(),
+            position: position(100, 110, 0),
+        });
+        back.back.insert(
+            (orders.clone(), TargetOffset::new(66)),
+            Translation::Exact(SourceOffset::new(61)),
+        );
+        let left = scene.cluster("use1");
+        for (group, offset) in [("billing", 66), ("audit", 66), ("lost", 3)] {
+            left.groups.insert(group.to_owned(), Presence::Empty);
+            left.places
+                .insert((group.to_owned(), copies.clone()), offset);
+        }
+        let home = scene.cluster("usw2");
+        home.groups.insert("audit".to_owned(), Presence::Live);
+    }
+    stands(&stage, "usw2", "billing", Presence::Empty, 40);
+    stands(&stage, "usw2", "lost", Presence::Empty, 9);
+    let (_, places) = run(&stage, stage.order(Mode::Switchover, Leash::Acting))?;
+    assert_eq!(state(&places, "billing"), Some((PlaceIs::Exact, Some(61))));
+    let of_live = state(&places, "audit").map(|(state, _)| state);
+    assert_eq!(
+        of_live,
+        Some(PlaceIs::Live),
+        "who is at home already is left alone"
+    );
+    let at_home = |group: &str| {
+        let mut scene = stage.scene();
+        scene.cluster("usw2").places.get(&place(group)).copied()
+    };
+    assert_eq!(at_home("billing"), Some(61));
+    assert_eq!(at_home("audit"), None);
+    assert_eq!(at_home("lost"), Some(9), "what is not known stays");
     Ok(())
 }

@@ -258,6 +258,7 @@ pub fn failover() -> Evidence {
         loss: Some(loss),
         places: Some(places()),
         opened_after_ms: Some(4_877),
+        fenced_since_ms: None,
         clients_back_after_ms: None,
         unknown: vec![
             "What use1 took after 2026-11-28 06:00:43 UTC, when its ends were last seen, and whether it still takes writes."

@@ -15,4 +15,4 @@ pub use fuse::Fuse;
 pub use history::Happened;
 pub use life::Life;
 pub use scene::{FakeCluster, FakeFlow, Scene};
-pub use stage::Stage;
+pub use stage::{Stage, position};

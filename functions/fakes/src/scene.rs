@@ -81,6 +81,8 @@ pub struct FakeFlow {
     pub positions: Vec<Mirrored>,
     /// The offset map, as far as it is asked.
     pub map: BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>,
+    /// The same, from copies to the source.
+    pub back: BTreeMap<(TopicPartition, TargetOffset), Translation<SourceOffset>>,
     /// What mirroring withheld.
     pub withheld: Vec<Acl>,
     /// How many workers are wanted.

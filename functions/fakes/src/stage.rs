@@ -245,6 +245,7 @@ fn pair() -> Pair {
             flow("usw2", "use1", "reverse.toml"),
         ],
         home: alias("use1"),
+        ledger: Default::default(),
         automation: Default::default(),
         consent: Default::default(),
         approval: Default::default(),

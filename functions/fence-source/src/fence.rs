@@ -221,6 +221,7 @@ impl Fence<'_> {
                 epoch: self.epoch,
                 state: FenceState::Wanted,
                 added: Vec::new(),
+                since_ms: Some(self.world.clock.now_ms()),
             });
             if fence.state == FenceState::Lifting {
                 fence.state = FenceState::Wanted;

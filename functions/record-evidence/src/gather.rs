@@ -87,6 +87,9 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
     let clients_back_after_ms = ended(&steps, Step::VerifyClients)
         .filter(|_| all_back)
         .map(since);
+    let fenced_since_ms = ledger
+        .and_then(|ledger| ledger.fences.get(&source))
+        .and_then(|fence| fence.since_ms);
     let mut evidence = Evidence {
         schema: SCHEMA,
         execution: start.execution.clone(),
@@ -109,6 +112,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
         loss,
         places,
         opened_after_ms,
+        fenced_since_ms,
         clients_back_after_ms,
         unknown: Vec::new(),
         next: Vec::new(),

@@ -58,6 +58,10 @@ pub struct Evidence {
     pub places: Option<Places>,
     /// From the wish until writers were let in, in milliseconds: the achieved RTO.
     pub opened_after_ms: Option<i64>,
+    /// Since when the fence on the cluster that was left was wanted, in milliseconds since 1970: it may be an earlier
+    /// recovery's, which ended half-way.
+    #[serde(default)]
+    pub fenced_since_ms: Option<i64>,
     /// From the wish until every application was seen at work.
     pub clients_back_after_ms: Option<i64>,
     /// What could not be known.
@@ -90,16 +94,19 @@ pub struct StepRecord {
 }
 
 impl Evidence {
-    /// For how long nobody could write, of a move that was planned: from the fence until writers were let in. Until then
-    /// applications were at work where they were. Nothing where it was not come to, or was a drill.
+    /// For how long nobody could write, where a fence came first: from the first fence until writers were let in. That
+    /// fence may be the one of a move that ended half-way and was finished by this recovery. Until then applications were
+    /// at work where they were. Nothing where it was not come to, or was a drill.
     pub fn write_pause_ms(&self) -> Option<i64> {
-        if self.mode == Mode::Failover || self.leash.is_leashed() {
+        if self.leash.is_leashed() {
             return None;
         }
         let opened = self.started_at_ms.checked_add(self.opened_after_ms?)?;
         let fenced = |it: &&StepRecord| it.step == Step::FenceSource && !it.returned;
-        let fence = self.steps.iter().find(fenced)?;
-        Some(opened.saturating_sub(fence.began_at_ms).max(0))
+        let own = self.steps.iter().find(fenced).map(|it| it.began_at_ms);
+        let first = own.into_iter().chain(self.fenced_since_ms).min()?;
+        // A failover fences what it leaves once the target is open.
+        (first <= opened).then(|| opened.saturating_sub(first))
     }
 }
 

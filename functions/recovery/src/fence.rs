@@ -27,6 +27,9 @@ pub struct FenceRecord {
     /// What was added, and nothing else.
     #[serde(default)]
     pub added: Vec<FenceAcl>,
+    /// When it was first asked for, in milliseconds since 1970; nothing where an older version did.
+    #[serde(default)]
+    pub since_ms: Option<i64>,
 }
 
 /// Whether a fence holds.

@@ -4,7 +4,7 @@
 //! out. Whoever acts, a Lambda or `understudy failover --local`, carries out what is decided here.
 //!
 //! - Who and when: [`PairName`], [`Alias`], [`Epoch`], [`ExecutionName`], [`Mode`], [`Leash`].
-//! - One recovery at a time: [`Ledger`].
+//! - One recovery at a time: [`Ledger`], also where each cluster keeps a copy of it: [`LedgerCopies`].
 //! - Whether to act: [`health`], [`assessment`], [`plan`], [`Consent`].
 //! - What was reached: [`cut`], [`places`], [`fence`]; what a cluster that came back holds: [`tail`].
 //! - Applications: [`client`].
@@ -22,6 +22,7 @@ mod execution;
 pub mod fence;
 pub mod health;
 mod ledger;
+mod ledger_copies;
 mod mode;
 mod name;
 pub mod pair;
@@ -35,6 +36,7 @@ pub use consent::{Consent, LossBound};
 pub use epoch::Epoch;
 pub use execution::{ExecutionName, ExecutionNameError};
 pub use ledger::{Ledger, Phase, Refusal, Running};
+pub use ledger_copies::{Contradiction, LedgerCopies};
 pub use mode::{Leash, Mode};
 pub use name::{Alias, NameError, PairName};
 pub use step::Step;

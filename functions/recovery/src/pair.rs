@@ -21,6 +21,9 @@ pub struct Pair {
     pub flows: Vec<FlowOfPair>,
     /// Which cluster is active until the first recovery.
     pub home: Alias,
+    /// Where the ledger lies of recoveries that a process carries out; in AWS it is a table.
+    #[serde(default)]
+    pub ledger: LedgerPlace,
     /// Who decides.
     #[serde(default)]
     pub automation: Automation,
@@ -85,6 +88,17 @@ pub struct FlowOfPair {
 
 const fn two() -> u32 {
     2
+}
+
+/// Where the ledger lies of recoveries that a process carries out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LedgerPlace {
+    /// In the folder, beside plans and evidence: all recoveries of the pair are started from one folder.
+    #[default]
+    Folder,
+    /// In a topic of each of the two clusters: they may be started from anywhere.
+    Kafka,
 }
 
 /// Who decides.

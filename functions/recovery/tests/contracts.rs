@@ -295,6 +295,7 @@ fn evidence_of_a_recovery_that_never_began_holds_too() {
         "loss",
         "places",
         "opened_after_ms",
+        "fenced_since_ms",
         "clients_back_after_ms",
     ] {
         object.insert(optional.to_owned(), Value::Null);

@@ -404,6 +404,7 @@ fn a_fence_is_remembered_and_forgotten_beside_whatever_goes_on() {
         epoch: Epoch::new(1),
         state: FenceState::Wanted,
         added: Vec::new(),
+        since_ms: Some(1),
     };
     let ledger = steady().with_fence(&alias("use1"), Some(fence.clone()));
     assert_eq!(ledger.fences.get(&alias("use1")), Some(&fence));

@@ -54,6 +54,7 @@ fn pair() -> Pair {
         ]),
         flows: vec![flow("use1", "usw2"), flow("usw2", "use1")],
         home: alias("use1"),
+        ledger: Default::default(),
         automation: Automation::Automatic,
         consent: Consent {
             max_lost_records: 1_000,

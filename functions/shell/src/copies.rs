@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+use understudy_domain::words::limit;
 
 use understudy_domain::TopicPartition;
 use understudy_recovery::cut::{Cut, PartitionCut};
@@ -94,7 +95,7 @@ pub fn newest(
 fn left(began: Instant, within: Duration) -> Result<Duration, PortError> {
     let left = within.saturating_sub(began.elapsed());
     if left.is_zero() {
-        let text = format!("the times of copies were not told within {within:?}");
+        let text = format!("the times of copies were not told within {}", limit(within));
         return Err(PortError::new(PortErrorKind::TimedOut, text));
     }
     Ok(left)

@@ -59,6 +59,16 @@ pub trait LedgerStore: Send + Sync {
     /// # Errors
     /// [`crate::PortErrorKind::Conflict`] if it has another one; or the ledger did not answer.
     fn write(&self, before: u64, next: &Ledger) -> Result<(), PortError>;
+
+    /// Brings copies that are behind to what the newest says, where there is more than one. Changes nothing that the
+    /// ledger says. Answers the clusters whose copies are still behind, or did not answer.
+    ///
+    /// # Errors
+    /// The ledger did not answer.
+    fn level(&self, pair: &PairName) -> Result<Vec<Alias>, PortError> {
+        let _one_copy = pair;
+        Ok(Vec::new())
+    }
 }
 
 /// A store for what is too large to travel. In the Region of the cluster that becomes active.
@@ -283,6 +293,17 @@ pub trait Flows: Send + Sync {
         record: &FlowRecord,
         places: &BTreeSet<(TopicPartition, SourceOffset)>,
     ) -> Result<BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>, PortError>;
+
+    /// Where places in copies lie on the source; partitions named as on the source.
+    ///
+    /// # Errors
+    /// The target did not answer, or holds state that cannot be read.
+    fn translate_back(
+        &self,
+        flow: &FlowOfPair,
+        record: &FlowRecord,
+        places: &BTreeSet<(TopicPartition, TargetOffset)>,
+    ) -> Result<BTreeMap<(TopicPartition, TargetOffset), Translation<SourceOffset>>, PortError>;
 
     /// Whether the flow mirrors a group.
     ///

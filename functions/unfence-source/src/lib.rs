@@ -98,6 +98,7 @@ mod tests {
             epoch: order.epoch,
             state: FenceState::Proven,
             added: vec![acl(false), acl(true)],
+            since_ms: None,
         };
         {
             let mut scene = stage.scene();

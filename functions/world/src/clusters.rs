@@ -4,8 +4,9 @@
 //! calls, at most a few a cluster, and made anew after a call that failed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+use understudy_domain::words::limit;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 use understudy_domain::{
@@ -14,18 +15,17 @@ use understudy_domain::{
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Told};
 use understudy_kafka::ffi::writer::Writer;
-use understudy_kafka::{Cluster as Connection, Endpoint, Fault};
+use understudy_kafka::{Endpoint, Fault};
 use understudy_recovery::Alias;
 use understudy_shell::world::{Cluster, Clusters, Ends, Presence, Probe, WriteProof};
-use understudy_shell::{PortError, PortErrorKind, bounded};
+use understudy_shell::{PortError, PortErrorKind};
 
 use crate::clock::Until;
+use crate::connections::Connections;
 use crate::pair_file::PairFile;
 use crate::trouble::{kind_of_code, of_fault};
 use crate::{look, proof};
 
-/// How many clients of a cluster are kept.
-const KEPT: usize = 4;
 /// How many groups' places go into one transaction.
 const GROUPS_AT_ONCE: usize = 20;
 /// How long a transaction that failed may take to end; the brokers end it otherwise.
@@ -46,9 +46,8 @@ impl KafkaClusters {
             let endpoint = file.flows.get(&flow.file)?.target.clone();
             let proof = file.proofs.get(&flow.target).map(|it| it.target.clone());
             let cluster = KafkaCluster {
-                endpoint,
+                connections: Connections::new(endpoint),
                 proof,
-                idle: Mutex::new(Vec::new()),
             };
             Some((flow.target.clone(), Arc::new(cluster)))
         });
@@ -71,48 +70,20 @@ impl Clusters for KafkaClusters {
 }
 
 struct KafkaCluster {
-    endpoint: Endpoint,
+    connections: Connections,
     /// The same as a fenced writer.
     proof: Option<Endpoint>,
-    /// Clients that nobody uses now. Held for a push or a pop.
-    idle: Mutex<Vec<Connection>>,
 }
 
 impl KafkaCluster {
-    fn ask<T>(
-        &self,
-        question: impl FnOnce(&Connection) -> Result<T, Fault>,
-    ) -> Result<T, PortError> {
-        let kept = self.idle().pop();
-        let asked = match kept {
-            Some(kept) => Ok(kept),
-            None => Connection::open(&self.endpoint),
-        };
-        let answered = asked.and_then(|connection| {
-            let answer = question(&connection);
-            if answer.is_ok() && self.idle().len() < KEPT {
-                self.idle().push(connection);
-            } else {
-                // To let go of a client may take as long as its last connection.
-                let _letting_go = bounded::start(move || drop(connection));
-            }
-            answer
-        });
-        answered.map_err(|fault| of_fault(&self.endpoint, &fault))
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn commit(
         &self,
         transactional_id: &str,
         by_group: &[(&str, Vec<(TopicPartition, i64)>)],
         until: Until,
     ) -> Result<(), Fault> {
-        let config = self.endpoint.writer(transactional_id);
-        let mut writer = Writer::new(&config, self.endpoint.watch.clone(), usize::MAX)?;
+        let config = self.connections.endpoint.writer(transactional_id);
+        let mut writer = Writer::new(&config, self.connections.endpoint.watch.clone(), usize::MAX)?;
         writer.init(until.left())?;
         for some in by_group.chunks(GROUPS_AT_ONCE) {
             writer.begin()?;
@@ -128,7 +99,7 @@ impl KafkaCluster {
     }
 
     fn no_end(&self, place: &TopicPartition, code: Code) -> PortError {
-        let alias = &self.endpoint.alias;
+        let alias = &self.connections.endpoint.alias;
         let text = format!("cluster {alias} does not tell where {place} ends: {code}");
         PortError::new(kind_of_code(code), text)
     }
@@ -137,7 +108,7 @@ impl KafkaCluster {
         let Some((acl, fault)) = refused.first() else {
             return Ok(());
         };
-        let error = of_fault(&self.endpoint, fault);
+        let error = of_fault(&self.connections.endpoint, fault);
         let more = match refused.len() {
             1 => String::new(),
             count => format!(", the first of {count}"),
@@ -148,15 +119,15 @@ impl KafkaCluster {
 
 impl Cluster for KafkaCluster {
     fn bootstrap(&self) -> Option<String> {
-        Some(self.endpoint.bootstrap())
+        Some(self.connections.endpoint.bootstrap())
     }
 
     fn probe(&self, within: Duration) -> Probe {
-        look::look(&self.endpoint, within)
+        look::look(&self.connections.endpoint, within)
     }
 
     fn id(&self, within: Duration) -> Result<String, PortError> {
-        self.ask(|cluster| cluster.id(within))
+        self.connections.ask(|cluster| cluster.id(within))
     }
 
     fn ends(
@@ -165,7 +136,7 @@ impl Cluster for KafkaCluster {
         within: Duration,
     ) -> Result<BTreeMap<TopicPartition, Ends>, PortError> {
         let until = Until::within(within);
-        let (stable, mut high) = self.ask(|cluster| {
+        let (stable, mut high) = self.connections.ask(|cluster| {
             // The stable end first: what is written between the two looks is then open, never standing.
             let stable = cluster.edges(partitions, Edge::LastStable, until.left() / 2)?;
             let high = cluster.edges(partitions, Edge::HighWatermark, until.left())?;
@@ -195,7 +166,9 @@ impl Cluster for KafkaCluster {
         }
         // One without a leader may be one that does not exist.
         for place in unled {
-            let topic = self.ask(|cluster| cluster.topic(&place.topic, until.left()))?;
+            let topic = self
+                .connections
+                .ask(|cluster| cluster.topic(&place.topic, until.left()))?;
             if topic.is_some_and(|topic| place.partition < topic.partitions) {
                 return Err(self.no_end(&place, Code::LeaderNotAvailable));
             }
@@ -209,7 +182,9 @@ impl Cluster for KafkaCluster {
         at_ms: i64,
         within: Duration,
     ) -> Result<BTreeMap<TopicPartition, i64>, PortError> {
-        let found = self.ask(|cluster| cluster.edges(partitions, Edge::Since(at_ms), within))?;
+        let found = self
+            .connections
+            .ask(|cluster| cluster.edges(partitions, Edge::Since(at_ms), within))?;
         let told = found
             .into_iter()
             .filter_map(|(place, offset)| Some((place, offset.ok()?)));
@@ -218,7 +193,7 @@ impl Cluster for KafkaCluster {
 
     fn groups(&self, within: Duration) -> Result<BTreeMap<String, Presence>, PortError> {
         let until = Until::within(within);
-        let (consumers, others) = self.ask(|cluster| {
+        let (consumers, others) = self.connections.ask(|cluster| {
             let consumers = cluster.group_states(until.left())?;
             let is_consumers = |name: &str| consumers.contains_key(name);
             let others = cluster.other_groups(&is_consumers, until.left())?;
@@ -249,8 +224,8 @@ impl Cluster for KafkaCluster {
         let mut unheard = groups.clone();
         let mut places = BTreeMap::new();
         let mut failed: Option<PortError> = None;
-        let alias = &self.endpoint.alias;
-        self.ask(|cluster| {
+        let alias = &self.connections.endpoint.alias;
+        self.connections.ask(|cluster| {
             cluster.tell_group_places(&names, within, &mut |number, told| {
                 let Some(group) = names.get(number) else { return };
                 match told {
@@ -276,7 +251,7 @@ impl Cluster for KafkaCluster {
                                 ..
                             }) => {}
                             Err(fault) => {
-                                failed.get_or_insert(of_fault(&self.endpoint, &fault));
+                                failed.get_or_insert(of_fault(&self.connections.endpoint, &fault));
                             }
                         }
                     }
@@ -287,7 +262,8 @@ impl Cluster for KafkaCluster {
             (Some(error), _) => Err(error),
             (None, Some(group)) => {
                 let text = format!(
-                    "cluster {alias} did not tell the places of group {group} within {within:?}"
+                    "cluster {alias} did not tell the places of group {group} within {}",
+                    limit(within)
                 );
                 Err(PortError::new(PortErrorKind::TimedOut, text))
             }
@@ -316,23 +292,23 @@ impl Cluster for KafkaCluster {
             if let Some(live) = live {
                 let text = format!(
                     "somebody is in group {live} on cluster {}: its places are its own, and none was committed",
-                    self.endpoint.alias
+                    self.connections.endpoint.alias
                 );
                 return Err(PortError::new(PortErrorKind::Refused, text));
             }
         }
         let by_group: Vec<_> = by_group.into_iter().collect();
         self.commit(transactional_id, &by_group, until)
-            .map_err(|fault| of_fault(&self.endpoint, &fault))
+            .map_err(|fault| of_fault(&self.connections.endpoint, &fault))
     }
 
     fn acls(&self, within: Duration) -> Result<Vec<Acl>, PortError> {
         let until = Until::within(within);
-        let told = self.ask(|cluster| cluster.acls(until.left()))?;
+        let told = self.connections.ask(|cluster| cluster.acls(until.left()))?;
         if told.unknown > 0 {
             let text = format!(
                 "cluster {} has {} ACLs with an operation or a pattern that this version does not know",
-                self.endpoint.alias, told.unknown
+                self.connections.endpoint.alias, told.unknown
             );
             return Err(PortError::new(PortErrorKind::Malformed, text));
         }
@@ -354,7 +330,9 @@ impl Cluster for KafkaCluster {
 
     fn admits_everyone(&self, within: Duration) -> Result<Option<bool>, PortError> {
         let until = Until::within(within);
-        let told = self.ask(|cluster| cluster.admits_everyone(until.left() / 2));
+        let told = self
+            .connections
+            .ask(|cluster| cluster.admits_everyone(until.left() / 2));
         match told {
             Err(error) if error.kind == PortErrorKind::NotPermitted => Ok(None),
             told => told,
@@ -363,12 +341,20 @@ impl Cluster for KafkaCluster {
 
     fn add_acls(&self, acls: &[Acl], within: Duration) -> Result<(), PortError> {
         let acls: Vec<&Acl> = acls.iter().collect();
-        self.all_done(&self.ask(|cluster| cluster.add_acls(&acls, within))?)
+        self.all_done(
+            &self
+                .connections
+                .ask(|cluster| cluster.add_acls(&acls, within))?,
+        )
     }
 
     fn remove_acls(&self, acls: &[Acl], within: Duration) -> Result<(), PortError> {
         let acls: Vec<&Acl> = acls.iter().collect();
-        self.all_done(&self.ask(|cluster| cluster.remove_acls(&acls, within))?)
+        self.all_done(
+            &self
+                .connections
+                .ask(|cluster| cluster.remove_acls(&acls, within))?,
+        )
     }
 
     fn try_write(&self, topic: &str, within: Duration) -> Result<Option<WriteProof>, PortError> {
@@ -378,13 +364,16 @@ impl Cluster for KafkaCluster {
         let until = Until::within(within);
         // To a topic that is gone nobody writes; its ACLs stay for the day on which it is made again.
         if self
+            .connections
             .ask(|cluster| cluster.topic(topic, until.left() / 3))?
             .is_none()
         {
             return Ok(Some(WriteProof::Refused));
         }
         let key = "max.message.bytes";
-        let limit = self.ask(|cluster| cluster.topic_config(topic, key, until.left() / 2))?;
+        let limit = self
+            .connections
+            .ask(|cluster| cluster.topic_config(topic, key, until.left() / 2))?;
         proof::try_write(writer, topic, limit.as_deref(), until.left()).map(Some)
     }
 }

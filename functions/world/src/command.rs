@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+use understudy_domain::words::limit;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use understudy_recovery::client::Pointer;
@@ -85,8 +86,8 @@ impl Run<'_> {
             }
             Ok(None) => {
                 let text = format!(
-                    "did not end within {:?} and was ended{}",
-                    self.within,
+                    "did not end within {} and was ended{}",
+                    limit(self.within),
                     said()
                 );
                 Err(trouble(PortErrorKind::TimedOut, text))

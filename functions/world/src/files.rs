@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use understudy_domain::words::limit;
 
 use understudy_shell::{PortError, PortErrorKind};
 
@@ -79,8 +80,9 @@ pub fn lock(path: &Path, within: Duration) -> Result<File, PortError> {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if Instant::now() >= until => {
                 let text = format!(
-                    "{} is locked by another process for more than {within:?}; see who has it open",
-                    path.display()
+                    "{} is locked by another process for more than {}; see who has it open",
+                    path.display(),
+                    limit(within)
                 );
                 return Err(PortError::new(PortErrorKind::TimedOut, text));
             }

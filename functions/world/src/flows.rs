@@ -153,6 +153,28 @@ fn read_homes<T: Send>(
     Ok(all)
 }
 
+/// What the map answers. While the number of slots is being changed, a partition's state lies in its slot by either number.
+fn answers(
+    flow: &Flow,
+    record: &FlowRecord,
+    questions: Vec<Question>,
+) -> Result<BTreeMap<Question, Known>, PortError> {
+    let ask = |slots, questions: &[Question]| {
+        answer_all_from(flow, slots, questions, |target| open_state(record, target))
+            .map_err(|error| of_state(&flow.target, &error))
+    };
+    let mut known = ask(record.slots, &questions)?;
+    if let Some(slots) = record.changing_to {
+        let moved: Vec<Question> = known
+            .iter()
+            .filter(|(_, known)| matches!(known, Known::Nothing))
+            .map(|(question, _)| question.clone())
+            .collect();
+        known.extend(ask(slots, &moved)?);
+    }
+    Ok(known)
+}
+
 impl Flows for KafkaFlows {
     fn name(&self, flow: &FlowOfPair) -> Result<String, PortError> {
         Ok(self.flow(flow)?.name.to_string())
@@ -257,23 +279,9 @@ impl Flows for KafkaFlows {
     ) -> Result<BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>, PortError>
     {
         let flow = self.flow(flow)?;
-        let forward =
+        let question =
             |place: &(TopicPartition, SourceOffset)| Question::Forward(place.0.clone(), place.1);
-        let questions: Vec<Question> = places.iter().map(forward).collect();
-        let ask = |slots, questions: &[Question]| {
-            answer_all_from(flow, slots, questions, |target| open_state(record, target))
-                .map_err(|error| of_state(&flow.target, &error))
-        };
-        let mut known = ask(record.slots, &questions)?;
-        // While the number of slots is being changed, a partition's state lies in its slot by either number.
-        if let Some(slots) = record.changing_to {
-            let moved: Vec<Question> = known
-                .iter()
-                .filter(|(_, known)| matches!(known, Known::Nothing))
-                .map(|(question, _)| question.clone())
-                .collect();
-            known.extend(ask(slots, &moved)?);
-        }
+        let known = answers(&flow, record, places.iter().map(question).collect())?;
         let found = known.into_iter().filter_map(|(question, known)| {
             let Question::Forward(place, offset) = question else {
                 return None;
@@ -283,6 +291,34 @@ impl Flows for KafkaFlows {
                 Known::Source(..) | Known::Nothing => Translation::NoSync,
                 Known::Unreadable(reason) => {
                     tracing::warn!(flow = %flow.name, %place, reason, "place not translated");
+                    Translation::NotReady
+                }
+            };
+            Some(((place, offset), translation))
+        });
+        Ok(found.collect())
+    }
+
+    fn translate_back(
+        &self,
+        flow: &FlowOfPair,
+        record: &FlowRecord,
+        places: &BTreeSet<(TopicPartition, TargetOffset)>,
+    ) -> Result<BTreeMap<(TopicPartition, TargetOffset), Translation<SourceOffset>>, PortError>
+    {
+        let flow = self.flow(flow)?;
+        let question =
+            |place: &(TopicPartition, TargetOffset)| Question::Reverse(place.0.clone(), place.1);
+        let known = answers(&flow, record, places.iter().map(question).collect())?;
+        let found = known.into_iter().filter_map(|(question, known)| {
+            let Question::Reverse(place, offset) = question else {
+                return None;
+            };
+            let translation = match known {
+                Known::Source(_, translation) => translation,
+                Known::Target(..) | Known::Nothing => Translation::NoSync,
+                Known::Unreadable(reason) => {
+                    tracing::warn!(flow = %flow.name, %place, reason, "place not translated back");
                     Translation::NotReady
                 }
             };

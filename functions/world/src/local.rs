@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use understudy_recovery::pair::LedgerPlace;
 use understudy_shell::world::{Machines, People};
 use understudy_shell::{PortError, World};
 
+use crate::ledger_topic::LedgerTopic;
 use crate::{
     FileLedger, FileSignals, FileStore, KafkaClusters, KafkaFlows, LocalClients, PairFile,
     SystemClock,
@@ -21,7 +23,8 @@ pub struct Local {
 }
 
 impl Local {
-    /// The world of a pair, with ledger, plans, signals and evidence in the folder `state`. Connects to nothing.
+    /// The world of a pair, with plans, signals and evidence in the folder `state`, and the ledger there or on its
+    /// clusters, as the pair has it. Connects to nothing.
     ///
     /// # Errors
     /// The machine refuses a thread.
@@ -29,7 +32,10 @@ impl Local {
         Ok(World {
             pair: Arc::clone(&file.pair),
             here: None,
-            ledger: Arc::new(FileLedger::new(state)),
+            ledger: match file.pair.ledger {
+                LedgerPlace::Folder => Arc::new(FileLedger::new(state)),
+                LedgerPlace::Kafka => Arc::new(LedgerTopic::on_both(file)),
+            },
             store: Arc::new(FileStore::new(state)),
             clusters: Arc::new(KafkaClusters::new(file)),
             flows: Arc::new(KafkaFlows::new(file)?),

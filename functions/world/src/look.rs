@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
+use understudy_domain::words::limit;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -45,8 +46,9 @@ pub fn look(endpoint: &Endpoint, within: Duration) -> Probe {
     });
     looked.unwrap_or_else(|| {
         let text = format!(
-            "cluster {} did not answer within {within:?}",
-            endpoint.alias
+            "cluster {} did not answer within {}",
+            endpoint.alias,
+            limit(within)
         );
         Probe {
             cluster_id: None,

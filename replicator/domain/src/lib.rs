@@ -57,6 +57,7 @@ mod topics;
 mod translation;
 mod varint;
 mod version;
+pub mod words;
 
 pub use access_token::{AccessToken, AccessTokenError};
 pub use acl_sync::{AclPlan, AclRules, AclWrite, FirstAcl, plan_acls};

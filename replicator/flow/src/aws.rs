@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use understudy_domain::words::limit;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -37,7 +38,8 @@ pub enum AwsError {
     Start(#[source] std::io::Error),
     /// Too late.
     #[error(
-        "no answer from {0} within {CALL_WITHIN:?}; check the route to it, or its VPC endpoint"
+        "no answer from {0} within {within}; check the route to it, or its VPC endpoint",
+        within = limit(CALL_WITHIN)
     )]
     TimedOut(&'static str),
     /// The call did not reach the service, or its answer was none.

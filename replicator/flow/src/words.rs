@@ -1,25 +1,7 @@
 //! What people read, on the page and in the terminal alike.
 
+pub use understudy_domain::words::{count, counted, moment};
 use understudy_domain::{Readiness, Verdict};
-
-/// `1,234,567`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 record`, `2 records`.
-pub fn counted(number: u64, one: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", count(number))
-}
 
 /// `0.4 s`, `42 s`, `3 min 20 s`, `5 h 2 min`, `3 d 4 h`.
 pub fn seconds(seconds: f64) -> String {
@@ -136,32 +118,12 @@ pub fn reread(readiness: &Readiness, followed: usize) -> String {
     }
 }
 
-/// `2026-11-24 00:47:27 UTC`.
-pub fn moment(at_ms: i64) -> String {
-    let since = std::time::Duration::from_millis(u64::try_from(at_ms).unwrap_or_default());
-    // Beyond the year 9999 there is no such text.
-    std::time::UNIX_EPOCH
-        .checked_add(since)
-        .filter(|_| since.as_secs() < 253_402_300_800)
-        .map_or_else(
-            || at_ms.to_string(),
-            |at| {
-                let text = humantime::format_rfc3339_seconds(at).to_string();
-                text.replace('T', " ").replace('Z', " UTC")
-            },
-        )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_read_as_people_write_them() {
-        assert_eq!(
-            [0, 999, 1_000, 12_345_678].map(count),
-            ["0", "999", "1,000", "12,345,678"]
-        );
         assert_eq!(
             [0.04, 9.94, 42.0, 200.4, 18_120.0, 273_600.0].map(seconds),
             [
@@ -175,7 +137,5 @@ mod tests {
         );
         assert_eq!([0.0, 0.84, 12_345.2].map(rate), ["0", "0.8", "12,345"]);
         assert_eq!(bytes_per_second(3.4e6), "3.4 MB/s");
-        assert_eq!(moment(1_795_481_247_000), "2026-11-24 00:47:27 UTC");
-        assert_eq!(moment(i64::MAX), i64::MAX.to_string());
     }
 }

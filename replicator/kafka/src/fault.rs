@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::time::Duration;
+use understudy_domain::words::limit;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -157,7 +158,7 @@ pub enum Fault {
         code: RDKafkaErrorCode,
     },
     /// No answer in time.
-    #[error("could not {operation} ({subject}) within {within:?}")]
+    #[error("could not {operation} ({subject}) within {}", limit(*.within))]
     TimedOut {
         /// What was not answered.
         operation: Operation,

@@ -14,6 +14,7 @@ mod rights;
 mod wanted;
 
 use std::time::{Duration, Instant};
+use understudy_domain::words::limit;
 
 use understudy_domain::permissions::End;
 
@@ -94,7 +95,10 @@ pub fn run(flow: &Flow, within: Duration) -> Result<Preflight, ToolError> {
         findings.add(Finding::warning(
             End::Target,
             "time limit",
-            format!("the check took its whole {within:?}; what came late is unknown"),
+            format!(
+                "the check took its whole {}; what came late is unknown",
+                limit(within)
+            ),
             "raise --timeout",
         ));
     }

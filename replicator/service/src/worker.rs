@@ -320,31 +320,50 @@ fn prepare(flow: &Flow, board: &Board, stop: &Stop) -> Result<Option<FlowRecord>
     Ok(None)
 }
 
-/// No running flow may mirror back what this one would write; and one that has never run does not begin by itself where a
-/// recovery has ended one the other way.
-fn must_not_go_round(
+/// No running flow may mirror back what this one would write.
+fn must_not_go_round(flow: &Flow, source: &Cluster, seen: &Seen<'_>) -> Result<(), FlowError> {
+    must_be_free(
+        flow,
+        opposite::in_the_way(flow, source, seen.topics, seen.ends(), WITHIN),
+    )
+}
+
+/// A flow that has never run does not begin by itself where a recovery has ended one the other way.
+fn must_not_follow_a_recovery(
     flow: &Flow,
     source: &Cluster,
-    (source_id, target_id): (&str, &str),
-    is_new: bool,
+    seen: &Seen<'_>,
 ) -> Result<(), FlowError> {
-    let topics = source.topics(WITHIN)?;
-    let topics: Vec<String> = topics.into_iter().map(|topic| topic.name).collect();
-    let ends = Ends {
-        source: source_id,
-        target: target_id,
-    };
-    let found = if is_new {
-        opposite::left_by_a_recovery(flow, source, &topics, ends, WITHIN)
-    } else {
-        opposite::in_the_way(flow, source, &topics, ends, WITHIN)
-    };
-    match found {
+    must_be_free(
+        flow,
+        opposite::left_by_a_recovery(flow, source, seen.topics, seen.ends(), WITHIN),
+    )
+}
+
+fn must_be_free(flow: &Flow, hindrance: Option<String>) -> Result<(), FlowError> {
+    match hindrance {
         None => Ok(()),
         Some(reason) => Err(FlowError::RoundTrip {
             flow: flow.name.to_string(),
             reason,
         }),
+    }
+}
+
+/// What was seen of the clusters before anything is made.
+struct Seen<'a> {
+    /// The source's topics.
+    topics: &'a [String],
+    source_id: &'a str,
+    target_id: &'a str,
+}
+
+impl Seen<'_> {
+    const fn ends(&self) -> Ends<'_> {
+        Ends {
+            source: self.source_id,
+            target: self.target_id,
+        }
     }
 }
 
@@ -373,14 +392,23 @@ fn attempt(
     // Before anything is made: a flow onto itself must leave nothing behind.
     flow_record::must_differ(flow, &source_id, &target_id).map_err(at_target)?;
     // Nor one that would only go in circles.
-    let ids = (source_id.as_str(), target_id.as_str());
-    must_not_go_round(flow, source, ids, false).map_err(|error| (Part::Source, error))?;
+    let at_source = |error: FlowError| (Part::Source, error);
+    let topics = source
+        .topics(WITHIN)
+        .map_err(|fault| at_source(fault.into()))?;
+    let topics: Vec<String> = topics.into_iter().map(|topic| topic.name).collect();
+    let seen = Seen {
+        topics: &topics,
+        source_id: &source_id,
+        target_id: &target_id,
+    };
+    must_not_go_round(flow, source, &seen).map_err(at_source)?;
     state_topics::make(flow, target).map_err(|fault| at_target(fault.into()))?;
     if flow_record::read(target, flow)
         .map_err(at_target)?
         .is_none()
     {
-        must_not_go_round(flow, source, ids, true).map_err(|error| (Part::Source, error))?;
+        must_not_follow_a_recovery(flow, source, &seen).map_err(at_source)?;
     }
     let record =
         flow_record::read_or_create(target, flow, &source_id, &target_id).map_err(at_target)?;

@@ -192,6 +192,23 @@ impl Flows for Ports {
         })
     }
 
+    fn translate_back(
+        &self,
+        flow: &FlowOfPair,
+        _record: &FlowRecord,
+        places: &BTreeSet<(TopicPartition, TargetOffset)>,
+    ) -> Answer<BTreeMap<(TopicPartition, TargetOffset), Translation<SourceOffset>>> {
+        self.look(&flow.file, "translate_back", |scene| {
+            scene.may(flow.target.as_str(), "translate_back")?;
+            let back = &scene.flow(&flow.file).back;
+            let one = |place: &(TopicPartition, TargetOffset)| {
+                let known = back.get(place).copied();
+                (place.clone(), known.unwrap_or(Translation::BeforeHistory))
+            };
+            Ok(places.iter().map(one).collect())
+        })
+    }
+
     fn selects_group(&self, flow: &FlowOfPair, group: &str) -> Answer<bool> {
         self.fuse.look()?;
         let mut scene = self.scene();

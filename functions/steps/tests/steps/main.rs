@@ -4,5 +4,6 @@ mod decide;
 mod evidence;
 mod invoke;
 mod killed;
+mod size;
 mod support;
 mod trigger;

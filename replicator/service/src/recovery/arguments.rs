@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use understudy_recovery::{Consent, Leash, Mode};
 
+use super::canaries;
 use super::carry_out::{self, Asked};
 use super::home::{Home, LocalError, Place};
 use super::world::Reach;
@@ -46,7 +47,8 @@ pub struct Of {
     /// the profile unless told otherwise.
     #[arg(long, conflicts_with = "local")]
     region: Option<String>,
-    /// Where ledger, plans and evidence lie; `.understudy` beside the pair file unless told otherwise.
+    /// Where plans and evidence lie, and the ledger unless the pair has it on its clusters; `.understudy` beside the pair
+    /// file unless told otherwise.
     #[arg(long, value_name = "DIR", requires = "local")]
     state: Option<PathBuf>,
 }
@@ -79,12 +81,15 @@ pub struct Recover {
     json: bool,
 }
 
-/// A recovery of which every look is real and every act is only planned.
+/// A recovery of which every look is real and every act is only planned; unless it is unleashed.
 #[derive(Args)]
 pub struct Drill {
     /// What is rehearsed.
     #[arg(long, value_enum, default_value_t = Rehearsed::Failover)]
     mode: Rehearsed,
+    /// Carry it out, on a pair whose flows mirror only topics whose names begin with `canary`.
+    #[arg(long, requires = "local")]
+    unleashed: bool,
     #[command(flatten)]
     recover: Recover,
 }
@@ -231,10 +236,16 @@ pub fn run(command: &Command) -> ExitCode {
                 Rehearsed::Switchover => Mode::Switchover,
                 Rehearsed::Failback => Mode::Failback,
             };
-            drill.recover.run(mode, Leash::Leashed)
+            if !drill.unleashed {
+                return drill.recover.run(mode, Leash::Leashed);
+            }
+            match canaries::must_be_all(&drill.recover.of.pair) {
+                Ok(()) => drill.recover.run(mode, Leash::Acting),
+                Err(error) => status(Err(error)),
+            }
         }
         Command::Watch(watch) => {
-            let home = watch.of.home(Reach::Folder);
+            let home = watch.of.home(Reach::Ledger);
             status(home.and_then(|home| following::run(&home, watch.execution.as_deref())))
         }
         Command::Approve(approve) => approve.run(),

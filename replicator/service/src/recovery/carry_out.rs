@@ -51,8 +51,8 @@ pub struct Asked {
 /// # Errors
 /// The pair's folder cannot be used, or the ledger cannot be read: nothing was started.
 pub fn run(home: &Home, asked: &Asked) -> Result<bool, LocalError> {
+    let held = home.hold(asked.mode, asked.leash)?;
     let ledger = home.ledger()?;
-    let held = home.hold(&ledger, asked.mode, asked.leash)?;
     let deserted = deserted(home, &ledger);
     let machine =
         shipped::machine(asked.mode).map_err(|error| LocalError::Defect(error.to_string()))?;

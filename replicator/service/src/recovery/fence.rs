@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use understudy_recovery::contract::{Fenced, FencesKept};
-use understudy_recovery::{Phase, Step};
+use understudy_recovery::{Alias, Phase, Step};
+
+use understudy_shell::step::at_ledger;
 
 use super::home::{Home, LocalError};
 
@@ -24,18 +26,24 @@ pub fn run(home: &Home, wait: bool, json: bool) -> Result<bool, LocalError> {
                 running.execution
             )));
         }
+        // The cluster that comes back holds an old copy of the ledger; it has to know who is active.
+        let behind = home.world.ledger.level(&home.world.pair.name);
+        let behind = behind.map_err(|error| at_ledger(&error))?;
         let answer = home.invoke(Step::KeepFences, json!({ "pair": home.world.pair.name }))?;
         let kept: FencesKept = serde_json::from_value(answer.clone())
             .map_err(|error| LocalError::Defect(error.to_string()))?;
         // One without a login to try a write with is as good as it gets.
-        let done = kept.fences.values().all(|fenced| fenced.set);
-        if told.as_ref() != Some(&kept) {
-            if json {
-                println!("{answer}");
-            } else {
-                print!("{}", words(&kept));
+        let done = behind.is_empty() && kept.fences.values().all(|fenced| fenced.set);
+        let found = Some((kept, behind));
+        if told != found {
+            if let Some((kept, behind)) = &found {
+                if json {
+                    println!("{answer}");
+                } else {
+                    print!("{}", words(kept, behind));
+                }
             }
-            told = Some(kept);
+            told = found;
         }
         if done || !wait {
             return Ok(done);
@@ -44,11 +52,15 @@ pub fn run(home: &Home, wait: bool, json: bool) -> Result<bool, LocalError> {
     }
 }
 
-fn words(kept: &FencesKept) -> String {
+fn words(kept: &FencesKept, behind: &[Alias]) -> String {
+    let behind = behind
+        .iter()
+        .map(|alias| format!("{alias} does not hold the newest ledger yet: it does not answer\n"));
     if kept.fences.is_empty() {
-        return "nothing is left to be fenced\n".to_owned();
+        let nothing = "nothing is left to be fenced\n".to_owned();
+        return behind.chain([nothing]).collect();
     }
-    let line = |(alias, fenced): (&understudy_recovery::Alias, &Fenced)| {
+    let line = |(alias, fenced): (&Alias, &Fenced)| {
         let reason = fenced.reason.as_deref().unwrap_or("no reason was given");
         match (fenced.set, fenced.proven) {
             (_, true) => format!("{alias} is fenced: a write was refused, and every end stands\n"),
@@ -56,7 +68,7 @@ fn words(kept: &FencesKept) -> String {
             (false, false) => format!("{alias} is not fenced: {reason}\n"),
         }
     };
-    kept.fences.iter().map(line).collect()
+    behind.chain(kept.fences.iter().map(line)).collect()
 }
 
 #[cfg(test)]
@@ -70,13 +82,13 @@ mod tests {
             "usw2": {"set": true, "proven": true, "reason": null},
         }}))?;
         assert_eq!(
-            words(&kept),
+            words(&kept, &[]),
             "use1 is not fenced: no broker answers\n\
              usw2 is fenced: a write was refused, and every end stands\n"
         );
         assert_eq!(
-            words(&FencesKept::default()),
-            "nothing is left to be fenced\n"
+            words(&FencesKept::default(), &[Alias::new("use1")?]),
+            "use1 does not hold the newest ledger yet: it does not answer\nnothing is left to be fenced\n"
         );
         Ok(())
     }

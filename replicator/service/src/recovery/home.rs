@@ -7,10 +7,11 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
-use understudy_recovery::{ExecutionName, Leash, Ledger, Mode, Step, StepError};
-use understudy_shell::step::{load, read_ledger};
+use understudy_recovery::{ErrorName, ExecutionName, Leash, Ledger, Mode, Step, StepError};
+use understudy_shell::step::{change_ledger, load, read_ledger};
 use understudy_shell::{World, keys};
 
 use super::deployed::Deployed;
@@ -20,6 +21,10 @@ use super::world::{self, Reach};
 const FOLDER: &str = ".understudy";
 /// How many names are passed by that earlier runs have used up.
 const NAMES: u32 = 10_000;
+/// How often an attempt is counted again when somebody else changes the ledger at the same time.
+const COUNTS: u32 = 5;
+/// How long before the second try; each later one waits as much longer.
+const PAUSE: Duration = Duration::from_millis(40);
 
 /// Why a recovery cannot be carried out here, or what is asked cannot be answered.
 #[derive(Debug, thiserror::Error)]
@@ -134,39 +139,70 @@ impl Home {
         self.state.join(key)
     }
 
-    /// Takes the name of a new execution.
+    /// Takes the name of a new execution: counted in the ledger, so that whoever starts one elsewhere takes another. A
+    /// drill writes no ledger, and is known in this folder only.
     ///
     /// # Errors
-    /// The folder cannot be written.
-    pub fn hold(&self, ledger: &Ledger, mode: Mode, leash: Leash) -> Result<Held, LocalError> {
+    /// The ledger does not answer, or the folder cannot be written.
+    pub fn hold(&self, mode: Mode, leash: Leash) -> Result<Held, LocalError> {
         let folder = running(&self.state);
         let trouble = |path: &Path, source| LocalError::Folder {
             path: path.to_path_buf(),
             source,
         };
         std::fs::create_dir_all(&folder).map_err(|error| trouble(&folder, error))?;
-        let first = ledger.next_execution(mode, leash);
-        for attempt in (first.attempt()..).take(NAMES as usize) {
-            let execution =
-                ExecutionName::new(first.pair().clone(), first.epoch(), mode, leash, attempt);
-            let path = lock_file(&self.state, &execution);
+        let mut next = self.ledger()?.next_execution(mode, leash);
+        for _taken in 0..NAMES {
+            if !leash.is_leashed() {
+                next = self.counted(mode, leash)?;
+            }
+            let path = lock_file(&self.state, &next);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => {
                     file.lock().map_err(|error| trouble(&path, error))?;
                     return Ok(Held {
-                        execution,
+                        execution: next,
                         _lock: file,
                     });
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    let attempt = next.attempt().saturating_add(1);
+                    next =
+                        ExecutionName::new(next.pair().clone(), next.epoch(), mode, leash, attempt);
+                }
                 Err(error) => return Err(trouble(&path, error)),
             }
         }
         Err(LocalError::No(format!(
             "{NAMES} runs have taken every name at epoch {}; remove old files from {}",
-            first.epoch(),
+            next.epoch(),
             folder.display()
         )))
+    }
+
+    /// The name of the next attempt, which nobody else takes. Somebody else may count at the same time: one of two does.
+    fn counted(&self, mode: Mode, leash: Leash) -> Result<ExecutionName, LocalError> {
+        let mut tries = 0;
+        loop {
+            let mut named = None;
+            let counted = change_ledger(&self.world, |ledger| {
+                named = Some(ledger.next_execution(mode, leash));
+                Ok(ledger.attempted())
+            });
+            tries += 1;
+            match (counted, named) {
+                (Ok(_ledger), Some(named)) => return Ok(named),
+                (Err(error), _) if error.name == ErrorName::LedgerConflict && tries < COUNTS => {
+                    self.world.clock.sleep(PAUSE.saturating_mul(tries));
+                }
+                (Err(error), _) => return Err(error.into()),
+                (Ok(_), None) => {
+                    return Err(LocalError::Defect(
+                        "an attempt was counted without a name".to_owned(),
+                    ));
+                }
+            }
+        }
     }
 
     /// Whether an execution runs, in a process of this machine or in AWS; nothing where that cannot be told.
@@ -237,8 +273,8 @@ mod tests {
     -> Result<(), Box<dyn std::error::Error>> {
         let home = home()?;
         let ledger = Ledger::new(PairName::new("orders")?, Alias::new("use1")?);
-        let one = home.hold(&ledger, Mode::Failover, Leash::Acting)?;
-        let two = home.hold(&ledger, Mode::Failover, Leash::Acting)?;
+        let one = home.hold(Mode::Failover, Leash::Acting)?;
+        let two = home.hold(Mode::Failover, Leash::Acting)?;
         assert_ne!(one.execution, two.execution);
         assert_eq!(home.is_running(&one.execution), Some(true));
         let name = one.execution.clone();

@@ -6,6 +6,7 @@
 //! - [`deployed`]: a pair in AWS: recoveries are started there, and followed from here.
 //! - [`live`]: its states in the terminal, as they are entered and left.
 //! - [`asking`]: its questions, and who answers them.
+//! - [`canaries`]: what a drill that acts may touch.
 //! - [`home`]: the folder in which ledger, plans and evidence lie, and which recovery runs in it.
 //! - [`reading`]: what a recovery left, read back: `evidence`, `watch` and `approve`.
 //! - [`fence`]: clusters that were left, fenced when they are back.
@@ -16,6 +17,7 @@
 mod approve;
 mod arguments;
 mod asking;
+mod canaries;
 mod carry_out;
 mod deployed;
 mod facts;

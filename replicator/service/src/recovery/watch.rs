@@ -55,7 +55,8 @@ pub fn follow(
         .map_err(|error| LocalError::Pair(format!("{error}")))?;
     let said = |text: &str| say(text, json);
     let mut told: BTreeMap<String, StepRecord> = BTreeMap::new();
-    let mut asked = String::new();
+    // The digest of the question that is in view, and what it asks.
+    let mut asked = (String::new(), String::new());
     said(&format!("{execution}\n"));
     loop {
         // Where that cannot be told it may: silence ends nothing.
@@ -63,20 +64,25 @@ pub fn follow(
             Place::Here => home.is_running(&name) == Some(true),
             Place::Deployed(_) => home.is_running(&name) != Some(false),
         };
-        for (key, record) in records(home, execution)? {
+        let records = records(home, execution)?;
+        let waiting = home.question(execution)?;
+        let waiting = waiting.filter(|it| it.digest != asked.0);
+        if let Some(waiting) = &waiting {
+            asked = (waiting.digest.clone(), waiting.question.clone());
+        }
+        for (key, record) in records {
             if told.get(&key).is_none_or(|before| is_news(before, &record)) {
-                said(&line(&record));
+                said(&line(&record, &asked.1));
             }
             told.insert(key, record);
         }
-        if let Some(waiting) = home.question(execution)?.filter(|it| it.digest != asked) {
+        if let Some(waiting) = waiting {
             said(&format!(
                 "  ? {}\n    answer: understudy approve {} {execution} {} --yes   (or --no)\n",
                 waiting.question,
                 home.pair_file.display(),
                 home.option()
             ));
-            asked.clone_from(&waiting.digest);
             let approve = match answers {
                 Answers::Yes => Some(true),
                 Answers::Here => Some(approve::ask_until_said()),
@@ -136,7 +142,8 @@ fn is_news(before: &StepRecord, now: &StepRecord) -> bool {
     (&before.did, &before.error) != (&now.did, &now.error)
 }
 
-fn line(record: &StepRecord) -> String {
+/// What a step did, without the question that stands below with how to answer it.
+fn line(record: &StepRecord, question: &str) -> String {
     let part = record.part_in_words();
     let part = part.map_or_else(String::new, |part| format!(" ({part})"));
     let millis = record.ended_at_ms.saturating_sub(record.began_at_ms).max(0);
@@ -147,7 +154,9 @@ fn line(record: &StepRecord) -> String {
         millis / 1_000,
         millis % 1_000 / 100
     );
-    let did = record.did.iter().map(|did| format!("      {did}\n"));
+    let asks = |did: &&String| did.strip_prefix("asked: ") != Some(question);
+    let did = record.did.iter().filter(asks);
+    let did = did.map(|did| format!("      {did}\n"));
     text.extend(did);
     if let Some((name, cause)) = &record.error {
         text.push_str(&format!("      {name}: {cause}\n"));

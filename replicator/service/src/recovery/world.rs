@@ -5,6 +5,7 @@ mod people;
 use std::path::Path;
 use std::sync::Arc;
 
+use understudy_recovery::pair::LedgerPlace;
 use understudy_shell::World;
 use understudy_world::{Local, PairFile};
 
@@ -16,6 +17,8 @@ use super::home::LocalError;
 pub enum Reach {
     /// The pair's folder alone: what a recovery left can be read on a machine that has no login to any cluster.
     Folder,
+    /// The ledger, wherever it lies.
+    Ledger,
     /// Kafka as well.
     Kafka,
 }
@@ -27,9 +30,14 @@ pub enum Reach {
 pub fn local(pair_file: &Path, state: &Path, reach: Reach) -> Result<World, LocalError> {
     let unusable = |error: &dyn std::error::Error| LocalError::Pair(crate::chain::chain(error));
     let environment = |name: &str| std::env::var(name).ok();
+    let alone = || PairFile::alone(pair_file);
     let file = match reach {
         Reach::Kafka => PairFile::read(pair_file, &environment),
-        Reach::Folder => PairFile::alone(pair_file),
+        Reach::Folder => alone(),
+        Reach::Ledger => alone().and_then(|file| match file.pair.ledger {
+            LedgerPlace::Folder => Ok(file),
+            LedgerPlace::Kafka => PairFile::read(pair_file, &environment),
+        }),
     };
     let file = file.map_err(|error| unusable(&error))?;
     let local = Local {

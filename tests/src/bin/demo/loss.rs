@@ -1,7 +1,7 @@
 //! The Region is lost: its brokers and its AWS. An alarm fires, and the applications are at work on the other side.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -30,6 +30,8 @@ const ALONE: Duration = Duration::from_millis(700);
 /// What was lost, and what the recovery said of it.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Loss {
+    /// From the alarm's action until it was decided what to do.
+    pub alarm_to_decision_ms: u64,
     /// From the alarm's action until clients may start on the other side.
     pub alarm_to_clients_ms: u64,
     /// Acknowledged to the shop and not on the other side, counted from its own log.
@@ -111,6 +113,7 @@ pub fn lose_region(
     voice.alarm("LOST use1's whole AWS as well. The prober in usw2, which shares no path with it, sees use1 fail too: alarm.");
     let mut follower = Follower::new(&control.aws.usw2, FAILOVER, EXECUTION);
     control.aws.probe("use1", &control.aws.usw2)?;
+    let fired_at_ms = now_ms();
     control.aws.usw2.fire_alarm(ALARM)?;
     follow(&mut follower, interrupt, voice)?;
     // All are started only now: two find their pointer, one has a person who was told. That they are at work is seen by
@@ -130,6 +133,7 @@ pub fn lose_region(
         page: kept(keep, "evidence-failover.html", &page)?,
         ..Loss::default()
     };
+    loss.time(&evidence, fired_at_ms)?;
     let cut = loss.count(target, &evidence, &heard)?;
     interrupt.wait_for("both groups to read on", LIMIT, || {
         applications.are_reading()
@@ -156,14 +160,18 @@ pub fn kept(keep: &Path, name: &str, page: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// When the last application was told where to go, in milliseconds since 1970.
-fn told_at(evidence: &Value) -> Option<u64> {
+/// When a step ended, in milliseconds since 1970; the last time, if it was done more than once.
+fn ended_at(evidence: &Value, step: &str) -> Option<u64> {
     let steps = evidence.get("steps")?.as_array()?.iter();
-    let moving =
-        steps.filter(|it| it.get("step").and_then(Value::as_str) == Some("reconfigure-clients"));
-    moving
-        .filter_map(|it| it.get("ended_at_ms")?.as_u64())
-        .max()
+    let these = steps.filter(|it| it.get("step").and_then(Value::as_str) == Some(step));
+    these.filter_map(|it| it.get("ended_at_ms")?.as_u64()).max()
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// Until the shop's records flow, the groups' places are on the other side, and both probers have seen use1 well.
@@ -235,6 +243,20 @@ fn follow(follower: &mut Follower<'_>, interrupt: &Interrupt, voice: &mut Voice)
 }
 
 impl Loss {
+    /// Notes how long it took from the alarm on.
+    fn time(&mut self, evidence: &Value, fired_at_ms: u64) -> Result<()> {
+        let after = |step: &str| {
+            let ended = ended_at(evidence, step);
+            let missing = || LabError::Usage(format!("the evidence has no step {step}"));
+            ended
+                .map(|at| at.saturating_sub(fired_at_ms))
+                .ok_or_else(missing)
+        };
+        self.alarm_to_decision_ms = after("plan-recovery")?;
+        self.alarm_to_clients_ms = after("reconfigure-clients")?;
+        Ok(())
+    }
+
     /// Counts what was lost; returns where the flow ended on the other side.
     fn count(
         &mut self,
@@ -244,10 +266,6 @@ impl Loss {
     ) -> Result<Vec<(i32, i64)>> {
         let number = |pointer: &str| evidence.pointer(pointer).and_then(Value::as_u64);
         let missing = |what: &str| LabError::Usage(format!("the evidence has no {what}"));
-        let wanted_at = number("/started_at_ms").ok_or_else(|| missing("start"))?;
-        self.alarm_to_clients_ms = told_at(evidence)
-            .ok_or_else(|| missing("step that moved clients"))?
-            .saturating_sub(wanted_at);
         self.at_least = number("/loss/records_at_least").ok_or_else(|| missing("loss"))?;
         self.at_most = number("/loss/records_at_most");
         self.unheard = heard.unheard;

@@ -158,6 +158,11 @@ impl Report {
             let most = loss.at_most.map_or_else(|| "?".to_owned(), grouped);
             lines.extend([
                 line(
+                    "decided",
+                    time(loss.alarm_to_decision_ms),
+                    "alarm until the failover was decided",
+                ),
+                line(
                     "Region lost",
                     time(loss.alarm_to_clients_ms),
                     "alarm until clients may start on usw2",

@@ -78,9 +78,7 @@ fn without_a_terminal_or_a_word_nothing_is_done() -> Outcome {
     let mut asked = asked(false, Leash::Acting);
     // A source that answers is a reason to ask, and a person at a terminal is not part of this test.
     asked.wait = false;
-    let held = scene
-        .home
-        .hold(&scene.home.ledger()?, asked.mode, asked.leash)?;
+    let held = scene.home.hold(asked.mode, asked.leash)?;
     let live = Live::new(shipped::FAILOVER, true);
     let tokens = LocalTokens {
         world: scene.home.world.clone(),
@@ -143,8 +141,8 @@ fn a_drill_leaves_no_ledger_and_asks_nobody() -> Outcome {
 #[test]
 fn whoever_comes_after_a_process_that_died_takes_over_without_being_told() -> Outcome {
     let scene = Scene::new("died");
+    let died = scene.home.hold(Mode::Failover, Leash::Acting)?;
     let ledger = scene.home.ledger()?;
-    let died = scene.home.hold(&ledger, Mode::Failover, Leash::Acting)?;
     let claimed = ledger.claim(&died.execution, &Alias::new("usw2")?, false, 0)?;
     scene.stage.scene().ledger = Some(claimed);
     let living = run(&scene.home, &asked(true, Leash::Acting))?;
