@@ -292,6 +292,8 @@ pub struct Drained {
     pub partitions_left: u32,
     /// Records that are not copied yet.
     pub lag_records: u64,
+    /// A partition that holds something and that the flow has not begun with, if there is one: it may never do.
+    pub not_begun: Option<String>,
 }
 
 /// `quiesce-clients` and `reconfigure-clients` and `verify-clients` are asked.
