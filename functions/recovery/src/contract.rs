@@ -270,10 +270,13 @@ pub enum TailDecision {
 /// `put-aside-tail` answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TailPutAside {
-    /// Topics of the cluster that came back whose tail was put aside.
+    /// Topics of the cluster that came back whose tail was put aside, or merged.
     pub topics: u32,
     /// Records that are put aside, by this call and those before.
     pub records: u64,
+    /// Records that are merged into the topics themselves.
+    #[serde(default)]
+    pub merged: u64,
 }
 
 /// `unfence-source` answers.
