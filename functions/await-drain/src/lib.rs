@@ -78,6 +78,7 @@ fn look(world: &World, order: &Order) -> Result<Done<Drained>, StepError> {
         drained: left == 0,
         partitions_left: left,
         lag_records: lag,
+        not_begun: not_begun.first_key_value().map(|(it, _)| it.to_string()),
     };
     let mut did = vec![if drained.drained {
         format!("all {count} partitions are copied to their ends")
@@ -151,6 +152,7 @@ mod tests {
             (found.drained, found.partitions_left, found.lag_records),
             (false, 1, 3)
         );
+        assert_eq!(found.not_begun.as_deref(), Some("payments-0"));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use understudy_domain::{Acl, FlowRecord, SourceOffset, TargetOffset, TopicPartition, Translation};
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::{FlowOfPair, Pair};
-use understudy_recovery::tail::TailSurvey;
+use understudy_recovery::tail::{Carried, TailSurvey};
 use understudy_shell::world::{Begin, Flows, Mirrored};
 use understudy_shell::{PortError, PortErrorKind};
 
@@ -120,6 +120,10 @@ impl Flows for EcsWorkers {
 
     fn survey_tail(&self, flow: &FlowOfPair) -> Result<TailSurvey, PortError> {
         self.flows.survey_tail(flow)
+    }
+
+    fn merge_tail(&self, flow: &FlowOfPair, topics: &[String]) -> Result<Carried, PortError> {
+        self.flows.merge_tail(flow, topics)
     }
 
     fn put_tail_aside(&self, flow: &FlowOfPair, topics: &[String]) -> Result<u64, PortError> {

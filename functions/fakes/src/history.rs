@@ -44,6 +44,15 @@ pub enum Happened {
         /// Which.
         records: Vec<u64>,
     },
+    /// Records that only a cluster that came back holds were written to the topics of the active one.
+    Merged {
+        /// The active cluster.
+        cluster: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// Which.
+        record: u64,
+    },
     /// ACLs were added to a cluster, or removed.
     Acls {
         /// The cluster.
@@ -130,6 +139,7 @@ impl Happened {
             | Self::Reopened { .. }
             | Self::Workers { .. }
             | Self::PutAside { .. }
+            | Self::Merged { .. }
             | Self::Acls { .. }
             | Self::Told { .. }
             | Self::Notice(_)

@@ -41,6 +41,8 @@ pub struct Scene {
     pub signals: BTreeMap<String, Vec<Signal>>,
     /// Answers to tasks that wait, by token; the first one stays.
     pub answers: BTreeMap<String, serde_json::Value>,
+    /// Records that were merged, and into which cluster's topics.
+    pub merged: BTreeSet<(String, u64)>,
     /// Milliseconds since 1970.
     pub now_ms: i64,
 }

@@ -188,15 +188,22 @@ impl Fence<'_> {
         }
     }
 
-    /// Every partition that the flow mirrors, as on the source.
+    /// Every partition that the flow mirrors, as on the source; of a flow that never ran, what is to be copied there.
     fn mirrored(&self) -> Result<BTreeSet<TopicPartition>, StepError> {
         let (flow, flows) = (self.flow, &self.world.flows);
         let record = flows.record(flow).map_err(|error| at_target(&error))?;
         let Some(record) = record else {
-            return Err(StepError::new(
-                ErrorName::FlowUnreadable,
-                format!("flow {} never ran: nothing tells what to fence", flow.file),
-            ));
+            // Nothing ever came from there: a home that is new. What it is to be a copy of is not written there.
+            let onto = self.world.pair.flow_from(&flow.target);
+            let onto = onto.filter(|it| it.target == flow.source);
+            let Some(onto) = onto else {
+                return Err(StepError::new(
+                    ErrorName::FlowUnreadable,
+                    format!("flow {} never ran: nothing tells what to fence", flow.file),
+                ));
+            };
+            let selected = flows.selected(onto).map_err(|error| at_target(&error))?;
+            return Ok(selected.into_keys().collect());
         };
         let positions = flows.positions(flow, &record);
         let positions = positions.map_err(|error| at_target(&error))?;

@@ -14,11 +14,12 @@ pub use keep::keep;
 
 use std::time::Duration;
 
-use understudy_recovery::contract::{FenceRequest, Fenced};
-use understudy_recovery::pair::WithoutAcls;
+use understudy_domain::FlowState;
+use understudy_recovery::contract::{FenceRequest, Fenced, Order};
+use understudy_recovery::pair::{FlowOfPair, WithoutAcls};
 use understudy_recovery::{Alias, ErrorName, Step, StepError};
-use understudy_shell::step::{Part, at_source, carry_out};
-use understudy_shell::{Done, World, reach};
+use understudy_shell::step::{Part, at_source, at_target, carry_out};
+use understudy_shell::{Done, PortError, World, reach};
 
 use crate::fence::{Fence, Reached, WantedBy};
 
@@ -49,15 +50,9 @@ pub fn handle(world: &World, request: FenceRequest) -> Result<Fenced, StepError>
             } else {
                 reach::forward(world, order)?
             };
-            if request.returned
-                && world
-                    .flows
-                    .record(flow)
-                    .map_err(|error| at_source(&error))?
-                    .is_none()
-            {
+            if request.returned && is_copied_to(world, order, flow)? {
                 let did = format!(
-                    "nothing was ever copied from {}: there is nothing to keep writers from",
+                    "{} is copied to already, and nothing was ever copied from it: writers are as they were",
                     flow.source
                 );
                 let fenced = Fenced {
@@ -97,6 +92,19 @@ pub fn handle(world: &World, request: FenceRequest) -> Result<Fenced, StepError>
             }
         },
     )
+}
+
+/// Whether the cluster stands by without ever having been left: nothing came back then.
+fn is_copied_to(world: &World, order: &Order, from: &FlowOfPair) -> Result<bool, StepError> {
+    let known = |flow, at: fn(&PortError) -> StepError| {
+        let record = world.flows.record(flow);
+        record.map_err(|error| at(&error))
+    };
+    if known(from, at_source)?.is_some() {
+        return Ok(false);
+    }
+    let onto = known(reach::forward(world, order)?, at_target)?;
+    Ok(onto.is_some_and(|it| it.state != FlowState::Sealed))
 }
 
 /// Trouble that is none of the source's.

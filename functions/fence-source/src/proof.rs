@@ -79,10 +79,15 @@ pub fn standing(
             return Ok(Ok(()));
         };
         if world.clock.now_ms() >= until {
-            let reason = if ends.last_stable == ends.high_watermark {
-                format!("{partition} still grows")
-            } else {
+            // While it grows, the two ends are not told of the same moment.
+            let stands = before.get(partition).map(|it| it.last_stable) == Some(ends.last_stable);
+            let reason = if stands {
                 format!("a transaction is open in {partition}")
+            } else {
+                format!(
+                    "{partition} still grows: somebody writes to it who is not shut out; name that writer in fencing.writers, or \
+                     stop it"
+                )
             };
             return Ok(Err(reason));
         }

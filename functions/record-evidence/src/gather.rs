@@ -30,6 +30,8 @@ pub struct Seen {
     pub returned: BTreeSet<String>,
     /// How many records that only a cluster that came back holds were put aside.
     pub put_aside: u64,
+    /// How many of them were merged into the topics themselves.
+    pub merged: u64,
     /// Whether a recovery that was cut off had left a fence, and may have stopped consumers behind it.
     pub found_fenced: bool,
     /// Whether the flow back was started; nothing if that was not come to.
@@ -121,7 +123,8 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
         clients,
         moved,
         returned,
-        put_aside: renewed.map_or(0, |it| it.put_aside),
+        put_aside: renewed.as_ref().map_or(0, |it| it.put_aside),
+        merged: renewed.map_or(0, |it| it.merged),
         found_fenced,
         flow_back,
         opened,

@@ -235,12 +235,18 @@ fn tail(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     let Some(survey) = evidence.tail.as_ref().filter(|it| it.records() > 0) else {
         return;
     };
-    let (records, put_aside) = (survey.records(), seen.put_aside);
+    let (records, put_aside, merged) = (survey.records(), seen.put_aside, seen.merged);
     let (source, target) = (&evidence.source, &evidence.target);
     let mut text = format!(
         "{} records lay on {target} alone when it came back. ",
         count(records)
     );
+    if merged > 0 {
+        text.push_str(&format!(
+            "{} of them are merged into the topics on {source}. ",
+            count(merged)
+        ));
+    }
     if put_aside > 0 {
         text.push_str(&format!(
             "{} are put aside on {source}, in topics that end in .tail.e{}: whoever answers for them decides what is still \
@@ -249,7 +255,7 @@ fn tail(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
             survey.epoch
         ));
     }
-    let left = records.saturating_sub(put_aside);
+    let left = records.saturating_sub(put_aside + merged);
     if left > 0 {
         text.push_str(&format!(
             "{} of them are nowhere else: the pair leaves them there. ",

@@ -270,10 +270,13 @@ pub enum TailDecision {
 /// `put-aside-tail` answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TailPutAside {
-    /// Topics of the cluster that came back whose tail was put aside.
+    /// Topics of the cluster that came back whose tail was put aside, or merged.
     pub topics: u32,
     /// Records that are put aside, by this call and those before.
     pub records: u64,
+    /// Records that are merged into the topics themselves.
+    #[serde(default)]
+    pub merged: u64,
 }
 
 /// `unfence-source` answers.
@@ -292,6 +295,8 @@ pub struct Drained {
     pub partitions_left: u32,
     /// Records that are not copied yet.
     pub lag_records: u64,
+    /// A partition that holds something and that the flow has not begun with, if there is one: it may never do.
+    pub not_begun: Option<String>,
 }
 
 /// `quiesce-clients` and `reconfigure-clients` and `verify-clients` are asked.

@@ -3,7 +3,7 @@
 //! Nothing here deletes anything. Records that only the cluster that came back holds are put aside first, or left where
 //! they are because somebody chose that; what the flow back copies comes behind them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +14,23 @@ pub enum Handling {
     /// They are copied to a topic of their own on the active cluster, `<topic>.tail.e<epoch>`, and read back.
     #[default]
     Quarantine,
+    /// They go into the topic on the active cluster, behind what is there. What must not rise over something newer there is
+    /// put aside, and so is what cannot be judged.
+    Merge,
     /// They stay where they are, and are copied nowhere.
     Leave,
     /// As quarantine; and where the cluster that came back has lost copies, the topic is copied anew as a whole, once
     /// somebody has deleted it there: nothing here does.
     Restore,
+}
+
+/// Where the records of tails are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// In topics of their own.
+    pub put_aside: u64,
+    /// In the topics of the copies.
+    pub merged: u64,
 }
 
 /// What is done with tails, as a pair has it.
@@ -103,10 +115,12 @@ pub struct Lost {
 /// What follows from a survey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The flow back may begin once these topics' tails are put aside.
+    /// The flow back may begin once these topics' tails are put aside, or merged.
     Proceed {
         /// Topics, as the cluster that came back calls them.
         quarantine: Vec<String>,
+        /// Topics whose tails are merged.
+        merge: Vec<String>,
     },
     /// It settles by itself: look again.
     Wait {
@@ -175,14 +189,15 @@ impl TailSurvey {
                 ),
             };
         }
-        let mut quarantine: Vec<String> = self
-            .with_records()
-            .filter(|it| policy.of(&it.topic) != Handling::Leave)
-            .map(|it| it.topic.clone())
-            .collect();
-        quarantine.sort_unstable();
-        quarantine.dedup();
-        Verdict::Proceed { quarantine }
+        let topics = |wanted: fn(Handling) -> bool| {
+            let own = self.with_records().map(|it| it.topic.clone());
+            let own: BTreeSet<String> = own.filter(|it| wanted(policy.of(it))).collect();
+            own.into_iter().collect()
+        };
+        Verdict::Proceed {
+            quarantine: topics(|it| matches!(it, Handling::Quarantine | Handling::Restore)),
+            merge: topics(|it| it == Handling::Merge),
+        }
     }
 
     fn refused(&self, policy: &TailPolicy, returned: &str) -> Option<String> {
@@ -317,11 +332,17 @@ mod tests {
             partition("empty", 0),
         ]);
         let proceed = |policy: &TailPolicy| match found.verdict(policy, "use1") {
-            Verdict::Proceed { quarantine } => quarantine,
+            Verdict::Proceed { quarantine, .. } => quarantine,
             Verdict::Wait { reason } | Verdict::Refuse { reason } => vec![reason],
         };
         assert_eq!(proceed(&TailPolicy::default()), ["audit", "orders"]);
         assert_eq!(proceed(&policy(&[("audit", Handling::Leave)])), ["orders"]);
+        let merged = found.verdict(&policy(&[("orders", Handling::Merge)]), "use1");
+        let expected = Verdict::Proceed {
+            quarantine: vec!["audit".to_owned()],
+            merge: vec!["orders".to_owned()],
+        };
+        assert_eq!(merged, expected);
     }
 
     #[test]
@@ -381,7 +402,8 @@ mod tests {
         assert_eq!(
             verdict,
             Verdict::Proceed {
-                quarantine: Vec::new()
+                quarantine: Vec::new(),
+                merge: Vec::new(),
             }
         );
     }

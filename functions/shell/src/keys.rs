@@ -46,6 +46,9 @@ pub fn renewed(execution: &str) -> String {
 pub struct Renewed {
     /// How many records were put aside.
     pub put_aside: u64,
+    /// How many were merged into the topics themselves.
+    #[serde(default)]
+    pub merged: u64,
     /// Where partitions that were written to end since: topic, partition, offset. Nothing while it is under way.
     pub ends: Option<Vec<(String, i32, i64)>>,
 }

@@ -13,7 +13,7 @@ use understudy_recovery::client::{Adapter, Pointer};
 use understudy_recovery::contract::Start;
 use understudy_recovery::health::{Layer, Signal};
 use understudy_recovery::pair::{FlowOfPair, Pair};
-use understudy_recovery::tail::TailSurvey;
+use understudy_recovery::tail::{Carried, TailSurvey};
 use understudy_recovery::{Alias, Epoch, ExecutionName, Ledger, PairName};
 
 use crate::PortError;
@@ -348,6 +348,13 @@ pub trait Flows: Send + Sync {
     /// # Errors
     /// [`crate::PortErrorKind::Conflict`] if somebody wrote meanwhile; or one of its clusters did not answer.
     fn put_tail_aside(&self, flow: &FlowOfPair, topics: &[String]) -> Result<u64, PortError>;
+
+    /// Merges the tails of these topics into those of the copies on the target, behind what is there; what must not rise
+    /// over something newer is put aside. Done again it goes on where it was. Answers where the records are.
+    ///
+    /// # Errors
+    /// As [`Flows::put_tail_aside`].
+    fn merge_tail(&self, flow: &FlowOfPair, topics: &[String]) -> Result<Carried, PortError>;
 
     /// Puts keys of compacted topics right on the source of a sealed flow, as the flow `back` writes there: where a key
     /// was last written in the tail, it gets the value that the target had at the cut, behind the tail. Done again it comes

@@ -3,10 +3,14 @@
 
 use understudy_domain::{FlowRecord, FlowState};
 use understudy_recovery::contract::{JustOrder, Order, TailDecision, TailSurveyed};
+use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::tail::{TailSurvey, Verdict};
 use understudy_recovery::{Step, StepError};
 use understudy_shell::step::{Part, at_source, at_target, carry_out, save};
 use understudy_shell::{Done, PortErrorKind, World, keys, reach};
+
+/// How many partitions are named in one sentence.
+const NAMED: usize = 5;
 
 /// Looks.
 ///
@@ -49,6 +53,7 @@ fn look(world: &World, order: &Order) -> Result<Done<TailSurveyed>, StepError> {
         )));
     }
     let name = world.flows.name(came).map_err(|it| at_source(&it))?;
+    let is_new = sealed.is_none();
     let mut survey = match sealed {
         // Nothing was ever copied from there: everything is copied to it.
         None => TailSurvey {
@@ -74,12 +79,16 @@ fn look(world: &World, order: &Order) -> Result<Done<TailSurveyed>, StepError> {
     }
     save(world, &key, &survey)?;
     let records = survey.records();
-    let mut did = vec![format!(
-        "{} holds {records} records beyond the cut, in {} of {} partitions",
-        order.target,
-        survey.with_records().count(),
-        survey.partitions.len()
-    )];
+    let mut did = if is_new {
+        from_nothing(world, order, back)?
+    } else {
+        vec![format!(
+            "{} holds {records} records beyond the cut, in {} of {} partitions",
+            order.target,
+            survey.with_records().count(),
+            survey.partitions.len()
+        )]
+    };
     let lost = survey.partitions.iter().filter_map(|it| {
         let lost = it.lost.as_ref()?;
         Some(format!("{}-{}: {}", it.topic, it.partition, lost.text))
@@ -93,6 +102,35 @@ fn look(world: &World, order: &Order) -> Result<Done<TailSurveyed>, StepError> {
     };
     did.extend(answer.reason.clone());
     Ok(Done::new(answer, did))
+}
+
+/// What a cluster that nothing ever came from gets, and what it will not have: the active one's retention took it.
+fn from_nothing(world: &World, order: &Order, back: &FlowOfPair) -> Result<Vec<String>, StepError> {
+    let selected = world.flows.selected(back).map_err(|it| at_source(&it))?;
+    let mut did = vec![format!(
+        "nothing was ever copied from {}: what {} retains is copied to it, {} partitions",
+        order.target,
+        order.source,
+        selected.len()
+    )];
+    let short: Vec<_> = selected.iter().filter(|(_, start)| **start > 0).collect();
+    if !short.is_empty() {
+        let named = short.iter().take(NAMED);
+        let named: Vec<String> = named
+            .map(|(partition, start)| format!("{partition} from {start} on"))
+            .collect();
+        let more = match short.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        did.push(format!(
+            "{} does not hold what came earlier, and {} will not have it: {}{more}",
+            order.source,
+            order.target,
+            named.join(", ")
+        ));
+    }
+    Ok(did)
 }
 
 /// Whether the flow back runs, and began when the other one had ended.

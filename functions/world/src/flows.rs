@@ -17,7 +17,7 @@ use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster as Connection, Endpoint, Fault};
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::FlowOfPair;
-use understudy_recovery::tail::TailSurvey;
+use understudy_recovery::tail::{Carried, TailSurvey};
 use understudy_shell::world::{Begin, Flows, Mirrored};
 use understudy_shell::{PortError, PortErrorKind};
 
@@ -377,6 +377,10 @@ impl Flows for KafkaFlows {
 
     fn put_tail_aside(&self, flow: &FlowOfPair, topics: &[String]) -> Result<u64, PortError> {
         tails::put_aside(self.flow(flow)?, topics)
+    }
+
+    fn merge_tail(&self, flow: &FlowOfPair, topics: &[String]) -> Result<Carried, PortError> {
+        tails::merge_into(self.flow(flow)?, topics)
     }
 
     fn renew_keys(

@@ -6,8 +6,8 @@ use std::time::Duration;
 use understudy_domain::TopicPartition;
 use understudy_domain::tail::Loss;
 use understudy_flow::config::Flow;
-use understudy_recovery::tail::{Lost, PlaceOfCut, TailOfPartition, TailSurvey};
-use understudy_salvage::{Line, SalvageError, export, lost, renew, survey};
+use understudy_recovery::tail::{Carried, Lost, PlaceOfCut, TailOfPartition, TailSurvey};
+use understudy_salvage::{Export, Line, SalvageError, Settled, export, lost, merge, renew, survey};
 use understudy_shell::{PortError, PortErrorKind};
 
 /// Surveys it. Keys that were written on both sides are not counted: that takes as long as the active cluster is read.
@@ -67,8 +67,28 @@ pub fn put_aside(flow: &Flow, topics: &[String]) -> Result<u64, PortError> {
         return Ok(0);
     }
     let done = export(flow, topics, None).map_err(|error| trouble(&error))?;
-    done.settled()
-        .map_err(|left| PortError::new(PortErrorKind::Conflict, left.join("; ")))
+    Ok(settled(&done)?.put_aside)
+}
+
+/// Merges these topics' tails into the topics of the copies; where the records are.
+///
+/// # Errors
+/// As [`put_aside`].
+pub fn merge_into(flow: &Flow, topics: &[String]) -> Result<Carried, PortError> {
+    if topics.is_empty() {
+        return Ok(Carried::default());
+    }
+    let done = merge(flow, topics).map_err(|error| trouble(&error))?;
+    let settled = settled(&done)?;
+    Ok(Carried {
+        put_aside: settled.put_aside,
+        merged: settled.merged,
+    })
+}
+
+fn settled(done: &Export) -> Result<Settled, PortError> {
+    let settled = done.settled();
+    settled.map_err(|left| PortError::new(PortErrorKind::Conflict, left.join("; ")))
 }
 
 /// Puts right what compaction would keep of these topics' tails; where each partition that was written to ends now.
@@ -94,6 +114,8 @@ fn trouble(error: &SalvageError) -> PortError {
         | SalvageError::FlowBack { .. }
         | SalvageError::OtherCluster { .. }
         | SalvageError::NoTopic { .. }
+        | SalvageError::InTheWay { .. }
+        | SalvageError::TooManyKeys { .. }
         | SalvageError::Refused { .. }
         | SalvageError::File { .. } => PortErrorKind::Refused,
     };

@@ -5,8 +5,9 @@ use std::error::Error;
 
 use proptest::prelude::*;
 use understudy_domain::tail::{
-    HeldLog, KeyCensus, KeyCount, Loss, Missing, NO_TIMESTAMP, ReturnedLog, Tail, TailDigest,
-    TailHeader, TailKey, TailOrigin, TailProgress, TailRecord, tail_topic,
+    HeldLog, KeyCensus, KeyCount, Loss, Merged, Missing, NO_TIMESTAMP, ReturnedLog, Tail,
+    TailDigest, TailHeader, TailKey, TailOrigin, TailProgress, TailRecord, is_renewed,
+    renewed_note, tail_topic,
 };
 use understudy_domain::{
     DecodeError, MapCursor, Origin, Position, SourceOffset, TargetOffset, TopicPartition,
@@ -271,12 +272,55 @@ fn the_formats_of_a_tail_are_fixed() -> TestResult {
         );
     assert_eq!(std::str::from_utf8(&progress.encode())?, golden);
     assert_eq!(TailProgress::decode(golden.as_bytes())?, progress);
+    progress.merge(at(1_212));
+    let record = TailRecord {
+        offset: at(1_214),
+        timestamp_ms: NO_TIMESTAMP,
+        key: Some(b"k"),
+        value: None,
+        headers: &[],
+    };
+    assert!(progress.leave_out(&record));
+    progress.pass_merged(at(1_220));
+    let merged = r#","merged":{"source_offset":1220,"records":1,"left_out":1}}"#;
+    let text = String::from_utf8(progress.encode())?;
+    assert!(text.ends_with(merged), "{text}");
+    assert_eq!((progress.records, progress.source_offset), (3, at(1_220)));
+    assert_eq!(TailProgress::decode(text.as_bytes())?, progress);
     let newer = golden.replace("\"version\":1", "\"version\":2");
     assert!(matches!(
         TailProgress::decode(newer.as_bytes()),
         Err(DecodeError::NewerVersion { .. })
     ));
     Ok(())
+}
+
+#[test]
+fn what_is_merged_behind_an_export_is_not_put_aside_again() {
+    let record = |offset| TailRecord {
+        offset: at(offset),
+        timestamp_ms: NO_TIMESTAMP,
+        key: Some(b"k"),
+        value: None,
+        headers: &[],
+    };
+    let mut progress = TailProgress::new("t".to_owned(), None, at(10));
+    progress.add(&record(10));
+    progress.add(&record(11));
+    assert!(!progress.leave_out(&record(10)), "it is put aside already");
+    progress.merge(at(11));
+    assert!(progress.leave_out(&record(12)));
+    progress.merge(at(13));
+    let merged = progress.merged();
+    assert_eq!((merged.records, merged.left_out), (2, 2));
+    assert_eq!((progress.records, progress.source_offset), (3, at(14)));
+}
+
+#[test]
+fn what_puts_a_key_right_is_told_by_its_last_header() {
+    let own = (b"trace".to_vec(), None);
+    assert!(is_renewed(&[own.clone(), renewed_note(7)]));
+    assert!(!is_renewed(&[renewed_note(7), own]) && !is_renewed(&[]));
 }
 
 #[test]
@@ -301,6 +345,16 @@ fn progress_that_nothing_can_have_come_to_is_refused() -> TestResult {
     assert!(with(&|it| it.begins_at = at(-1)));
     assert!(with(&|it| it.tail_topic.clear()));
     assert!(with(&|it| it.missing.extend_from_within(..)));
+    let merged = |source_offset, records| {
+        with(&|it| {
+            it.merged = Some(Merged {
+                source_offset: at(source_offset),
+                records,
+                left_out: 0,
+            });
+        })
+    };
+    assert!(merged(21, 1) && merged(9, 0) && merged(12, 3) && !merged(20, 4));
     assert!(with(&|it| it
         .missing
         .iter_mut()

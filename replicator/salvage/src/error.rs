@@ -78,6 +78,28 @@ pub enum SalvageError {
     /// The target did not do it.
     #[error("{0}; what was put aside so far stands, run it again: it goes on where it was")]
     Unfinished(String),
+    /// A topic of the name that the tail's takes is there already.
+    #[error(
+        "{tail} on {target_alias} is where this tail is put aside, and it {found}; or delete it. Then start again: nothing was put into it"
+    )]
+    InTheWay {
+        /// The topic that takes the tail.
+        tail: String,
+        /// The target's alias.
+        target_alias: String,
+        /// What it is like, and what to do.
+        found: String,
+    },
+    /// More keys than are remembered.
+    #[error(
+        "the tail of {partition} has more than {bytes} bytes of keys, too many to tell which of them are newer elsewhere: put it aside, and restore the topic"
+    )]
+    TooManyKeys {
+        /// On the source.
+        partition: TopicPartition,
+        /// How many are remembered.
+        bytes: usize,
+    },
     /// The target does not take a record.
     #[error(
         "{tail} does not take the record at {partition} offset {offset}: {reason}; raise max.message.bytes of {tail} if it is too large, then run it again: it goes on where it was"

@@ -1,60 +1,33 @@
-//! `understudy salvage FLOW.toml export`: puts the tail aside, in topics of its own on the active cluster.
-//!
-//! Why a crash loses and doubles nothing:
-//! a. *One exporter.* `init_transactions` under the flow's salvage id: whoever held it can write nothing any more, and
-//!    its open transaction has ended.
-//! b. *Progress next*, committed records only, to the high watermark. Nobody else writes it.
-//! c. *One transaction* holds the copies and the progress behind them: the next offset to be read, how many records
-//!    were put aside, and what they come to.
-//! d. *Any doubt ends the run.* After an error the outcome of a commit may be unknown; the next run begins at (a).
-//! e. *Said last.* That it holds is said only after everything was read back and came to the same.
+//! `understudy salvage FLOW.toml export` and `merge`: what the tail holds is carried to the active cluster, into topics of
+//! its own or into those of the copies, and what was done is said last: that it holds is said only after what was put
+//! aside was read back and came to the same.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use understudy_domain::tail::{
-    Loss, Missing, NO_TIMESTAMP, Tail, TailDigest, TailKey, TailOrigin, TailProgress, TailRecord,
-    tail_topic,
-};
-use understudy_domain::{
-    CLEANUP_POLICY, CREATE_TIME, SourceOffset, TIMESTAMP_TYPE, TopicPartition,
-};
-use understudy_kafka::Fault;
-use understudy_kafka::ffi::reader::{Index, Record};
-use understudy_kafka::ffi::writer::Writer;
+use understudy_domain::tail::{Loss, Missing, Tail, TailDigest, TailProgress};
+use understudy_domain::{SourceOffset, TopicPartition};
+use understudy_flow::config::Flow;
+use understudy_flow::report::Report;
+use understudy_flow::words;
 
 use crate::SalvageError;
-use crate::ground::{Ground, WITHIN};
+use crate::carrier::{Carrier, Rule};
+use crate::ground::Ground;
 use crate::look::{Found, look, moved};
+use crate::mergeable;
 use crate::read_back::read_back;
 use crate::survey::lost;
-use understudy_flow::config::Flow;
-use understudy_flow::replication::Replicas;
-use understudy_flow::report::Report;
-use understudy_flow::state_topics;
-use understudy_flow::stored_state::read_salvage;
-use understudy_flow::throttle::Throttle;
-use understudy_flow::words;
-use understudy_kafka::log_range::LogRange;
 
-/// Time limit of a take-over: the brokers may first have to end the predecessor's transaction.
-const TAKE_OVER_WITHIN: Duration = Duration::from_secs(20);
-/// Time limit of flush and commit. Beyond it the brokers end the transaction by themselves.
-const COMMIT_WITHIN: Duration = Duration::from_secs(15);
-/// Time limit of an abort; the brokers do it themselves if we cannot.
-const ABORT_WITHIN: Duration = Duration::from_secs(3);
-/// What may wait for the target's acknowledgement.
-const BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
-/// How much goes into one transaction.
-const BYTES_MAX: u64 = 1024 * 1024;
-const RECORDS_MAX: u64 = 2_000;
-/// How long a transaction stays open while the source is slow.
-const OPEN_MAX: Duration = Duration::from_secs(2);
-/// Kafka's default of `max.message.bytes`.
-const MESSAGE_BYTES: i64 = 1_048_588;
+/// What is done with a tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// All of it is put aside.
+    PutAside,
+    /// It goes into the topics of the copies, but for what must not; that is put aside.
+    Merge,
+}
 
 /// What was put aside.
 #[derive(Serialize)]
@@ -70,6 +43,10 @@ pub struct Export {
     records: u64,
     /// By this run.
     records_now: u64,
+    /// Records that were merged into the topics of the copies, by this run and those before.
+    merged: u64,
+    /// Records that were left out of that.
+    left_out: u64,
     partitions: Vec<Line>,
 }
 
@@ -88,6 +65,10 @@ struct Line {
     end: Option<i64>,
     records: u64,
     records_now: u64,
+    /// Records that were merged into the topic of the copies.
+    merged: u64,
+    /// Records that were left out of that, and are put aside.
+    left_out: u64,
     /// What the records come to.
     digest: Option<TailDigest>,
     /// What the source deleted before it could be read.
@@ -114,6 +95,24 @@ pub fn export(
     topics: &[String],
     folder: Option<&Path>,
 ) -> Result<Export, SalvageError> {
+    carry(flow, topics, folder, How::PutAside)
+}
+
+/// Merges what it holds of these topics into the topics of their copies, behind what is there; what must not rise there
+/// over something newer, and what cannot be judged, is put aside.
+///
+/// # Errors
+/// As [`export`].
+pub fn merge(flow: &Flow, topics: &[String]) -> Result<Export, SalvageError> {
+    carry(flow, topics, None, How::Merge)
+}
+
+fn carry(
+    flow: &Flow,
+    topics: &[String],
+    folder: Option<&Path>,
+    how: How,
+) -> Result<Export, SalvageError> {
     let mut ground = Ground::open(flow)?;
     if !ground.is_own_source() {
         return Err(SalvageError::OtherCluster {
@@ -128,16 +127,11 @@ pub fn export(
     let before = stored.clone();
     if ground.cut.keys().any(|name| {
         let key = ground.tail_key(name);
-        is_left(&found, name, stored.get(&key)).is_some()
+        is_left(&found, name, stored.get(&key), how).is_some()
     }) {
-        let mut exporter = Exporter::take_over(&ground)?;
-        stored = read_salvage(&ground.target, &flow.state)?;
-        ground.still_stands()?;
-        if let Err(error) = exporter.put_all_aside(&found, &mut stored) {
-            // The brokers do it themselves in a while; until then readers wait.
-            let _aborted = exporter.writer.abort(ABORT_WITHIN);
-            return Err(error);
-        }
+        let mut carrier = Carrier::take_over(&ground)?;
+        carry_all(&mut carrier, &ground, &found, how)?;
+        stored = carrier.stored;
     }
     let mut lines = Vec::new();
     for (name, position) in &ground.cut {
@@ -145,7 +139,7 @@ pub fn export(
         let (progress, known) = (stored.get(&key), before.get(&key));
         let cut = position.as_ref().map(|position| position.source_offset);
         let mut line = Line::of(name, cut, &found, progress, known);
-        if let Some(progress) = progress {
+        if let Some(progress) = progress.filter(|it| it.records > 0) {
             let back = read_back(&ground, name, progress, folder)?;
             line.faults.extend(back.faults);
             line.file = back.file.map(|file| file.display().to_string());
@@ -168,8 +162,39 @@ pub fn export(
         holds: lines.iter().all(Line::holds),
         records: lines.iter().map(|line| line.records).sum(),
         records_now: lines.iter().map(|line| line.records_now).sum(),
+        merged: lines.iter().map(|line| line.merged).sum(),
+        left_out: lines.iter().map(|line| line.left_out).sum(),
         partitions: lines,
     })
+}
+
+/// Carries what is left, topic by topic.
+fn carry_all(
+    carrier: &mut Carrier<'_>,
+    ground: &Ground<'_>,
+    found: &Found,
+    how: How,
+) -> Result<(), SalvageError> {
+    for topic in ground.topics() {
+        let tombstones = match how {
+            How::Merge => mergeable::is_compacted(ground, topic)?,
+            How::PutAside => None,
+        };
+        let own = ground.cut.iter().filter(|(name, _)| *name.topic == *topic);
+        for (name, position) in own {
+            let progress = carrier.stored.get(&ground.tail_key(name));
+            let Some(tail) = is_left(found, name, progress, how) else {
+                continue;
+            };
+            let rule = match how {
+                How::PutAside => Rule::PutAside,
+                How::Merge => mergeable::rule(ground, name, position.as_ref(), tail, tombstones)?,
+            };
+            carrier.carry(found, name, tail, rule)?;
+        }
+        carrier.commit()?;
+    }
+    Ok(())
 }
 
 /// The tail of a partition of which something is left to be read, with what stands of it.
@@ -177,210 +202,16 @@ fn is_left<'f>(
     found: &'f Found,
     name: &TopicPartition,
     stored: Option<&TailProgress>,
+    how: How,
 ) -> Option<&'f Tail> {
     let tail = found.tails.get(name)?.as_ref().ok()?;
-    let from = stored.map_or(tail.first, |progress| progress.source_offset);
+    let read = stored.map(|progress| match how {
+        How::PutAside => progress.source_offset,
+        How::Merge => progress.merged().source_offset,
+    });
+    let from = read.unwrap_or(tail.first);
     let is_same = stored.is_none_or(|progress| progress.is_of(found.topic_id(name)));
     (from < tail.end && is_same).then_some(tail)
-}
-
-/// Writes under the flow's salvage id.
-struct Exporter<'a> {
-    ground: &'a Ground<'a>,
-    writer: Writer,
-    throttle: Throttle,
-    /// Progress behind the copies of the open transaction.
-    pending: BTreeMap<TailKey, TailProgress>,
-    /// What the open transaction holds, and since when.
-    bytes: u64,
-    records: u64,
-    opened: Option<Instant>,
-}
-
-impl<'a> Exporter<'a> {
-    /// Fences whoever exported before.
-    fn take_over(ground: &'a Ground<'a>) -> Result<Self, SalvageError> {
-        let flow = ground.flow;
-        let own = flow.state.salvage();
-        state_topics::make_salvage(flow, &ground.target)
-            .map_err(|fault| SalvageError::unfinished(flow, &own, fault))?;
-        let config = flow.target.writer(&flow.state.salvage_transactional_id());
-        let writer = Writer::new(&config, flow.target.watch.clone(), BYTES_IN_FLIGHT_MAX)
-            .and_then(|mut writer| writer.init(TAKE_OVER_WITHIN).map(|()| writer))
-            .map_err(|fault| SalvageError::unfinished(flow, &own, fault))?;
-        Ok(Self {
-            ground,
-            writer,
-            throttle: Throttle::new(flow.max_bytes_per_second),
-            pending: BTreeMap::new(),
-            bytes: 0,
-            records: 0,
-            opened: None,
-        })
-    }
-
-    /// Puts aside what is left, topic by topic.
-    fn put_all_aside(
-        &mut self,
-        found: &Found,
-        stored: &mut BTreeMap<TailKey, TailProgress>,
-    ) -> Result<(), SalvageError> {
-        let ground = self.ground;
-        let topics: BTreeSet<String> = ground.topics().into_iter().map(str::to_owned).collect();
-        let mut numbers = 0..;
-        for topic in topics {
-            let own = ground.cut.keys().filter(|name| *name.topic == *topic);
-            let left: Vec<(&TopicPartition, &Tail)> = own
-                .filter_map(|name| {
-                    let progress = stored.get(&ground.tail_key(name));
-                    Some((name, is_left(found, name, progress)?))
-                })
-                .collect();
-            let Some((first, _)) = left.first() else {
-                continue;
-            };
-            let taker = tail_topic(&ground.flow.target_of(first).topic, ground.record.epoch);
-            let fail = |fault| SalvageError::unfinished(ground.flow, &taker, fault);
-            make(ground, &topic, &taker).map_err(fail)?;
-            for (name, tail) in left {
-                let key = ground.tail_key(name);
-                let progress = stored.remove(&key).unwrap_or_else(|| {
-                    let id = found.topic_id(name).map(str::to_owned);
-                    TailProgress::new(taker.clone(), id, tail.begins)
-                });
-                let number = Index(numbers.next().unwrap_or(u32::MAX));
-                let progress = self.put_aside(number, name, tail, progress)?;
-                stored.insert(key, progress);
-            }
-            self.commit().map_err(fail)?;
-        }
-        Ok(())
-    }
-
-    /// Puts aside what is left of one partition; what it comes to once the open transaction is committed.
-    fn put_aside(
-        &mut self,
-        number: Index,
-        name: &TopicPartition,
-        tail: &Tail,
-        mut progress: TailProgress,
-    ) -> Result<TailProgress, SalvageError> {
-        let flow = self.ground.flow;
-        let key = self.ground.tail_key(name);
-        let taker = progress.tail_topic.clone();
-        let fail = |fault| SalvageError::unfinished(flow, &taker, fault);
-        let place = TopicPartition::new(taker.as_str(), name.partition);
-        self.writer.aim(number, name, &place).map_err(fail)?;
-        progress.meet_start(tail.first);
-        let from = progress.source_offset.get();
-        let config = flow.source.reader_to_end();
-        let at_source = |fault: Fault| SalvageError::source(flow, &fault);
-        let mut range =
-            LogRange::open(config, &flow.source, name, from, tail.end.get()).map_err(at_source)?;
-        while let Some(record) = range.next_record().map_err(at_source)? {
-            self.add(number, name, record, &mut progress)
-                .map_err(fail)?;
-            if self.is_full() {
-                self.pending.insert(key.clone(), progress.clone());
-                self.commit().map_err(fail)?;
-            }
-        }
-        progress.pass(tail.end);
-        self.pending.insert(key, progress.clone());
-        Ok(progress)
-    }
-
-    /// Adds one record to the transaction, opening one if none is.
-    fn add(
-        &mut self,
-        number: Index,
-        name: &TopicPartition,
-        record: Record,
-        progress: &mut TailProgress,
-    ) -> Result<(), Fault> {
-        let offset = SourceOffset::new(record.offset());
-        let timestamp_ms = record.timestamp_ms().unwrap_or(NO_TIMESTAMP);
-        progress.add(&TailRecord {
-            offset,
-            timestamp_ms,
-            key: record.key(),
-            value: record.payload(),
-            headers: &record.headers(),
-        });
-        let origin = TailOrigin {
-            partition: name.clone(),
-            offset,
-            timestamp_ms,
-        };
-        self.writer.begin()?;
-        self.opened.get_or_insert_with(Instant::now);
-        self.bytes += record.weight() as u64;
-        self.records += 1;
-        self.writer.forward_noted(number, record, &origin.headers())
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes >= BYTES_MAX
-            || self.records >= RECORDS_MAX
-            || self.opened.is_some_and(|at| at.elapsed() >= OPEN_MAX)
-            || self.throttle.is_turn_over(self.bytes, 1.0, 1)
-    }
-
-    /// Commits copies and the progress behind them, and pays for their bytes.
-    fn commit(&mut self) -> Result<(), Fault> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let place = TopicPartition::new(self.ground.flow.state.salvage(), 0);
-        self.writer.begin()?;
-        for (key, progress) in std::mem::take(&mut self.pending) {
-            let (key, value) = (key.encode(), progress.encode());
-            self.writer.put(0, &place, &key, Some(&value))?;
-        }
-        self.writer.flush(COMMIT_WITHIN)?;
-        self.writer.commit(COMMIT_WITHIN)?;
-        let bytes = std::mem::take(&mut self.bytes);
-        (self.records, self.opened) = (0, None);
-        std::thread::sleep(self.throttle.spend(bytes, 1.0, Instant::now()));
-        Ok(())
-    }
-}
-
-/// Makes the topic that takes the tail of `topic`, or adds the partitions that it lacks. Nothing in it goes by itself.
-fn make(ground: &Ground<'_>, topic: &str, taker: &str) -> Result<(), Fault> {
-    let target = &ground.target;
-    let own = ground.cut.keys().filter(|name| *name.topic == *topic);
-    let partitions = own.map(|name| name.partition).max().unwrap_or_default() + 1;
-    match target.topic(taker, WITHIN)? {
-        Some(known) if known.partitions >= partitions => {}
-        Some(_) => target.grow_topic(taker, partitions, WITHIN)?,
-        None => {
-            let replicas = Replicas::on(target, ground.flow.replication_factor)?;
-            let bytes = message_bytes(ground, topic).to_string();
-            let configs = [
-                (CLEANUP_POLICY, "delete"),
-                ("retention.ms", "-1"),
-                ("retention.bytes", "-1"),
-                (TIMESTAMP_TYPE, CREATE_TIME),
-                ("max.message.bytes", &bytes),
-            ];
-            replicas.create_own(target, taker, partitions, &configs)?;
-        }
-    }
-    state_topics::wait_led(target, taker, partitions)
-}
-
-/// How large a batch of the tail may be: records get headers, and may be compressed otherwise than on the source.
-fn message_bytes(ground: &Ground<'_>, topic: &str) -> i64 {
-    let told = ground
-        .source
-        .topic_config(topic, "max.message.bytes", WITHIN);
-    let told = told
-        .ok()
-        .flatten()
-        .and_then(|bytes| bytes.parse::<i64>().ok());
-    let bytes = told.unwrap_or(MESSAGE_BYTES).max(MESSAGE_BYTES);
-    bytes.saturating_mul(2).min(i64::from(i32::MAX))
 }
 
 impl Line {
@@ -396,12 +227,16 @@ impl Line {
         let mut line = Self {
             topic: name.topic.to_string(),
             partition: name.partition,
-            tail_topic: progress.map(|it| it.tail_topic.clone()),
+            tail_topic: progress
+                .filter(|it| it.records > 0)
+                .map(|it| it.tail_topic.clone()),
             begins: progress.map_or(cut, |it| it.begins_at).get(),
             source_offset: progress.map_or(cut, |it| it.source_offset).get(),
             end: None,
             records: progress.map_or(0, |it| it.records),
             records_now: 0,
+            merged: progress.map_or(0, |it| it.merged().records),
+            left_out: progress.map_or(0, |it| it.merged().left_out),
             digest: progress.map(|it| it.digest),
             missing: progress.map(|it| it.missing.clone()).unwrap_or_default(),
             held_back_offsets: 0,
@@ -494,20 +329,39 @@ impl Line {
                     .to_owned(),
             );
         }
+        if self.merged > 0 || self.left_out > 0 {
+            notes.push(format!(
+                "merged into the topic: {}; left out of it: {}",
+                words::counted(self.merged, "record"),
+                words::count(self.left_out)
+            ));
+        }
         notes.extend(self.file.as_ref().map(|file| format!("also in {file}")));
         notes
     }
 }
 
+/// Where the records of tails are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// In topics of their own.
+    pub put_aside: u64,
+    /// In the topics of the copies.
+    pub merged: u64,
+}
+
 impl Export {
-    /// How many records are put aside, once everything is that the source still holds.
+    /// Where the records are, once everything is that the source still holds.
     ///
     /// # Errors
     /// What is not, in words, partition by partition.
-    pub fn settled(&self) -> Result<u64, Vec<String>> {
+    pub fn settled(&self) -> Result<Settled, Vec<String>> {
         let unsettled: Vec<String> = self.partitions.iter().filter_map(Line::unsettled).collect();
         if unsettled.is_empty() {
-            Ok(self.records)
+            Ok(Settled {
+                put_aside: self.records,
+                merged: self.merged,
+            })
         } else {
             Err(unsettled)
         }
@@ -558,6 +412,14 @@ impl fmt::Display for Export {
         }
         let records = words::counted(self.records, "record");
         let now = words::count(self.records_now);
+        if self.merged > 0 || self.left_out > 0 {
+            writeln!(
+                f,
+                "\n{} merged into the topics themselves; {} left out of them and put aside: a newer value of the key may be there, or the flow had not begun with the partition",
+                words::counted(self.merged, "record"),
+                words::count(self.left_out)
+            )?;
+        }
         if self.holds {
             writeln!(
                 f,
@@ -574,6 +436,8 @@ impl fmt::Display for Export {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn found(tail: Tail) -> Found {
@@ -607,7 +471,8 @@ mod tests {
     fn what_is_put_aside_is_not_read_again() {
         let name = TopicPartition::new("orders", 3);
         let found = found(tail(100, 130));
-        let is_left = |stored: Option<&TailProgress>| is_left(&found, &name, stored).is_some();
+        let is_left =
+            |stored: Option<&TailProgress>| is_left(&found, &name, stored, How::PutAside).is_some();
         assert!(is_left(None));
         assert!(is_left(Some(&progress(120))));
         assert!(!is_left(Some(&progress(130))));

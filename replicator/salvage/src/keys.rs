@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use understudy_domain::TopicPartition;
-use understudy_domain::tail::{KeyCensus, Tail};
+use understudy_domain::tail::{KeyCensus, Tail, is_renewed};
 use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::{Cluster, Fault};
 
@@ -47,6 +47,9 @@ pub fn count(
         let mut range = LogRange::open(config, &flow.source, name, from, end).map_err(at_source)?;
         let mut tally = Tally::default();
         while let Some(record) = range.next_record().map_err(at_source)? {
+            if is_renewed(&record.headers()) {
+                continue;
+            }
             tally.add(&record);
             if let Some(key) = record.key() {
                 census.note(name.partition, key);

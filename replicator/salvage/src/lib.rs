@@ -3,22 +3,27 @@
 //!
 //! The flow was sealed by a recovery: its source is the cluster that came back, its target the one that is active since.
 //! Records that only the old one holds are counted ([`survey()`]) and copied to topics of their own on the active one
-//! ([`export()`]). On the old one nothing is written but keys of compacted topics that are put right ([`renew()`]); nothing
-//! is mixed into a topic that applications read on the active one, and nothing is deleted anywhere.
+//! ([`export()`]), or, where somebody chose that, into the topics themselves ([`merge()`]). On the old one nothing is
+//! written but keys of compacted topics that are put right ([`renew()`]), and nothing is deleted anywhere.
 
+mod aside;
+mod carrier;
 mod error;
 mod export;
 mod ground;
 mod groups;
+mod guard;
 mod keys;
 mod look;
+mod mergeable;
 mod read_back;
 mod renew;
 mod survey;
 mod tally;
+mod transactions;
 
 pub use error::SalvageError;
-pub use export::{Export, export};
+pub use export::{Export, Settled, export, merge};
 pub use groups::{Groups, PlaceBeyond};
 pub use renew::renew;
 pub use survey::{Keys, Line, OtherCluster, PutAside, Survey, lost, survey};

@@ -3,40 +3,29 @@
 //! the cut, or a tombstone; what was written since comes behind that by the flow back.
 //!
 //! Why it may be done again, and be killed anywhere: it is done behind a fence and before the flow back begins, so these
-//! records are the last of their keys until then, and the same ones come out each time.
+//! records are the last of their keys until then, and the same ones come out each time. A header says what they are, so
+//! that they are no part of the tail.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use understudy_domain::tail::Tail;
+use understudy_domain::tail::{Tail, renewed_note};
 use understudy_domain::{CLEANUP_POLICY, Position, TopicPartition};
 use understudy_flow::config::Flow;
 use understudy_kafka::Fault;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::ffi::reader::Index;
-use understudy_kafka::ffi::writer::Writer;
 use understudy_kafka::log_range::LogRange;
 
 use crate::SalvageError;
 use crate::ground::{Ground, WITHIN};
+use crate::guard::keys_of;
 use crate::look::look;
+use crate::transactions::{COMMIT_WITHIN, Transactions};
 
-/// Time limit of a take-over, of flush and commit, and of an abort.
-const TAKE_OVER_WITHIN: Duration = Duration::from_secs(20);
-const COMMIT_WITHIN: Duration = Duration::from_secs(15);
-const ABORT_WITHIN: Duration = Duration::from_secs(3);
-/// What may wait for the cluster's acknowledgement.
-const BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
-/// How many records go into one transaction, and how long it stays open.
-const RECORDS_MAX: usize = 2_000;
-const OPEN_MAX: Duration = Duration::from_secs(2);
 /// Between two looks at ends that are to stand.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How many bytes of keys of one partition's tail are remembered.
-const KEY_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Numbers tombstones among what a transaction writes; there is no state in it.
-const TOMBSTONES: u8 = 0;
 
 /// Puts right what compaction would keep of these topics' tails, on the source of `flow`, as whoever `back` writes there.
 /// Answers where each partition that was written to ends now. Copies under another name are left alone.
@@ -67,10 +56,8 @@ pub fn renew(
         return Ok(BTreeMap::new());
     }
     let id = back.state.salvage_transactional_id();
-    let watch = back.target.watch.clone();
-    let mut writer = Writer::new(&back.target.writer(&id), watch, BYTES_IN_FLIGHT_MAX)
-        .and_then(|mut writer| writer.init(TAKE_OVER_WITHIN).map(|()| writer))
-        .map_err(at_source)?;
+    let writer = Transactions::take_over(&back.target, &id, back.max_bytes_per_second);
+    let mut writer = writer.map_err(at_source)?;
     ground.still_stands()?;
     let begins = ground.copies_begin()?;
     let mut numbers = 0..;
@@ -79,10 +66,10 @@ pub fn renew(
         let number = Index(numbers.next().unwrap_or(u32::MAX));
         let begin = begins.get(*name).copied().unwrap_or(0);
         let held = begin..position.target_offset.get();
-        let renewed = renew_partition(flow, &mut writer, number, (name, held), keys);
+        let renewed = renew_partition(&ground, &mut writer, number, (name, held), keys);
         if let Err(error) = renewed {
             // The brokers do it themselves in a while; until then readers wait.
-            let _aborted = writer.abort(ABORT_WITHIN);
+            let _aborted = writer.abort();
             return Err(error);
         }
     }
@@ -136,47 +123,22 @@ fn compacted(ground: &Ground<'_>) -> Result<BTreeSet<String>, Fault> {
     Ok(compacted)
 }
 
-/// The keys in a tail.
-fn keys_of(
-    ground: &Ground<'_>,
-    name: &TopicPartition,
-    tail: &Tail,
-) -> Result<HashSet<Vec<u8>>, SalvageError> {
-    let flow = ground.flow;
-    let at_source = |fault: Fault| SalvageError::source(flow, &fault);
-    let (from, end) = (tail.first.get(), tail.end.get());
-    let config = flow.source.reader_to_end();
-    let mut range = LogRange::open(config, &flow.source, name, from, end).map_err(at_source)?;
-    let (mut keys, mut bytes) = (HashSet::new(), 0_usize);
-    while let Some(record) = range.next_record().map_err(at_source)? {
-        let Some(key) = record.key().filter(|key| !keys.contains(*key)) else {
-            continue;
-        };
-        bytes = bytes.saturating_add(key.len());
-        if bytes > KEY_BYTES_MAX {
-            return Err(SalvageError::Unfinished(format!(
-                "the tail of {name} has more than {KEY_BYTES_MAX} bytes of keys, too many to put right: restore the topic"
-            )));
-        }
-        keys.insert(key.to_vec());
-    }
-    Ok(keys)
-}
-
 /// Writes behind the tail what the active cluster held of these keys at the cut: between these offsets of the copies.
 fn renew_partition(
-    flow: &Flow,
-    writer: &mut Writer,
+    ground: &Ground<'_>,
+    writer: &mut Transactions,
     number: Index,
     (name, held): (&TopicPartition, Range<i64>),
     mut keys: HashSet<Vec<u8>>,
 ) -> Result<(), SalvageError> {
+    let flow = ground.flow;
     let at_target = |fault: Fault| SalvageError::target(flow, &fault);
     let at_source = |fault: Fault| SalvageError::source(flow, &fault);
     let open = || {
         let config = flow.target.reader_to_end();
         LogRange::open(config, &flow.target, name, held.start, held.end).map_err(at_target)
     };
+    let note = [renewed_note(ground.record.epoch)];
     let mut newest: HashMap<Vec<u8>, i64> = HashMap::new();
     {
         let mut range = open()?;
@@ -187,54 +149,24 @@ fn renew_partition(
         }
     }
     writer.aim(number, name, name).map_err(at_source)?;
-    let mut open_for = OpenFor::default();
     let wanted: BTreeSet<i64> = newest.values().copied().collect();
     if !wanted.is_empty() {
         let mut range = open()?;
         while let Some(record) = range.next_record().map_err(at_target)? {
             if wanted.contains(&record.offset()) {
-                writer.begin().map_err(at_source)?;
-                writer
-                    .forward_noted(number, record, &[])
-                    .map_err(at_source)?;
-                open_for.one_more(writer).map_err(at_source)?;
+                writer.forward(number, record, &note).map_err(at_source)?;
+                if writer.is_full() {
+                    writer.commit().map_err(at_source)?;
+                }
             }
         }
     }
     keys.retain(|key| !newest.contains_key(key));
     for key in keys {
-        writer.begin().map_err(at_source)?;
-        writer
-            .put(TOMBSTONES, name, &key, None)
-            .map_err(at_source)?;
-        open_for.one_more(writer).map_err(at_source)?;
-    }
-    open_for.commit(writer).map_err(at_source)
-}
-
-/// How long a transaction has been open, and for how many records.
-#[derive(Default)]
-struct OpenFor {
-    records: usize,
-    since: Option<Instant>,
-}
-
-impl OpenFor {
-    fn one_more(&mut self, writer: &mut Writer) -> Result<(), Fault> {
-        self.records += 1;
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if self.records >= RECORDS_MAX || since.elapsed() >= OPEN_MAX {
-            return self.commit(writer);
+        writer.put(name, &key, None, &note).map_err(at_source)?;
+        if writer.is_full() {
+            writer.commit().map_err(at_source)?;
         }
-        Ok(())
     }
-
-    fn commit(&mut self, writer: &mut Writer) -> Result<(), Fault> {
-        if self.records > 0 {
-            writer.flush(COMMIT_WITHIN)?;
-            writer.commit(COMMIT_WITHIN)?;
-        }
-        *self = Self::default();
-        Ok(())
-    }
+    writer.commit().map_err(at_source)
 }

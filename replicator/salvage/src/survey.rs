@@ -108,6 +108,10 @@ pub struct PutAside {
     pub records: u64,
     /// The first source offset that is not put aside yet.
     pub source_offset: i64,
+    /// How many records were merged into the topic of the copies.
+    pub merged: u64,
+    /// How many were left out of that, and are put aside.
+    pub left_out: u64,
 }
 
 /// Looks at the cluster that came back, and at what was written on the active one since, for at most `keys_within`.
@@ -265,14 +269,27 @@ impl Line {
         if self.moved {
             notes.push("its end moved while this looked".to_owned());
         }
-        notes.extend(self.put_aside.as_ref().map(|it| {
-            format!(
-                "put aside in {}: {}, up to source offset {}",
-                it.topic,
-                words::counted(it.records, "record"),
-                it.source_offset
-            )
-        }));
+        if let Some(it) = &self.put_aside {
+            let records = words::counted(it.records, "record");
+            let PutAside {
+                topic,
+                source_offset,
+                ..
+            } = it;
+            if it.records > 0 || it.merged + it.left_out == 0 {
+                notes.push(format!(
+                    "put aside in {topic}: {records}, up to source offset {source_offset}"
+                ));
+            }
+            if it.merged + it.left_out > 0 {
+                notes.push(format!(
+                    "merged into {}: {}; left out of it and put aside: {}",
+                    self.copies,
+                    words::counted(it.merged, "record"),
+                    words::count(it.left_out)
+                ));
+            }
+        }
         notes
     }
 }
@@ -283,6 +300,8 @@ impl PutAside {
             topic: progress.tail_topic.clone(),
             records: progress.records,
             source_offset: progress.source_offset.get(),
+            merged: progress.merged().records,
+            left_out: progress.merged().left_out,
         }
     }
 }
@@ -451,7 +470,7 @@ impl Survey {
         if self.records > 0 {
             writeln!(
                 f,
-                "`understudy salvage FLOW.toml export` puts these records aside on {}, in topics such as {}.",
+                "`understudy salvage FLOW.toml export` puts these records aside on {}, in topics such as {}; `merge` puts those of a topic into the topic itself.",
                 self.target,
                 tail_topic("TOPIC", self.epoch)
             )?;

@@ -233,7 +233,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// What a cluster that came back holds beyond the cut of its sealed flow: survey it, put it aside.
+    /// What a cluster that came back holds beyond the cut of its sealed flow: survey it, put it aside, merge it.
     Salvage {
         /// The flow.
         flow: PathBuf,
@@ -424,6 +424,9 @@ fn main() -> ExitCode {
             match action {
                 salvage::Action::Survey { keys_within, json } => {
                     report(salvage::survey(&flow, keys_within), json)
+                }
+                salvage::Action::Merge { topic, json } => {
+                    report(salvage::merge(&flow, &topic), json)
                 }
                 salvage::Action::Export {
                     topic,

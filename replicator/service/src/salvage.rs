@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-pub use understudy_salvage::{export, survey};
+pub use understudy_salvage::{export, merge, survey};
 
 /// What to do.
 #[derive(Subcommand)]
@@ -15,6 +15,16 @@ pub enum Action {
         /// How long the active cluster is read at most, to count keys that were written on both sides; 0s: not at all.
         #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
         keys_within: Duration,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write what lies beyond the cut of these topics into the topics themselves on the active cluster, exactly once; what
+    /// must not rise over something newer is put aside. Run again, it goes on.
+    Merge {
+        /// This topic of the source; may be given more than once.
+        #[arg(long, required = true)]
+        topic: Vec<String>,
         /// For machines.
         #[arg(long)]
         json: bool,

@@ -7,7 +7,7 @@ use understudy_domain::{
 };
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::FlowOfPair;
-use understudy_recovery::tail::{PlaceOfCut, TailOfPartition, TailSurvey};
+use understudy_recovery::tail::{Carried, PlaceOfCut, TailOfPartition, TailSurvey};
 use understudy_shell::world::{Begin, Flows, Mirrored};
 use understudy_shell::{PortError, PortErrorKind};
 
@@ -300,6 +300,40 @@ impl Flows for Ports {
                 .push(format!("put aside {count} of {}", flow.file));
             scene.happens(Happened::PutAside { records });
             Ok(count)
+        })
+    }
+
+    fn merge_tail(&self, flow: &FlowOfPair, topics: &[String]) -> Answer<Carried> {
+        self.change(&flow.file, "merge_tail", |scene| {
+            scene.may(flow.source.as_str(), "merge_tail")?;
+            scene.may(flow.target.as_str(), "merge_tail")?;
+            let (mut carried, mut aside) = (Carried::default(), Vec::new());
+            let cluster = flow.target.to_string();
+            for (it, records) in tails(scene, flow) {
+                let partition = TopicPartition::new(it.copies.as_str(), it.partition);
+                for record in records.into_iter().filter(|_| topics.contains(&it.topic)) {
+                    if scene.merged.contains(&(flow.source.to_string(), record)) {
+                        // It was merged there out of what the active one holds, as its headers say.
+                        aside.push(record);
+                        continue;
+                    }
+                    carried.merged += 1;
+                    if scene.merged.insert((cluster.clone(), record)) {
+                        scene.cluster(&cluster).append(&partition, Some(record));
+                        scene.happens(Happened::Merged {
+                            cluster: cluster.clone(),
+                            partition: partition.clone(),
+                            record,
+                        });
+                    }
+                }
+            }
+            carried.put_aside = u64::try_from(aside.len()).unwrap_or(u64::MAX);
+            scene
+                .log
+                .push(format!("merge {} of {}", carried.merged, flow.file));
+            scene.happens(Happened::PutAside { records: aside });
+            Ok(carried)
         })
     }
 

@@ -16,8 +16,8 @@ mod record;
 pub use census::{KeyCensus, KeyCount};
 pub use digest::TailDigest;
 pub use fate::{HeldLog, Loss, ReturnedLog, Tail};
-pub use progress::{Missing, TailKey, TailProgress};
-pub use record::{NO_TIMESTAMP, TailHeader, TailOrigin, TailRecord};
+pub use progress::{Merged, Missing, TailKey, TailProgress};
+pub use record::{NO_TIMESTAMP, TailHeader, TailOrigin, TailRecord, is_renewed, renewed_note};
 
 /// The topic of the target that takes the tail of a topic; `copies` is what the topic is called there.
 pub fn tail_topic(copies: &str, epoch: u64) -> String {

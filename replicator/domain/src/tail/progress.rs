@@ -37,6 +37,20 @@ pub struct TailProgress {
     /// What the source deleted before it was read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
+    /// How far it was merged into the topic of the copies, if that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
+}
+
+/// How far a tail was merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// The next source offset to be read for it.
+    pub source_offset: SourceOffset,
+    /// How many records went into the topic.
+    pub records: u64,
+    /// How many were left out of it: these are put aside.
+    pub left_out: u64,
 }
 
 /// A range of source offsets.
@@ -82,7 +96,47 @@ impl TailProgress {
             records: 0,
             digest: TailDigest::default(),
             missing: Vec::new(),
+            merged: None,
         }
+    }
+
+    /// How far it was merged; from its beginning on, if that was not begun.
+    pub fn merged(&self) -> Merged {
+        self.merged.unwrap_or(Merged {
+            source_offset: self.begins_at,
+            records: 0,
+            left_out: 0,
+        })
+    }
+
+    /// The record at `offset` went into the topic of the copies; so it need not be put aside.
+    pub fn merge(&mut self, offset: SourceOffset) {
+        let mut merged = self.merged();
+        merged.records = merged.records.saturating_add(1);
+        merged.source_offset = offset.next();
+        self.merged = Some(merged);
+        self.pass(offset.next());
+    }
+
+    /// The record was left out of that topic, and is put aside, unless it was before. Whether it has to be written.
+    pub fn leave_out(&mut self, record: &TailRecord<'_>) -> bool {
+        let is_new = record.offset >= self.source_offset;
+        if is_new {
+            self.add(record);
+        }
+        let mut merged = self.merged();
+        merged.left_out = merged.left_out.saturating_add(1);
+        merged.source_offset = record.offset.next();
+        self.merged = Some(merged);
+        is_new
+    }
+
+    /// Everything before `offset` was read to be merged.
+    pub fn pass_merged(&mut self, offset: SourceOffset) {
+        let mut merged = self.merged();
+        merged.source_offset = merged.source_offset.max(offset);
+        self.merged = Some(merged);
+        self.pass(offset);
     }
 
     /// The next record was put aside.
@@ -150,6 +204,15 @@ impl TailProgress {
         }
         if self.records > left {
             return malformed("it counts more records than there are offsets");
+        }
+        if let Some(merged) = &self.merged {
+            let read = length(&(self.begins_at..merged.source_offset));
+            if merged.source_offset < self.begins_at || merged.source_offset > self.source_offset {
+                return malformed("it was merged beyond what was read");
+            }
+            if merged.records.saturating_add(merged.left_out) > read {
+                return malformed("it counts more merged records than there are offsets");
+            }
         }
         Ok(())
     }

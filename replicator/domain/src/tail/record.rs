@@ -15,6 +15,7 @@ const TOPIC: &[u8] = b"understudy.source.topic";
 const PARTITION: &[u8] = b"understudy.source.partition";
 const OFFSET: &[u8] = b"understudy.source.offset";
 const TIMESTAMP: &[u8] = b"understudy.source.timestamp";
+const RENEWED: &[u8] = b"understudy.renewed";
 /// How many headers say where a record came from.
 const HEADERS: usize = 4;
 
@@ -80,6 +81,16 @@ impl TailOrigin {
         };
         Some((origin, own))
     }
+}
+
+/// The header of what puts a key right behind the tail of a recovery: last of all, and no part of any tail.
+pub fn renewed_note(epoch: u64) -> TailHeader {
+    (RENEWED.to_vec(), Some(epoch.to_string().into_bytes()))
+}
+
+/// Whether a record with these headers puts a key right.
+pub fn is_renewed(headers: &[TailHeader]) -> bool {
+    headers.last().is_some_and(|(name, _)| name == RENEWED)
 }
 
 impl TailRecord<'_> {

@@ -430,6 +430,21 @@ impl Writer {
         self.put_at(kind, place, key, value, 0)
     }
 
+    /// The same with headers.
+    ///
+    /// # Errors
+    /// As [`Writer::put`].
+    pub fn put_noted(
+        &mut self,
+        kind: u8,
+        place: &TopicPartition,
+        key: &[u8],
+        value: Option<&[u8]>,
+        notes: &[Header],
+    ) -> Result<(), Fault> {
+        self.put_all(kind, place, key, value, 0, notes)
+    }
+
     /// The same, with a timestamp in milliseconds since 1970; also outside of a transaction, by a producer without a
     /// transactional id.
     ///
@@ -443,21 +458,51 @@ impl Writer {
         value: Option<&[u8]>,
         timestamp_ms: i64,
     ) -> Result<(), Fault> {
+        self.put_all(kind, place, key, value, timestamp_ms, &[])
+    }
+
+    fn put_all(
+        &mut self,
+        kind: u8,
+        place: &TopicPartition,
+        key: &[u8],
+        value: Option<&[u8]>,
+        timestamp_ms: i64,
+        notes: &[Header],
+    ) -> Result<(), Fault> {
         let topic = self.topic(&place.topic)?;
         let tag = (u64::from(STATE) << OFFSET_BITS) | u64::from(kind);
         let key = (key.as_ptr().cast_mut().cast::<c_void>(), key.len());
         let value = value.map_or((ptr::null_mut(), 0), |value| {
             (value.as_ptr().cast_mut().cast(), value.len())
         });
+        let mut headers = ptr::null_mut();
+        if !notes.is_empty() {
+            // SAFETY: the list is made here and ours until the producer takes it.
+            headers = unsafe { with_headers(headers, notes) };
+        }
         let limit = Instant::now() + PRODUCE_WITHIN;
         loop {
-            let none = ptr::null_mut();
-            match self.produce(topic, place.partition, key, value, none, timestamp_ms, tag) {
+            match self.produce(
+                topic,
+                place.partition,
+                key,
+                value,
+                headers,
+                timestamp_ms,
+                tag,
+            ) {
                 Ok(()) => return Ok(()),
                 Err(RDKafkaErrorCode::QueueFull) if Instant::now() < limit => {
                     self.wait_for_reports(Duration::from_millis(50));
                 }
-                Err(code) => return Err(self.fault(Operation::Produce, code, &code.to_string())),
+                Err(code) => {
+                    if !headers.is_null() {
+                        // SAFETY: the producer did not take them, so they are still ours.
+                        unsafe { rdsys::rd_kafka_headers_destroy(headers) };
+                    }
+                    return Err(self.fault(Operation::Produce, code, &code.to_string()));
+                }
             }
         }
     }

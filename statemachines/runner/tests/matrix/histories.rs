@@ -1,7 +1,7 @@
 //! Random histories of a pair: life goes on, workers fall behind, clusters are lost and come back, recoveries move the
 //! applications over and home again. At each moment every promise holds ([`witness`]); and in the end every record that
-//! was acknowledged is in exactly one place: on the active cluster, in order; put aside; or, where no failback has looked
-//! yet, on the cluster that was left, within the loss that the evidence of its failover names.
+//! was acknowledged is in exactly one place: on the active cluster, in order, but for what was merged there late; put
+//! aside; or, where no failback has looked yet, on the cluster that was left, within the loss that the evidence of its failover names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use understudy_domain::TopicPartition;
 use understudy_fakes::{Happened, Scene, Stage};
 use understudy_machines::shipped;
 use understudy_recovery::evidence::Evidence;
+use understudy_recovery::tail::Handling;
 use understudy_recovery::{Leash, Mode};
 use understudy_shell::{keys, rate};
 
@@ -70,9 +71,11 @@ struct Pair {
 }
 
 impl Pair {
-    fn new() -> Self {
+    fn new(handling: Handling) -> Self {
+        let mut stage = Stage::new().with_life();
+        stage.pair.tails.otherwise = handling;
         Self {
-            stage: Stage::new().with_life(),
+            stage,
             ends: BTreeMap::new(),
             moved_at: None,
         }
@@ -130,7 +133,10 @@ impl Pair {
             happened.iter().filter_map(of).collect()
         };
         let (before, since) = scene.history.split_at(moved_at.min(scene.history.len()));
-        read(before).intersection(&read(since)).copied().collect()
+        // What was merged comes late, also to those who had read it before its cluster was lost.
+        let (before, since, merged) = (read(before), read(since), merged(&scene));
+        let again = before.intersection(&since).copied();
+        again.filter(|it| !merged.contains(it)).collect()
     }
 
     fn live(&self, moments: u32, stalled: bool) {
@@ -257,16 +263,27 @@ impl Pair {
                 _ => {}
             }
         }
+        let merged = merged(&scene);
         let mut there = BTreeSet::new();
         let active_logs = scene.clusters.get(&active).map(|it| &it.log);
         for (partition, log) in active_logs.into_iter().flatten() {
             // What was put aside stays where it was written as well: behind the cut, where no group goes on.
             let records = log.iter().flatten().copied();
             let records: Vec<u64> = records.filter(|it| !aside.contains(it)).collect();
+            let (late, in_time): (Vec<u64>, Vec<u64>) =
+                records.iter().partition(|it| merged.contains(it));
             prop_assert!(
-                records.is_sorted_by(|one, two| one < two),
+                in_time.is_sorted_by(|one, two| one < two),
                 "{partition} of {active} is out of order: {records:?}"
             );
+            for record in late {
+                let times = records.iter().filter(|it| **it == record).count();
+                let here = wrote.get(&record).is_some_and(|it| *it.1 == active);
+                prop_assert!(
+                    times <= 1 + usize::from(here),
+                    "{record} is in {partition} {times} times"
+                );
+            }
             for record in records {
                 prop_assert_eq!(wrote.get(&record).map(|it| it.0), Some(partition));
                 there.insert(record);
@@ -275,7 +292,7 @@ impl Pair {
         // What was put aside lies where it was written, and nobody has copied it.
         for (cluster, held) in &scene.clusters {
             let records = held.log.values().flatten().flatten();
-            for record in records.filter(|it| aside.contains(it)) {
+            for record in records.filter(|it| aside.contains(it) && !merged.contains(it)) {
                 prop_assert_eq!(wrote.get(record).map(|it| it.1), Some(cluster));
             }
         }
@@ -288,6 +305,15 @@ impl Pair {
         }
         Ok(())
     }
+}
+
+/// Records that were written to topics of the active cluster late.
+fn merged(scene: &Scene) -> BTreeSet<u64> {
+    let of = |it: &Arc<Happened>| match &**it {
+        Happened::Merged { record, .. } => Some(*record),
+        _ => None,
+    };
+    scene.history.iter().filter_map(of).collect()
 }
 
 fn other(alias: &str) -> &'static str {
@@ -332,8 +358,9 @@ proptest! {
     #[test]
     fn every_acknowledged_record_is_in_one_place_through_any_history(
         turns in prop::collection::vec(turn(), 1..14),
+        handling in prop_oneof![Just(Handling::Quarantine), Just(Handling::Merge)],
     ) {
-        let mut pair = Pair::new();
+        let mut pair = Pair::new(handling);
         for turn in turns {
             pair.take(turn)?;
         }

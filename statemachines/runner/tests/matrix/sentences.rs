@@ -121,6 +121,7 @@ fn only_noted(it: &Happened) -> bool {
         | Happened::Reopened { .. }
         | Happened::Workers { .. }
         | Happened::PutAside { .. }
+        | Happened::Merged { .. }
         | Happened::Acls { .. }
         | Happened::Placed { .. }
         | Happened::Told { .. }

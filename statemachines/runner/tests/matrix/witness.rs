@@ -28,6 +28,13 @@ struct Witness {
     has_read: BTreeMap<(String, At), usize>,
     /// Records that were put aside, so that nobody skips them who reads on behind them.
     put_aside: BTreeSet<u64>,
+    /// Records that were merged into topics of the active cluster: where they were written they lie a second time once
+    /// they are copied home, and there nobody skips the first who reads on behind it.
+    merged: BTreeSet<u64>,
+    /// How often flows copied one of them to a cluster.
+    merged_copies: BTreeMap<(String, u64), u32>,
+    /// Where each record was written.
+    written_at: BTreeMap<u64, String>,
     /// What each flow copied last.
     last_copied: BTreeMap<(String, At), u64>,
     /// Flows whose record says that they are sealed; and whether their workers were fenced since.
@@ -58,6 +65,11 @@ impl Witness {
                 self.sealed.insert(flow.clone(), true);
             }
             Happened::PutAside { records } => self.put_aside.extend(records),
+            Happened::Merged {
+                cluster,
+                partition,
+                record,
+            } => self.merged(cluster, partition, *record),
             Happened::Fenced { flow } => {
                 if let Some(fenced) = self.sealed.get_mut(flow) {
                     *fenced = true;
@@ -183,6 +195,7 @@ impl Witness {
 
     fn wrote(&mut self, cluster: &str, partition: &TopicPartition, record: u64) {
         self.append(cluster, partition, Some(record));
+        self.written_at.insert(record, cluster.to_owned());
         let Some(ledger) = &self.ledger else {
             if cluster != "use1" {
                 let what = format!("{cluster} took record {record} before any recovery");
@@ -210,10 +223,35 @@ impl Witness {
         }
     }
 
+    fn merged(&mut self, cluster: &str, partition: &TopicPartition, record: u64) {
+        let holds = |held: &BTreeSet<u64>| held.contains(&record);
+        if self.holds.get(cluster).is_some_and(holds) {
+            let what = format!("record {record} was merged into {cluster}, which holds it");
+            self.broken.push(what);
+        }
+        if self.active() != cluster {
+            let what = format!("record {record} was merged into {cluster}, which is not active");
+            self.broken.push(what);
+        }
+        self.merged.insert(record);
+        self.append(cluster, partition, Some(record));
+    }
+
     fn copied(&mut self, flow: &str, cluster: &str, partition: &TopicPartition, it: Option<u64>) {
         if self.sealed.get(flow) == Some(&true) {
             let what = format!("{flow} is sealed, and copied {it:?} to {cluster}");
             self.broken.push(what);
+        }
+        if let Some(merged) = it.filter(|it| self.merged.contains(it)) {
+            self.append(cluster, partition, it);
+            let copies = self.merged_copies.entry((cluster.to_owned(), merged));
+            let copies = copies.or_default();
+            *copies += 1;
+            if *copies > 1 {
+                let what = format!("{flow} copied merged record {merged} to {cluster} twice");
+                self.broken.push(what);
+            }
+            return;
         }
         let own = (flow.to_owned(), (cluster.to_owned(), partition.clone()));
         let last = self.last_copied.get(&own).copied();
@@ -246,10 +284,18 @@ impl Witness {
         let none = BTreeSet::new();
         let read = self.read.get(group).unwrap_or(&none);
         let known = self.has_read.entry((group.to_owned(), at)).or_default();
-        let behind = log.iter().take(before).skip(*known).flatten();
-        let is_known = |record: &u64| read.contains(record) || self.put_aside.contains(record);
-        let skipped = behind.copied().find(|record| !is_known(record));
-        if let Some(record) = skipped {
+        let behind = log.iter().enumerate().take(before).skip(*known);
+        let comes_again = |at: usize, record: &u64| {
+            self.merged.contains(record)
+                && self.written_at.get(record).is_some_and(|it| it == cluster)
+                && log.iter().position(|it| *it == Some(*record)) == Some(at)
+        };
+        let is_known = |at: usize, record: &u64| {
+            read.contains(record) || self.put_aside.contains(record) || comes_again(at, record)
+        };
+        let mut records = behind.filter_map(|(at, record)| Some((at, (*record)?)));
+        let skipped = records.find(|(at, record)| !is_known(*at, record));
+        if let Some((_, record)) = skipped {
             self.broken
                 .push(format!("{what}, and it has not read record {record}"));
         } else if before > log.len() {
