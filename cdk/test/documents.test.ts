@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { ENDPOINTS } from '../lib/network-endpoints.js';
 import { FROM_SCRATCH, PACKAGE, repositoryFile, stacksOf, templates } from './templates.js';
 
-const DOCUMENTS = ['aws.md', 'alarms.md', 'clients.md', 'releasing.md'] as const;
+const DOCUMENTS = ['aws.md', 'alarms.md', 'clients.md', 'operating.md', 'releasing.md'] as const;
 const aws = repositoryFile('docs', 'aws.md');
 
 test('documents point to what is there', () => {
@@ -54,6 +54,34 @@ test('the costs count what is deployed', () => {
   assert.equal(fee('endpoints of AWS'), String(Math.round(2 * ENDPOINTS.length * 3 * 0.01 * 730)));
   assert.equal(fee('two MSK clusters'), String(Math.round(6 * 0.204 * 730)));
   assert.equal(fee('workers of the flow'), String(Math.round(2 * (0.03238 + 2 * 0.00356) * 730)));
+});
+
+test('what a pair takes of an account is counted', () => {
+  const of = templates(FROM_SCRATCH);
+  const counted = (region: string, type: string) =>
+    [...of.all]
+      .filter(([stack]) => stack.includes(region))
+      .map(([, template]) => Object.keys(template.findResources(type)).length)
+      .reduce((sum, it) => sum + it, 0);
+  const operating = repositoryFile('docs', 'operating.md');
+  for (const [words, type] of [
+    ['functions', 'AWS::Lambda::Function'],
+    ['state machines', 'AWS::StepFunctions::StateMachine'],
+    ['roles', 'AWS::IAM::Role'],
+    ['log groups', 'AWS::Logs::LogGroup'],
+    ['alarms', 'AWS::CloudWatch::Alarm'],
+    ['composite ones', 'AWS::CloudWatch::CompositeAlarm'],
+    ['rules', 'AWS::Events::Rule'],
+    ['parameters', 'AWS::SSM::Parameter'],
+    ['policy of CloudWatch Logs', 'AWS::Logs::ResourcePolicy'],
+    ['Elastic IP', 'AWS::EC2::EIP'],
+    ['keys', 'AWS::KMS::Key'],
+    ['ECS cluster', 'AWS::ECS::Cluster'],
+  ] as const) {
+    const count = counted('us-west-2', type);
+    assert.equal(counted('us-east-1', type), count, type);
+    assert.ok(operating.includes(`${count} ${words}`), `docs/operating.md: there are ${count} ${words} in a Region; its table of many pairs stands on that`);
+  }
 });
 
 /** A document's sections, as links name them. */

@@ -75,6 +75,7 @@ fn kind_of(code: &str, status: u16) -> PortErrorKind {
         | "InvalidClientTokenId"
         | "InvalidSignatureException"
         | "KMSAccessDeniedException"
+        | "KmsAccessDeniedException"
         | "SignatureDoesNotMatch"
         | "UnrecognizedClientException" => PortErrorKind::NotPermitted,
         _ if status == 403 => PortErrorKind::NotPermitted,

@@ -145,8 +145,11 @@ impl Inventory {
         }
     }
 
-    /// Looks, unless the time is over.
-    fn in_time(&self, did: &str) -> Result<(), PortError> {
+    /// Whether something may still be asked. `did` says in words what.
+    ///
+    /// # Errors
+    /// The time is over.
+    pub fn in_time(&self, did: &str) -> Result<(), PortError> {
         if Instant::now() < self.deadline {
             return Ok(());
         }
@@ -531,4 +534,52 @@ fn text(value: &Value, key: &str) -> String {
         .and_then(Value::as_str)
         .unwrap_or_default()
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::stand_in::StandIn;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn schemas_are_told_with_the_versions_that_records_would_name() -> Outcome {
+        let answers = [
+            (200, r#"{"RegistryName": "shop", "Status": "AVAILABLE"}"#),
+            (
+                200,
+                r#"{"Schemas": [{"SchemaName": "order"}], "NextToken": "more"}"#,
+            ),
+            (200, r#"{"SchemaVersionId": "1c"}"#),
+            (200, r#"{"Schemas": [{"SchemaName": "refund"}]}"#),
+            (200, r#"{"SchemaVersionId": "2d"}"#),
+        ];
+        let (session, asked) = StandIn::saying(&answers)?;
+        let regions = Regions::new(session, BTreeMap::new());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let schemas = Inventory::new(&regions, "us-west-2", deadline).schemas("shop")?;
+        let expected = [("order", "1c"), ("refund", "2d")];
+        let expected = expected.map(|(name, version)| (name.to_owned(), version.to_owned()));
+        assert_eq!(schemas, expected);
+        let second_page = asked.asked().into_iter().nth(3);
+        assert!(second_page.is_some_and(|body| body.contains("\"NextToken\":\"more\"")));
+        Ok(())
+    }
+
+    #[test]
+    fn what_comes_after_the_deadline_is_not_asked() -> Outcome {
+        let (session, asked) = StandIn::saying(&[])?;
+        let regions = Regions::new(session, BTreeMap::new());
+        let inventory = Inventory::new(&regions, "us-west-2", Instant::now());
+        let late = inventory.rule("look-again").map_err(|error| error.kind);
+        assert_eq!(late, Err(PortErrorKind::TimedOut));
+        let late = inventory.alarms("understudy-").map_err(|error| error.kind);
+        assert_eq!(late, Err(PortErrorKind::TimedOut));
+        assert_eq!(asked.asked(), Vec::<String>::new());
+        Ok(())
+    }
 }

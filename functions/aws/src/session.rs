@@ -11,6 +11,8 @@ use understudy_domain::words::limit;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -41,6 +43,9 @@ pub enum SessionError {
     /// Nobody says which Region this is.
     #[error("the AWS Region is not known; set AWS_REGION")]
     NoRegion,
+    /// Nobody says who asks.
+    #[error("there are no credentials for AWS; set AWS_PROFILE, or log in as for the AWS CLI")]
+    NoCredentials(#[source] CredentialsError),
     /// Too late.
     #[error("AWS's configuration was not read within {}", limit(GIVEN_UP_AFTER))]
     TimedOut,
@@ -116,6 +121,23 @@ impl Session {
     /// The Region in which this runs.
     pub fn region(&self) -> &str {
         self.config.region().map_or("", Region::as_ref)
+    }
+
+    /// Whether there are credentials. Calls find that out by themselves; this says it before anything else is said.
+    ///
+    /// # Errors
+    /// There are none, or they were not found in time.
+    pub fn must_have_credentials(&self) -> Result<(), SessionError> {
+        let Some(provider) = self.config.credentials_provider() else {
+            return Ok(());
+        };
+        let found = self.runtime.block_on(async {
+            tokio::time::timeout(GIVEN_UP_AFTER, provider.provide_credentials()).await
+        });
+        found
+            .map_err(|_late| SessionError::TimedOut)?
+            .map(drop)
+            .map_err(SessionError::NoCredentials)
     }
 
     /// The runtime on which calls wait.

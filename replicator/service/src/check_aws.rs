@@ -10,6 +10,7 @@ mod drift;
 mod finding;
 mod judge;
 mod region;
+mod walk;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -51,11 +52,13 @@ pub fn run(
     let pair = &*file.pair;
     let sides = sides(pair).ok_or_else(|| unusable("a pair has two clusters".to_owned()))?;
     let here = region.unwrap_or(sides.1.1);
-    let session = Session::open_in(here).map_err(|error| CheckAwsError::Session(chain(&error)))?;
+    let session = Session::open_in(here)
+        .and_then(|session| session.must_have_credentials().map(|()| session))
+        .map_err(|error| CheckAwsError::Session(chain(&error)))?;
     let regions = Regions::new(session.clone(), elsewhere(pair, &session));
     let look = |side: Side<'_>, other: Side<'_>| {
         let inventory = Inventory::new(&regions, side.1, deadline);
-        region::look(&inventory, &regions, &file.pair, &files, side, other)
+        walk::look(&inventory, &regions, &file.pair, &files, side, other)
     };
     // Both at once: each is mostly waited for.
     let (first, second) = std::thread::scope(|scope| {

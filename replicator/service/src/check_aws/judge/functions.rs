@@ -90,12 +90,13 @@ pub fn machine(
 
 /// Whether somebody has gone through all of it lately.
 pub fn drills(ended: &Told<Vec<EndedExecution>>, now_seconds: i64) -> Finding {
-    let what = "last drill or failover";
+    let what = "last drill";
     let ended = match ended {
         Ok(ended) => ended,
         Err(error) => return Finding::of_error(what, error, DEPLOY),
     };
-    let succeeded = ended.iter().filter(|it| it.succeeded);
+    // A failover that was refused ends well, too, and has gone through little.
+    let succeeded = (ended.iter()).filter(|it| it.succeeded && it.name.ends_with("-drill"));
     let Some(newest) = succeeded.max_by_key(|it| it.at_seconds) else {
         let found =
             "none has come to its end here: whether functions reach what they need is not proven";
@@ -228,18 +229,23 @@ mod tests {
     }
 
     #[test]
-    fn a_drill_that_is_long_ago_proves_little() {
-        let ended = |succeeded, days: i64| {
+    fn a_drill_that_is_long_ago_proves_little_and_a_refused_failover_nothing() {
+        let named = |name: &str, succeeded, days: i64| {
             Ok(vec![EndedExecution {
-                name: "orders-e1-failover-1-drill".to_owned(),
+                name: name.to_owned(),
                 succeeded,
                 at_seconds: 100 * DAY_SECONDS - days * DAY_SECONDS,
             }])
         };
+        let ended = |succeeded, days| named("orders-e1-failover-1-drill", succeeded, days);
         let judged = |told| drills(&told, 100 * DAY_SECONDS).standing;
         assert_eq!(judged(ended(true, 3)), Standing::Ok);
         assert_eq!(judged(ended(true, 60)), Standing::Warning);
         assert_eq!(judged(ended(false, 3)), Standing::Warning);
+        assert_eq!(
+            judged(named("orders-e1-failover-1", true, 3)),
+            Standing::Warning
+        );
         assert_eq!(judged(Ok(Vec::new())), Standing::Warning);
     }
 }
