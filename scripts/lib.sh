@@ -29,6 +29,7 @@ need_lab_tools() {
   need_node
   need python3 "apt-get install python3 python3-venv"
   need strip "apt-get install binutils"
+  need unshare "apt-get install util-linux"
   need java "apt-get install openjdk-17-jdk-headless"
   need mvn "apt-get install maven"
   [ "$missing" = 0 ] || exit 2
