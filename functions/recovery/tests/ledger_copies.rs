@@ -41,6 +41,7 @@ fn pair() -> Pair {
         tails: Default::default(),
         applications: Vec::new(),
         notify: Vec::new(),
+        glue_registry: None,
     }
 }
 
