@@ -10,6 +10,7 @@ mod copy;
 mod day;
 mod docs;
 mod error;
+mod failback;
 mod groups;
 mod idle;
 mod lab;

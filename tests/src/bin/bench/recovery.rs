@@ -17,7 +17,8 @@ use crate::lab::Lab;
 use crate::load::produce;
 
 const LIMIT: Duration = Duration::from_secs(180);
-const PARTITIONS_EACH: i32 = 10;
+/// How many partitions a topic has.
+pub const PARTITIONS_EACH: i32 = 10;
 /// Records of each partition, and how many of them every group has read.
 const RECORDS: u64 = 100;
 const READ: i64 = 50;
@@ -25,19 +26,26 @@ const READ: i64 = 50;
 const USUAL: Size = Size {
     topics: 10,
     groups: 50,
+    records: None,
 };
 /// The pair that is looked at.
 const LARGE: Size = Size {
     topics: 100,
     groups: 200,
+    records: None,
 };
 /// A writer, with a login of its own.
 const SHOP: (&str, &str) = ("shop", "hush");
 
+/// How large a pair is.
 #[derive(Clone, Copy)]
-struct Size {
-    topics: usize,
-    groups: usize,
+pub struct Size {
+    /// Topics, of ten partitions each.
+    pub topics: usize,
+    /// Groups, each in every partition.
+    pub groups: usize,
+    /// Records, if not a hundred in each partition.
+    pub records: Option<u64>,
 }
 
 /// What took so long.
@@ -124,19 +132,24 @@ fn look(lab: &Lab, runs: &mut Vec<RecoveryRun>) -> Result<()> {
     Ok(())
 }
 
-fn topic(number: usize) -> String {
+/// The name of a topic.
+pub fn topic(number: usize) -> String {
     format!("moved-{number}")
 }
 
 /// A pair of its own, mirrored, every group's place on both sides.
-struct Scene {
-    pair: Pair,
+pub struct Scene {
+    /// Its clusters.
+    pub pair: Pair,
+    /// The flow home.
+    pub reverse: FlowFile,
     file: PathBuf,
     _worker: Worker,
 }
 
 impl Scene {
-    fn start(lab: &Lab, size: Size) -> Result<Self> {
+    /// Starts it.
+    pub fn start(lab: &Lab, size: Size) -> Result<Self> {
         let (dir, _) = lab.next_run()?;
         let pair = Pair::start(
             |source| source.dir(dir.join("use1")).user(SHOP.0, SHOP.1),
@@ -148,7 +161,8 @@ impl Scene {
             source.create_topic(topic, PARTITIONS_EACH, &[])?;
         }
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let records = RECORDS * PARTITIONS_EACH.unsigned_abs() as u64 * size.topics as u64;
+        let usual = RECORDS * PARTITIONS_EACH.unsigned_abs() as u64 * size.topics as u64;
+        let records = size.records.unwrap_or(usual);
         produce(source, &names, PARTITIONS_EACH, records, Codec::Lz4)?;
         let of_topic = |topic| (0..PARTITIONS_EACH).map(move |it| (topic, it, READ));
         let places: Vec<_> = names.iter().copied().flat_map(of_topic).collect();
@@ -163,8 +177,12 @@ impl Scene {
                 .in_folder(target.dir())
         };
         let worker = Worker::start(&flow(source, target), "forward")?;
-        flow(target, source).write("reverse", ([127, 0, 0, 1], 0).into())?;
+        let reverse = flow(target, source);
+        reverse.write("reverse", ([127, 0, 0, 1], 0).into())?;
         worker.wait_ready(LIMIT)?;
+        for topic in &names {
+            worker.wait_copied(source, topic, LIMIT)?;
+        }
         for number in 0..size.groups {
             let group = format!("app-{number}");
             for topic in names.first().into_iter().chain(names.last()) {
@@ -189,13 +207,14 @@ impl Scene {
         std::fs::write(&file, text).doing(format!("write {}", file.display()))?;
         Ok(Self {
             pair,
+            reverse,
             file,
             _worker: worker,
         })
     }
 
     /// Carries a recovery out, and reads its evidence.
-    fn recover(&self, command: &[&str], ends: &str) -> Result<Evidence> {
+    pub fn recover(&self, command: &[&str], ends: &str) -> Result<Evidence> {
         let file = self.file.display().to_string();
         let mut arguments = command.to_vec();
         arguments.insert(1, &file);
@@ -216,7 +235,7 @@ impl Scene {
 }
 
 /// What a recovery tells of itself.
-struct Evidence(Value);
+pub struct Evidence(Value);
 
 impl Evidence {
     fn steps(&self) -> impl DoubleEndedIterator<Item = &Value> {
@@ -224,11 +243,13 @@ impl Evidence {
         steps.into_iter().flatten()
     }
 
-    fn first(&self, step: &str, field: &str) -> Result<i64> {
+    /// A time of the first call of a step.
+    pub fn first(&self, step: &str, field: &str) -> Result<i64> {
         time(self.steps().find(|it| is(it, step)), step, field)
     }
 
-    fn last(&self, step: &str, field: &str) -> Result<i64> {
+    /// A time of the last call of a step.
+    pub fn last(&self, step: &str, field: &str) -> Result<i64> {
         time(self.steps().rfind(|it| is(it, step)), step, field)
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::codec::Codec;
 use crate::copy::{self, CopyRun};
 use crate::error::Result;
+use crate::failback::{self, FailbackRun};
 use crate::groups::{self, GroupsSection};
 use crate::idle::{self, IdleRun};
 use crate::lab::Lab;
@@ -47,6 +48,8 @@ pub struct Results {
     pub translate: Vec<TranslateRun>,
     /// Recoveries.
     pub recovery: Vec<RecoveryRun>,
+    /// Ways home.
+    pub failback: Vec<FailbackRun>,
 }
 
 impl Results {
@@ -66,6 +69,7 @@ impl Results {
             groups: GroupsSection::default(),
             translate: Vec::new(),
             recovery: Vec::new(),
+            failback: Vec::new(),
         }
     }
 
@@ -82,6 +86,7 @@ impl Results {
             Section::Takeover => self.takeover.extend(takeover::section(lab)?),
             Section::Groups => self.groups = groups::section(lab)?,
             Section::Translate => self.translate.extend(translate::section(lab)?),
+            Section::Failback => self.failback.extend(failback::section(lab)?),
             Section::Recovery => self.recovery.extend(recovery::section(lab)?),
         }
         self.rows = crate::summary::rows(self);

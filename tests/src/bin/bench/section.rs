@@ -29,4 +29,6 @@ pub enum Section {
     Translate,
     /// Failover, switchover, and a look at a large pair.
     Recovery,
+    /// Copying home what was written since the cut, and the survey of a large pair.
+    Failback,
 }

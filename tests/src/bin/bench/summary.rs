@@ -2,6 +2,7 @@
 
 use crate::codec::Codec;
 use crate::copy::CopyRun;
+use crate::failback::FailbackRun;
 use crate::groups::{BEHIND, GroupsSection};
 use crate::latency::LatencyRun;
 use crate::mirror::Contender;
@@ -23,6 +24,7 @@ pub fn rows(results: &Results) -> Vec<Row> {
     rows.extend(partition_rows(&results.partitions));
     rows.extend(group_rows(&results.groups));
     rows.extend(recovery_rows(&results.recovery));
+    rows.extend(failback_rows(&results.failback));
     // Without MirrorMaker 2, a line that only compares says what another says.
     let ours_only = results.plan.ours_only;
     rows.retain(|row: &Row| !ours_only || row.theirs.is_some() || !row.required.is_empty());
@@ -313,6 +315,29 @@ fn partition_rows(runs: &[PartitionsRun]) -> Vec<Row> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// What a failback may take before it copies, and for each megabyte that was written since the cut: whatever is retained.
+const FAILBACK_BEGINS_S: f64 = 5.0;
+const FAILBACK_S_A_MB: f64 = 0.25;
+
+fn failback_rows(runs: &[FailbackRun]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for run in runs {
+        let what = match run.difference_mb {
+            Some(megabytes) => format!(
+                "failback, copying {megabytes} MB written since, {} records retained",
+                run.retained_records.unwrap_or_default()
+            ),
+            None => "failback, survey of 1,000 partitions".to_owned(),
+        };
+        let row = Row::alone(what, "s", [run.seconds]);
+        let most = run.difference_mb.map_or(10.0, |megabytes| {
+            FAILBACK_BEGINS_S + FAILBACK_S_A_MB * megabytes as f64
+        });
+        rows.extend(row.map(|row| row.required(&[AtMost(most)])));
+    }
+    rows
 }
 
 fn recovery_rows(runs: &[RecoveryRun]) -> Vec<Row> {
