@@ -103,10 +103,15 @@ impl Evidence {
         }
         let opened = self.started_at_ms.checked_add(self.opened_after_ms?)?;
         let fenced = |it: &&StepRecord| it.step == Step::FenceSource && !it.returned;
-        let own = self.steps.iter().find(fenced).map(|it| it.began_at_ms);
-        let first = own.into_iter().chain(self.fenced_since_ms).min()?;
-        // A failover fences what it leaves once the target is open.
-        (first <= opened).then(|| opened.saturating_sub(first))
+        let first = if self.mode == Mode::Failover {
+            // Its own fence comes beside it: writers were at work until they were lost.
+            self.fenced_since_ms
+                .filter(|since| *since < self.started_at_ms)?
+        } else {
+            let own = self.steps.iter().find(fenced).map(|it| it.began_at_ms);
+            own.into_iter().chain(self.fenced_since_ms).min()?
+        };
+        Some(opened.saturating_sub(first).max(0))
     }
 }
 

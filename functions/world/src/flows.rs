@@ -281,7 +281,7 @@ impl Flows for KafkaFlows {
         let flow = self.flow(flow)?;
         let question =
             |place: &(TopicPartition, SourceOffset)| Question::Forward(place.0.clone(), place.1);
-        let known = answers(&flow, record, places.iter().map(question).collect())?;
+        let known = answers(flow, record, places.iter().map(question).collect())?;
         let found = known.into_iter().filter_map(|(question, known)| {
             let Question::Forward(place, offset) = question else {
                 return None;
@@ -309,7 +309,7 @@ impl Flows for KafkaFlows {
         let flow = self.flow(flow)?;
         let question =
             |place: &(TopicPartition, TargetOffset)| Question::Reverse(place.0.clone(), place.1);
-        let known = answers(&flow, record, places.iter().map(question).collect())?;
+        let known = answers(flow, record, places.iter().map(question).collect())?;
         let found = known.into_iter().filter_map(|(question, known)| {
             let Question::Reverse(place, offset) = question else {
                 return None;

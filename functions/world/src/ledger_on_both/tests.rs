@@ -166,7 +166,7 @@ fn a_recovery_needs_the_cluster_that_it_makes_active_and_no_other() -> Outcome {
     );
     assert_eq!(scene.use1.version(), 0);
 
-    assert_eq!(store.level(&ended.pair)?, [use1.clone()]);
+    assert_eq!(store.level(&ended.pair)?, std::slice::from_ref(&use1));
 
     // The next one goes to use1. Without it nothing is changed, whatever is asked.
     let kind = |outcome: Result<(), PortError>| outcome.map_err(|error| error.kind);
