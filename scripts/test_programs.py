@@ -32,6 +32,8 @@ LIMIT_SECONDS = 1500
 # Another program is started beside the others when this share of one processor was idle over this time, and not before
 # the last one has started its brokers.
 IDLE_PROCESSORS, IDLE_SECONDS, SETTLE_SECONDS = 0.5, 4.0, 10.0
+# What the brokers and workers of a program take at most.
+PROGRAM_BYTES = 2_500_000_000
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,9 @@ class Room:
     """Whether another program may be started."""
 
     def __init__(self, at_once: int | None) -> None:
-        processors = os.cpu_count() or 1
-        self.least = at_once or max(2, processors)
-        self.most = at_once or 2 * self.least
+        processors, memory = len(os.sched_getaffinity(0)), self.free_bytes() // PROGRAM_BYTES
+        self.least = at_once or max(2, min(processors, memory))
+        self.most = at_once or max(2, min(2 * processors, memory))
         self.seen = [(time.monotonic(), self.idle_seconds())]
 
     @staticmethod
@@ -125,6 +127,12 @@ class Room:
         """For how long processors have been idle or waited for a disk, since the machine started."""
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
         return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+
+    @staticmethod
+    def free_bytes() -> int:
+        """How much memory programs may take."""
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
 
     def beside(self, running: list[Running]) -> bool:
         now = time.monotonic()
