@@ -38,6 +38,7 @@ mod ports;
 mod process;
 mod records;
 mod scratch;
+mod serve;
 mod tool;
 mod topics;
 mod wait;

@@ -13,6 +13,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
 use crate::error::{Doing, Result};
+use crate::serve::sleep_and_serve;
 
 /// Between one number and the next, each of which goes to every partition.
 const PAUSE: Duration = Duration::from_millis(4);
@@ -110,8 +111,7 @@ impl LoggedProducer {
                         sent.sent.fetch_add(1, Ordering::Relaxed);
                     }
                 }
-                std::thread::sleep(PAUSE);
-                producer.poll(Duration::ZERO);
+                sleep_and_serve(&producer, PAUSE);
             }
             // What is not acknowledged by then will not be.
             let _flushed = producer.flush(Duration::from_secs(1));

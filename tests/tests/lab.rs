@@ -306,8 +306,7 @@ fn write(producer: &BaseProducer, value: &str, limit: Duration) -> Outcome {
 fn flush(producer: &BaseProducer, limit: Duration) -> Outcome {
     let begun = Instant::now();
     while producer.in_flight_count() > 0 {
-        std::thread::sleep(Duration::from_millis(1));
-        producer.poll(Duration::ZERO);
+        producer.poll(Duration::from_millis(1));
         if begun.elapsed() > limit {
             return Err(format!(
                 "{} records in flight after {limit:?}",

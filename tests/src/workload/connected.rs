@@ -1,7 +1,6 @@
 //! The producer under a workload, and what the brokers refused it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -10,6 +9,7 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
 use super::LIMIT;
 use crate::error::{LabError, Result};
+use crate::serve::sleep_and_serve;
 
 pub(super) type Connected = BaseProducer<Deliveries>;
 
@@ -43,9 +43,7 @@ impl ProducerContext for Deliveries {
 pub(super) fn flush(producer: &Connected) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while producer.in_flight_count() > 0 {
-        // Asked without a time limit, `poll` would spin through what is left of its last millisecond.
-        thread::sleep(Duration::from_millis(1));
-        producer.poll(Duration::ZERO);
+        sleep_and_serve(producer, Duration::from_millis(1));
         if Instant::now() >= deadline {
             let hint = format!("; {} are in flight", producer.in_flight_count());
             return Err(LabError::TooLate {
