@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Message, Offset};
 use serde_json::Value;
 use understudy_tests::{
     Cluster, FlowFile, Judge, Pair, Resource, RunningWorkload, Worker, Workload, client_config,
@@ -320,8 +320,21 @@ impl Lab {
         let consumer: BaseConsumer = config.create().map_err(text)?;
         consumer.subscribe(&[topic]).map_err(text)?;
         let (mut first, mut read) = (BTreeMap::new(), BTreeSet::new());
-        let mut at_end = BTreeSet::new();
-        while !done.load(Ordering::Relaxed) || at_end.len() < PARTITIONS as usize {
+        let (mut next, mut at_end) = (BTreeMap::new(), BTreeSet::new());
+        let mut all_is_written = false;
+        while !all_is_written || at_end.len() < PARTITIONS as usize {
+            // An end that was met before the last record was written is none.
+            if !all_is_written && done.load(Ordering::Relaxed) && next.len() == PARTITIONS as usize
+            {
+                all_is_written = true;
+                at_end.clear();
+                for (partition, offset) in &next {
+                    let offset = Offset::Offset(*offset);
+                    consumer
+                        .seek(topic, *partition, offset, LIMIT)
+                        .map_err(text)?;
+                }
+            }
             match consumer.poll(Duration::from_millis(100)) {
                 None => {}
                 Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
@@ -331,6 +344,7 @@ impl Lab {
                 Some(Ok(record)) => {
                     at_end.remove(&record.partition());
                     first.entry(record.partition()).or_insert(record.offset());
+                    next.insert(record.partition(), record.offset() + 1);
                     let value = record.payload().unwrap_or_default().to_vec();
                     if !read.insert((record.partition(), value)) {
                         return Err(format!("read twice: {:?}", record.offset()));
