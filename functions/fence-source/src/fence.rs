@@ -231,7 +231,9 @@ impl Fence<'_> {
                 since_ms: Some(self.world.clock.now_ms()),
             });
             if fence.state == FenceState::Lifting {
+                // It was being lifted, so writers may have been let in since.
                 fence.state = FenceState::Wanted;
+                fence.since_ms = Some(self.world.clock.now_ms());
             }
             change(&mut fence);
             if before == Some(&fence) {

@@ -38,7 +38,6 @@ fn stage(leash: Leash) -> Result<(Stage, Order), Box<dyn std::error::Error>> {
             operation: "WRITE".to_owned(),
             deny: true,
         }],
-        since_ms: None,
     };
     stage.scene().flow("forward.toml").withheld = vec![
         acl("User:shop", AclPermission::Allow),

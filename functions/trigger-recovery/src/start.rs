@@ -191,11 +191,16 @@ pub fn only_tell(world: &World, ledger: &Ledger, alarm: &str) -> Result<Triggere
 
 fn at_machines(execution: &ExecutionName, error: &PortError) -> StepError {
     let name = match error.kind {
+        PortErrorKind::Missing => {
+            let text = format!(
+                "{execution} cannot be started: {error}; deploy this pair's control plane here"
+            );
+            return StepError::new(ErrorName::BadRequest, text);
+        }
         PortErrorKind::NotPermitted => ErrorName::NotPermitted,
         PortErrorKind::Unreachable
         | PortErrorKind::TimedOut
         | PortErrorKind::Conflict
-        | PortErrorKind::Missing
         | PortErrorKind::Malformed
         | PortErrorKind::Refused => ErrorName::DeadlineExceeded,
     };

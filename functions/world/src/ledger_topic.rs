@@ -60,14 +60,11 @@ impl LedgerTopic {
         format!("understudy-{}-ledger", self.pair)
     }
 
-    /// The last record, of all that was committed by now.
+    /// The last record, of all that was committed by now. To the end also while somebody changes it: a commit that was
+    /// answered may not have come to the topic yet.
     fn last(&self, cluster: &Cluster, until: Until) -> Result<Option<Vec<u8>>, Fault> {
-        let topic = self.topic();
-        if cluster.topic(&topic, until.left())?.is_none() {
-            return Ok(None);
-        }
         let mut last = None;
-        let place = TopicPartition::new(topic, 0);
+        let place = TopicPartition::new(self.topic(), 0);
         cluster.read_to_end(&place, 0, until.left(), |(key, value, _)| {
             if key == self.pair.as_str().as_bytes() {
                 last = value;
@@ -106,7 +103,12 @@ impl LedgerTopic {
 impl LedgerCopy for LedgerTopic {
     fn read(&self, within: Duration) -> Result<Option<Ledger>, PortError> {
         let until = Until::within(within);
-        let last = self.connections.ask(|cluster| self.last(cluster, until))?;
+        let last = self.connections.ask(|cluster| {
+            match cluster.topic(&self.topic(), until.left())? {
+                Some(_) => self.last(cluster, until),
+                None => Ok(None),
+            }
+        })?;
         self.held(last)
     }
 
@@ -135,7 +137,14 @@ impl LedgerCopy for LedgerTopic {
             .init(until.left())
             .map_err(at_cluster)
             .and_then(|()| {
-                let last = self.connections.ask(|cluster| self.last(cluster, until))?;
+                // A broker that does not know the topic yet does not know that nothing stands in it.
+                let last = self.connections.ask(|cluster| self.last(cluster, until));
+                let last = last.map_err(|error| match error.kind {
+                    PortErrorKind::Missing => {
+                        PortError::new(PortErrorKind::Unreachable, error.text)
+                    }
+                    _ => error,
+                })?;
                 may(self.held(last)?.as_ref())?;
                 self.put(&mut writer, &bytes, until).map_err(at_cluster)
             });

@@ -1,6 +1,6 @@
 //! What a store of ledgers must keep to, over copies in memory that may be out of reach.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 
 use understudy_recovery::{ExecutionName, Leash, Mode, Phase, Refusal};
 
@@ -13,19 +13,27 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 #[derive(Default)]
 struct Memory {
     held: Mutex<Option<Ledger>>,
-    lost: AtomicBool,
+    fails: Mutex<Option<PortErrorKind>>,
 }
 
 impl Memory {
     fn answers(&self) -> Result<(), PortError> {
-        if self.lost.load(Ordering::Relaxed) {
-            return Err(PortError::new(PortErrorKind::TimedOut, "silence"));
+        match *self.fails.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(kind) => Err(PortError::new(kind, "silence")),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    fn fail(&self, how: Option<PortErrorKind>) {
+        *self.fails.lock().unwrap_or_else(PoisonError::into_inner) = how;
     }
 
     fn lose(&self, lost: bool) {
-        self.lost.store(lost, Ordering::Relaxed);
+        self.fail(lost.then_some(PortErrorKind::TimedOut));
+    }
+
+    fn put(&self, ledger: &Ledger) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(ledger.clone());
     }
 
     fn version(&self) -> u64 {
@@ -51,6 +59,39 @@ impl LedgerCopy for Memory {
         may(held.as_ref())?;
         *held = Some(next.clone());
         Ok(())
+    }
+}
+
+/// A copy to which something happens at its first read.
+struct Hooked {
+    memory: Arc<Memory>,
+    before: Hook,
+    after: Hook,
+}
+
+type Hook = Mutex<Option<Box<dyn FnOnce() + Send>>>;
+
+fn run(hook: &Hook) {
+    let hook = hook.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(hook) = hook {
+        hook();
+    }
+}
+
+impl LedgerCopy for Hooked {
+    fn read(&self, within: Duration) -> Result<Option<Ledger>, PortError> {
+        run(&self.before);
+        let read = self.memory.read(within);
+        run(&self.after);
+        read
+    }
+
+    fn change(
+        &self,
+        may: &dyn Fn(Option<&Ledger>) -> Result<(), PortError>,
+        next: &Ledger,
+    ) -> Result<(), PortError> {
+        self.memory.change(may, next)
     }
 }
 
@@ -224,16 +265,13 @@ fn whoever_reaches_only_a_copy_that_is_behind_changes_nothing() -> Outcome {
 fn two_ledgers_that_both_say_that_they_are_the_newest_are_a_persons() -> Outcome {
     let scene = Scene::new()?;
     let (use1, usw2) = (Alias::new("use1")?, Alias::new("usw2")?);
-    let put = |memory: &Memory, ledger: Ledger| {
-        *memory.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(ledger);
-    };
     let mut here = scene.begin();
     (here.version, here.active) = (7, usw2);
     // As after a disk that was put back: by its own words usw2 has the last one, and it is older.
     let mut there = scene.begin();
     (there.version, there.active) = (5, use1);
-    put(&scene.use1, here);
-    put(&scene.usw2, there.clone());
+    scene.use1.put(&here);
+    scene.usw2.put(&there);
     let store = scene.process()?;
     for outcome in [
         store.read(&there.pair).map(drop),
@@ -253,5 +291,106 @@ fn two_ledgers_that_both_say_that_they_are_the_newest_are_a_persons() -> Outcome
         );
     }
     assert_eq!((scene.use1.version(), scene.usw2.version()), (7, 5));
+    Ok(())
+}
+
+#[test]
+fn a_change_between_the_reads_of_two_copies_is_no_contradiction() -> Outcome {
+    let scene = Scene::new()?;
+    let before = scene.begin().attempted();
+    let after = before.attempted();
+    scene.use1.put(&before);
+    scene.usw2.put(&before);
+    let (read, was_read) = mpsc::channel();
+    let usw2 = Hooked {
+        memory: Arc::clone(&scene.usw2),
+        before: Mutex::default(),
+        after: Mutex::new(Some(Box::new(move || drop(read)))),
+    };
+    let (both, next) = (
+        [Arc::clone(&scene.usw2), Arc::clone(&scene.use1)],
+        after.clone(),
+    );
+    let change = move || {
+        // Ends as soon as usw2 was read.
+        let _read: Result<(), _> = was_read.recv();
+        for memory in both {
+            memory.put(&next);
+        }
+    };
+    let use1 = Hooked {
+        memory: Arc::clone(&scene.use1),
+        before: Mutex::new(Some(Box::new(change))),
+        after: Mutex::default(),
+    };
+    let use1: Arc<dyn LedgerCopy> = Arc::new(use1);
+    let usw2: Arc<dyn LedgerCopy> = Arc::new(usw2);
+    let copies = BTreeMap::from([(Alias::new("use1")?, use1), (Alias::new("usw2")?, usw2)]);
+    let store = LedgerOnBoth::new(Arc::clone(&scene.pair), copies);
+    assert_eq!(store.read(&after.pair)?, Some(after));
+    Ok(())
+}
+
+#[test]
+fn the_cluster_that_is_left_has_no_veto() -> Outcome {
+    for kind in [PortErrorKind::NotPermitted, PortErrorKind::Malformed] {
+        let scene = Scene::new()?;
+        let usw2 = Alias::new("usw2")?;
+        scene.use1.fail(Some(kind));
+        let ended = recover(&scene.process()?, &scene.begin(), &usw2)?;
+        // The next goes to use1, and usw2 is not the one to say that nothing has come there.
+        let kind_of = |error: PortError| error.kind;
+        let read = scene.process()?.read(&ended.pair).map_err(kind_of);
+        assert_eq!(read, Err(kind));
+        scene.use1.fail(None);
+        assert_eq!(scene.process()?.read(&ended.pair)?, Some(ended));
+    }
+    Ok(())
+}
+
+#[test]
+fn whether_a_recovery_is_under_way_is_asked_where_it_goes() -> Outcome {
+    let scene = Scene::new()?;
+    let begin = scene.begin();
+    let usw2 = Alias::new("usw2")?;
+    let store = scene.process()?;
+    let claimed = begin.claim(&failover(&begin), &usw2, false, 1)?;
+    store.write(0, &claimed)?;
+    scene.usw2.lose(true);
+    let kind = |error: PortError| error.kind;
+    let silent = store.read(&begin.pair).map_err(kind);
+    assert_eq!(silent, Err(PortErrorKind::TimedOut));
+    // It is not let be for that, and what came there meanwhile is read.
+    scene.usw2.lose(false);
+    let taken_over = claimed.attempted();
+    scene.usw2.put(&taken_over);
+    assert_eq!(store.read(&begin.pair)?, Some(taken_over));
+    Ok(())
+}
+
+#[test]
+fn a_copy_that_refuses_a_change_is_not_let_be() -> Outcome {
+    let scene = Scene::new()?;
+    let (store, begin) = (scene.process()?, scene.begin());
+    scene.usw2.lose(true);
+    assert_eq!(store.read(&begin.pair)?, None);
+    scene.usw2.lose(false);
+    let first = begin.attempted();
+    scene.usw2.put(&first);
+    let late = store.write(0, &first.attempted());
+    assert_eq!(
+        late.map_err(|error| error.kind),
+        Err(PortErrorKind::Conflict)
+    );
+    assert_eq!(store.read(&begin.pair)?, Some(first));
+    Ok(())
+}
+
+#[test]
+fn who_knows_nothing_calls_no_silent_copy_level() -> Outcome {
+    let scene = Scene::new()?;
+    scene.usw2.lose(true);
+    let silent = scene.process()?.level(&scene.pair.name)?;
+    assert_eq!(silent, [Alias::new("usw2")?]);
     Ok(())
 }
