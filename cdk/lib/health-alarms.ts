@@ -28,7 +28,8 @@ const VANTAGES = ['standby', 'active'] as const;
  * one on both, which leads to a recovery: that looks again before it acts.
  *
  * Two of three minutes must be bad, and silence is bad: a Region that is gone tells nothing. What it costs in time is a
- * stated budget: three minutes of the clock from the first bad look to the alarm, at most.
+ * stated budget: three minutes of the clock from the first bad look to the alarm, at most; four to five where one looker is
+ * silent, because CloudWatch prefers the looks that it has in a longer range to those that are missing.
  */
 export class HealthAlarms extends Construct {
   /** The alarm that leads to a recovery. */

@@ -8,9 +8,12 @@ export type Target = 'replicator' | 'operator';
 
 /** An image of the repository's Dockerfile, built when it is deployed and kept in the Region's own registry. */
 export function image(config: Config, target: Target): ecs.ContainerImage {
+  const version = process.env['UNDERSTUDY_VERSION'];
   return ecs.ContainerImage.fromAsset(REPOSITORY, {
     file: 'Dockerfile',
     target,
+    // Which build the binary says that it is: scripts/aws-deploy names the commit.
+    ...(version ? { buildArgs: { UNDERSTUDY_VERSION: version } } : {}),
     platform: config.architecture === 'arm64' ? Platform.LINUX_ARM64 : Platform.LINUX_AMD64,
     assetName: `understudy-${target}`,
   });

@@ -4,11 +4,13 @@ use std::time::Instant;
 
 use aws_config::SdkConfig;
 use serde_json::{Value, json};
+use understudy_shell::world::Store;
 use understudy_shell::{PortError, PortErrorKind};
 
 use crate::json_call::JsonService;
 use crate::ledger;
 use crate::regions::Regions;
+use crate::store::S3Store;
 
 const EVENTS: JsonService = JsonService {
     name: "events",
@@ -69,6 +71,8 @@ pub struct EndedExecution {
 pub struct RuleFacts {
     /// Whether it is on.
     pub enabled: bool,
+    /// When it calls: `rate(1 minute)`.
+    pub expression: String,
     /// What it calls.
     pub targets: Vec<String>,
 }
@@ -153,8 +157,9 @@ impl Inventory {
         if Instant::now() < self.deadline {
             return Ok(());
         }
+        // No call timed out: nothing is known of who was not asked.
         Err(PortError::new(
-            PortErrorKind::TimedOut,
+            PortErrorKind::Refused,
             format!("{did}: not asked, the time was over"),
         ))
     }
@@ -255,6 +260,7 @@ impl Inventory {
         let listed = targets.get("Targets").and_then(Value::as_array);
         Ok(RuleFacts {
             enabled: text(&rule, "State") == "ENABLED",
+            expression: text(&rule, "ScheduleExpression"),
             targets: listed
                 .into_iter()
                 .flatten()
@@ -335,10 +341,10 @@ impl Inventory {
             );
             next = found.next_token;
             if next.is_none() {
-                break;
+                return Ok(alarms);
             }
         }
-        Ok(alarms)
+        Err(more(&did, alarms.len()))
     }
 
     /// Whom a topic tells.
@@ -347,25 +353,29 @@ impl Inventory {
     /// There is no such topic, or AWS did not answer.
     pub fn subscriptions(&self, topic: &str) -> Result<Vec<SubscriptionFacts>, PortError> {
         let did = format!("listing whom {topic} tells");
-        self.in_time(&did)?;
         let client = aws_sdk_sns::Client::new(&self.config);
-        let call = client.list_subscriptions_by_topic().topic_arn(topic).send();
-        let found = self.regions.session().call(&did, call)?;
-        let subscriptions = found
-            .subscriptions
-            .unwrap_or_default()
-            .into_iter()
-            .map(|it| {
-                SubscriptionFacts {
-                    protocol: it.protocol.unwrap_or_default(),
-                    endpoint: it.endpoint.unwrap_or_default(),
-                    // In place of an ARN it says `PendingConfirmation`, or `Deleted`.
-                    confirmed: it
-                        .subscription_arn
-                        .is_some_and(|arn| arn.starts_with("arn:")),
-                }
-            });
-        Ok(subscriptions.collect())
+        let (mut subscriptions, mut next) = (Vec::new(), None);
+        for _page in 0..PAGES {
+            self.in_time(&did)?;
+            let call = client
+                .list_subscriptions_by_topic()
+                .topic_arn(topic)
+                .set_next_token(next)
+                .send();
+            let found = self.regions.session().call(&did, call)?;
+            let listed = found.subscriptions.unwrap_or_default().into_iter();
+            subscriptions.extend(listed.map(|it| SubscriptionFacts {
+                protocol: it.protocol.unwrap_or_default(),
+                endpoint: it.endpoint.unwrap_or_default(),
+                // In place of an ARN it says `PendingConfirmation`, or `Deleted`.
+                confirmed: (it.subscription_arn).is_some_and(|arn| arn.starts_with("arn:")),
+            }));
+            next = found.next_token;
+            if next.is_none() {
+                return Ok(subscriptions);
+            }
+        }
+        Err(more(&did, subscriptions.len()))
     }
 
     /// A service in ECS, named as `cluster/service`.
@@ -458,6 +468,15 @@ impl Inventory {
         Ok(found.status.is_some_and(|it| it.as_str() == "Enabled"))
     }
 
+    /// What a bucket holds under a key; nothing if there is no such key.
+    ///
+    /// # Errors
+    /// There is none of this name, or AWS did not answer.
+    pub fn object(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, PortError> {
+        self.in_time(&format!("reading {key} in {}", self.region))?;
+        S3Store::reached(self.regions.session(), &self.config, bucket).get(key)
+    }
+
     /// A parameter's value; nothing if there is none of this name.
     ///
     /// # Errors
@@ -488,7 +507,7 @@ impl Inventory {
         Ok(word(state.as_ref().map(|it| it.as_str())))
     }
 
-    /// The schemas of a Glue registry, with the UUIDs of their latest versions.
+    /// The schemas of a Glue registry, with the UUIDs of their latest versions; empty for a schema that has none.
     ///
     /// # Errors
     /// There is none of this name, or AWS did not answer.
@@ -512,16 +531,29 @@ impl Inventory {
                 let id = json!({ "RegistryName": registry, "SchemaName": name });
                 let latest =
                     json!({ "SchemaId": id, "SchemaVersionNumber": { "LatestVersion": true } });
-                let version = ask("GetSchemaVersion", latest)?;
-                schemas.push((name, text(&version, "SchemaVersionId")));
+                let version = match ask("GetSchemaVersion", latest) {
+                    Ok(version) => text(&version, "SchemaVersionId"),
+                    Err(error) if error.kind == PortErrorKind::Missing => String::new(),
+                    Err(error) => return Err(error),
+                };
+                schemas.push((name, version));
             }
             next = found.get("NextToken").cloned().unwrap_or(Value::Null);
             if next.is_null() {
-                break;
+                return Ok(schemas);
             }
         }
-        Ok(schemas)
+        let did = format!("listing schemas of {registry} in {}", self.region);
+        Err(more(&did, schemas.len()))
     }
+}
+
+/// A list that does not end.
+fn more(did: &str, listed: usize) -> PortError {
+    PortError::new(
+        PortErrorKind::Refused,
+        format!("{did}: there are more than {listed}"),
+    )
 }
 
 fn word(word: Option<&str>) -> String {
@@ -556,17 +588,35 @@ mod tests {
             ),
             (200, r#"{"SchemaVersionId": "1c"}"#),
             (200, r#"{"Schemas": [{"SchemaName": "refund"}]}"#),
-            (200, r#"{"SchemaVersionId": "2d"}"#),
+            (
+                400,
+                r#"{"__type": "EntityNotFoundException", "Message": "no version"}"#,
+            ),
         ];
         let (session, asked) = StandIn::saying(&answers)?;
         let regions = Regions::new(session, BTreeMap::new());
         let deadline = Instant::now() + Duration::from_secs(60);
         let schemas = Inventory::new(&regions, "us-west-2", deadline).schemas("shop")?;
-        let expected = [("order", "1c"), ("refund", "2d")];
+        let expected = [("order", "1c"), ("refund", "")];
         let expected = expected.map(|(name, version)| (name.to_owned(), version.to_owned()));
         assert_eq!(schemas, expected);
         let second_page = asked.asked().into_iter().nth(3);
         assert!(second_page.is_some_and(|body| body.contains("\"NextToken\":\"more\"")));
+        Ok(())
+    }
+
+    #[test]
+    fn a_list_that_does_not_end_is_not_taken_for_a_whole_one() -> Outcome {
+        let found = (200, r#"{"RegistryName": "shop"}"#);
+        let page = (200, r#"{"Schemas": [], "NextToken": "more"}"#);
+        let answers: Vec<_> = std::iter::once(found).chain([page; PAGES]).collect();
+        let (session, _) = StandIn::saying(&answers)?;
+        let regions = Regions::new(session, BTreeMap::new());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let schemas = Inventory::new(&regions, "us-west-2", deadline).schemas("shop");
+        let said = schemas.map_err(|error| error.text);
+        let expected = "listing schemas of shop in us-west-2: there are more than 0";
+        assert_eq!(said, Err(expected.to_owned()));
         Ok(())
     }
 
@@ -576,9 +626,9 @@ mod tests {
         let regions = Regions::new(session, BTreeMap::new());
         let inventory = Inventory::new(&regions, "us-west-2", Instant::now());
         let late = inventory.rule("look-again").map_err(|error| error.kind);
-        assert_eq!(late, Err(PortErrorKind::TimedOut));
+        assert_eq!(late, Err(PortErrorKind::Refused));
         let late = inventory.alarms("understudy-").map_err(|error| error.kind);
-        assert_eq!(late, Err(PortErrorKind::TimedOut));
+        assert_eq!(late, Err(PortErrorKind::Refused));
         assert_eq!(asked.asked(), Vec::<String>::new());
         Ok(())
     }

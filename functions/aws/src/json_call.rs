@@ -4,7 +4,6 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_dynamodb::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
@@ -71,14 +70,11 @@ impl JsonService {
         let client = config
             .http_client()
             .ok_or_else(|| unmade("no client".to_owned()))?;
-        let provider = config
-            .credentials_provider()
-            .ok_or_else(|| unmade("no credentials".to_owned()))?;
         let body = input.to_string();
         let (target, region) = (format!("{}.{operation}", self.target), region.to_owned());
         let call = async {
-            let credentials = provider
-                .provide_credentials()
+            let credentials = session
+                .credentials()
                 .await
                 .map_err(SdkError::<Refused, HttpResponse>::construction_failure)?;
             let identity = Identity::from(credentials);
@@ -148,10 +144,11 @@ fn host(service: &str, region: &str) -> String {
 
 fn answer(response: &HttpResponse) -> Result<Value, OrchestratorError<Refused>> {
     let bytes = response.body().bytes().unwrap_or_default();
-    let body = serde_json::from_slice(bytes).unwrap_or(Value::Null);
+    let body = serde_json::from_slice(bytes);
     if response.status().is_success() {
-        return Ok(body);
+        return body.map_err(|error| OrchestratorError::response(error.into()));
     }
+    let body: Value = body.unwrap_or_default();
     let text = |names: [&str; 2]| {
         names
             .into_iter()
@@ -202,6 +199,28 @@ mod tests {
             asked.asked().first().map(String::as_str),
             Some(r#"{"Name":"look-again"}"#)
         );
+        let signed = asked.header("authorization").into_iter().next();
+        let signed = signed.ok_or("it was not signed")?;
+        assert!(
+            signed.contains("/us-west-2/events/aws4_request, "),
+            "{signed}"
+        );
+        let headers = "SignedHeaders=content-type;host;x-amz-date;x-amz-target, ";
+        assert!(signed.contains(headers), "{signed}");
+        let targets = asked.header("x-amz-target");
+        assert_eq!(targets, ["AWSEvents.DescribeRule"; 2]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_answer_that_is_no_json_is_no_answer() -> Result<(), Box<dyn std::error::Error>> {
+        let (session, _) = StandIn::saying(&[(200, "<html>"), (502, "<html>")])?;
+        let ask = || {
+            let answer = EVENTS.call(&session, session.config(), "DescribeRule", &json!({}));
+            answer.map_err(|error| error.kind)
+        };
+        assert_eq!(ask(), Err(PortErrorKind::Malformed));
+        assert_eq!(ask(), Err(PortErrorKind::Unreachable));
         Ok(())
     }
 

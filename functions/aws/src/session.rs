@@ -5,12 +5,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use understudy_domain::words::limit;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -19,6 +20,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::runtime::Runtime;
+use tokio::sync::Mutex;
 use understudy_shell::{PortError, PortErrorKind};
 
 use crate::failure;
@@ -33,6 +35,8 @@ const CALL_WITHIN: Duration = Duration::from_secs(6);
 const ATTEMPTS: u32 = 2;
 /// When a call is given up, whatever it does: finding credentials and resolving names know no bound of their own.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(7);
+/// Credentials that hold for less are asked for again.
+const HOLD_FOR: Duration = Duration::from_secs(60);
 
 /// Why there is no way to AWS.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,8 @@ pub enum SessionError {
 pub struct Session {
     runtime: Arc<Runtime>,
     config: SdkConfig,
+    /// What [`Session::credentials`] found; clients keep their own.
+    credentials: Arc<Mutex<Option<Credentials>>>,
 }
 
 impl Session {
@@ -79,7 +85,7 @@ impl Session {
     /// The way to something that answers in AWS's stead, with made-up credentials.
     #[cfg(test)]
     pub(crate) fn through(http: SharedHttpClient) -> Result<Self, SessionError> {
-        let credentials = aws_sdk_dynamodb::config::Credentials::for_tests();
+        let credentials = Credentials::for_tests();
         let config = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
             .region(Region::from_static("us-west-2"))
@@ -110,6 +116,7 @@ impl Session {
         Ok(Self {
             runtime: Arc::new(runtime),
             config,
+            credentials: Arc::default(),
         })
     }
 
@@ -128,16 +135,32 @@ impl Session {
     /// # Errors
     /// There are none, or they were not found in time.
     pub fn must_have_credentials(&self) -> Result<(), SessionError> {
-        let Some(provider) = self.config.credentials_provider() else {
-            return Ok(());
-        };
-        let found = self.runtime.block_on(async {
-            tokio::time::timeout(GIVEN_UP_AFTER, provider.provide_credentials()).await
-        });
+        let found = self
+            .runtime
+            .block_on(async { tokio::time::timeout(GIVEN_UP_AFTER, self.credentials()).await });
         found
             .map_err(|_late| SessionError::TimedOut)?
             .map(drop)
             .map_err(SessionError::NoCredentials)
+    }
+
+    /// Credentials for a call that is signed here, found once for as long as they hold.
+    ///
+    /// # Errors
+    /// There are none.
+    pub async fn credentials(&self) -> Result<Credentials, CredentialsError> {
+        let mut kept = self.credentials.lock().await;
+        let by = SystemTime::now() + HOLD_FOR;
+        let hold = |it: &&Credentials| it.expiry().is_none_or(|until| until > by);
+        if let Some(credentials) = kept.as_ref().filter(hold) {
+            return Ok(credentials.clone());
+        }
+        let provider = self.config.credentials_provider();
+        let provider =
+            provider.ok_or_else(|| CredentialsError::not_loaded("nobody provides any"))?;
+        let found = provider.provide_credentials().await?;
+        *kept = Some(found.clone());
+        Ok(found)
     }
 
     /// The runtime on which calls wait.

@@ -17,7 +17,7 @@ use crate::session::{Session, SessionError};
 #[derive(Clone, Debug, Default)]
 pub struct StandIn {
     says: Arc<Mutex<VecDeque<(u16, String)>>>,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<HttpRequest>>>,
 }
 
 impl StandIn {
@@ -36,17 +36,28 @@ impl StandIn {
 
     /// The bodies of what it was asked.
     pub fn asked(&self) -> Vec<String> {
+        self.of_each(|request| {
+            let body = request.body().bytes().unwrap_or_default();
+            String::from_utf8_lossy(body).into_owned()
+        })
+    }
+
+    /// A header of what it was asked.
+    pub fn header(&self, name: &str) -> Vec<String> {
+        self.of_each(|request| request.headers().get(name).unwrap_or_default().to_owned())
+    }
+
+    fn of_each(&self, what: impl Fn(&HttpRequest) -> String) -> Vec<String> {
         let asked = self.asked.lock();
-        asked.unwrap_or_else(PoisonError::into_inner).clone()
+        let asked = asked.unwrap_or_else(PoisonError::into_inner);
+        asked.iter().map(what).collect()
     }
 }
 
 impl HttpConnector for StandIn {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let body = request.body().bytes().unwrap_or_default();
-        let body = String::from_utf8_lossy(body).into_owned();
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.push(body);
+        asked.push(request);
         let mut says = self.says.lock().unwrap_or_else(PoisonError::into_inner);
         let (code, body) = says.pop_front().unwrap_or((500, String::new()));
         let Ok(code) = StatusCode::try_from(code) else {

@@ -1,5 +1,6 @@
 //! The store: a bucket in the Region in which this runs.
 
+use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use understudy_shell::world::Store;
@@ -21,9 +22,14 @@ pub struct S3Store {
 impl S3Store {
     /// The store in a bucket of this Region.
     pub fn new(session: &Session, bucket: &str) -> Self {
+        Self::reached(session, session.config(), bucket)
+    }
+
+    /// The store in a bucket of the Region of `config`.
+    pub(crate) fn reached(session: &Session, config: &SdkConfig, bucket: &str) -> Self {
         Self {
             session: session.clone(),
-            client: Client::new(session.config()),
+            client: Client::new(config),
             bucket: bucket.to_owned(),
         }
     }

@@ -67,11 +67,12 @@ pub fn run(
         (first.join(), second)
     });
     // A panic in it was already reported.
-    let seen = [first.unwrap_or_else(|_| Seen::silent(sides.0)), second];
-    let (active, known) = region::active(&seen, &pair.home);
+    let seen = [first.unwrap_or_else(|_| Seen::broken(sides.0)), second];
+    let active = region::active(&seen, &pair.home);
+    let both_run = drift::both_run(&files);
     let mut places: Vec<Place> = seen
         .iter()
-        .map(|it| it.place(pair, active, known))
+        .map(|it| it.place(pair, active, both_run))
         .collect();
     if let Some(name) = &pair.glue_registry {
         places.push(region::registries(name, &seen, active));

@@ -28,6 +28,16 @@ pub fn of_files(file: &PairFile) -> Result<PairDocument, String> {
     })
 }
 
+/// Whether copies have names of their own, so that the flows of both directions run whichever cluster is active.
+pub fn both_run(files: &PairDocument) -> bool {
+    let prefixed = |text: &String| {
+        let file: Option<toml::Table> = text.parse().ok();
+        let policy = file.as_ref().and_then(|it| it.get("mirror")?.get("policy"));
+        policy.and_then(toml::Value::as_str) == Some("prefixed")
+    };
+    files.flows.values().any(prefixed)
+}
+
 /// What differs, each named by its key; empty if nothing does.
 pub fn differences(deployed: &PairDocument, files: &PairDocument, region: &str) -> Vec<String> {
     let json = |document: &PairDocument| serde_json::to_value(&document.pair).unwrap_or_default();
@@ -153,6 +163,14 @@ mod tests {
             "flow file there.toml: line 1 is another one there",
         ];
         assert_eq!(other, expected);
+        Ok(())
+    }
+
+    #[test]
+    fn both_flows_run_where_copies_have_names_of_their_own() -> Outcome {
+        assert!(!both_run(&document(0, PASSWORD)?));
+        let prefixed = "[mirror]\npolicy = \"prefixed\"\n";
+        assert!(both_run(&document(0, prefixed)?));
         Ok(())
     }
 

@@ -50,6 +50,22 @@ impl Finding {
         }
     }
 
+    /// The same of what no recovery can do without: that it does not answer, or not so that it can be read, does not
+    /// hold either.
+    pub fn of_silence(what: impl Into<String>, error: &PortError, advice: &str) -> Self {
+        // AWS's own code stands in the text: it answered, only not as often as it was asked.
+        let throttled = ["Throttl", "TooManyRequests", "RequestLimit", "SlowDown"];
+        let throttled = throttled.iter().any(|code| error.text.contains(code));
+        match error.kind {
+            PortErrorKind::Unreachable | PortErrorKind::TimedOut | PortErrorKind::Malformed
+                if !throttled =>
+            {
+                Self::fails(what, error.text.clone(), advice)
+            }
+            _ => Self::of_error(what, error, advice),
+        }
+    }
+
     fn new(
         standing: Standing,
         what: impl Into<String>,
@@ -134,5 +150,27 @@ impl fmt::Display for Readiness {
             self.count(Standing::Warning),
             self.count(Standing::Unknown)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_fails_and_what_may_not_be_seen_is_unknown() {
+        let of = |kind, text: &str| {
+            let error = PortError::new(kind, text);
+            Finding::of_silence("control plane", &error, "look").standing
+        };
+        let silent = "no answer within 7 s";
+        assert_eq!(of(PortErrorKind::TimedOut, silent), Standing::Fails);
+        assert_eq!(of(PortErrorKind::Unreachable, silent), Standing::Fails);
+        assert_eq!(of(PortErrorKind::Missing, "none"), Standing::Fails);
+        let throttled = "looking: ThrottlingException: Rate exceeded";
+        assert_eq!(of(PortErrorKind::Unreachable, throttled), Standing::Unknown);
+        for kind in [PortErrorKind::NotPermitted, PortErrorKind::Refused] {
+            assert_eq!(of(kind, "not asked"), Standing::Unknown);
+        }
     }
 }

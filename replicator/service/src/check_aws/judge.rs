@@ -1,6 +1,7 @@
 //! What facts mean for a failover tonight. Pure: what was told comes in, findings go out.
 
 mod alarms;
+pub mod applications;
 mod flow;
 mod functions;
 mod ledger;
@@ -8,8 +9,8 @@ mod ledger;
 use understudy_shell::PortError;
 
 pub use alarms::{alarm, other_alarms, people};
-pub use flow::{parameter, pointer, registries, secret, service};
-pub use functions::{callable, drills, functions, machine, schedule};
+pub use flow::{Role, parameter, pointer, registries, secret, service};
+pub use functions::{Drill, callable, drill, functions, machine, newest_drill, schedule};
 pub use ledger::{ledger, prober, table};
 
 /// What an answer is.

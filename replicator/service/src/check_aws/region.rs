@@ -41,12 +41,30 @@ impl Seen {
         }
     }
 
-    /// What was found in the Region, now that it is known which cluster is active.
-    pub fn place(&self, pair: &Pair, active: &Alias, known: bool) -> Place {
-        let stands_by = self.alias != *active;
+    /// Looking broke off.
+    pub fn broken(side: Side<'_>) -> Self {
+        let mut seen = Self::silent(side);
+        seen.findings.push(Finding::fails(
+            "this Region",
+            "it was not looked at to the end: understudy itself broke off",
+            "look again; what broke off stands above",
+        ));
+        seen
+    }
+
+    /// What was found in the Region, now that both were asked which cluster is active; nothing if nobody could say.
+    /// `both_run` says whether flows run whichever it is.
+    pub fn place(&self, pair: &Pair, active: Option<&Alias>, both_run: bool) -> Place {
+        let stands_by = active.map(|active| self.alias != *active);
         let mut findings = self.findings.clone();
         if let Some((service, usual, told)) = &self.service {
-            findings.push(judge::service(service, told, *usual, stands_by));
+            let role = match stands_by {
+                _ if both_run => judge::Role::Runs,
+                None => judge::Role::Unknown,
+                Some(true) => judge::Role::Runs,
+                Some(false) => judge::Role::Rests,
+            };
+            findings.push(judge::service(service, told, *usual, role));
         } else if pair
             .flows
             .iter()
@@ -59,18 +77,13 @@ impl Seen {
             ));
         }
         for (name, told) in &self.pointers {
-            // Where nobody moved to, a pointer stays what it was.
-            findings.push(judge::pointer(
-                name,
-                told,
-                Some(active.as_str()),
-                !stands_by,
-            ));
+            let active = active.map(Alias::as_str);
+            findings.push(judge::pointer(name, told, active, self.alias.as_str()));
         }
-        let role = match (known, stands_by) {
-            (true, true) => ", stands by",
-            (true, false) => ", active",
-            (false, _) => "",
+        let role = match stands_by {
+            Some(true) => ", stands by",
+            Some(false) => ", active",
+            None => "",
         };
         Place {
             place: format!("{}, {}{role}", self.region, self.alias),
@@ -79,14 +92,14 @@ impl Seen {
     }
 }
 
-/// The active cluster, and whether the ledger says so; home, if nobody can read it.
-pub fn active<'a>(seen: &'a [Seen; 2], home: &'a Alias) -> (&'a Alias, bool) {
+/// The active cluster, as the ledger says: home before the first recovery, and nothing if nobody can read it.
+pub fn active<'a>(seen: &'a [Seen; 2], home: &'a Alias) -> Option<&'a Alias> {
     let told = seen
         .iter()
         .filter_map(|it| it.ledger.as_ref()?.as_ref().ok());
-    let known = told.clone().next().is_some();
-    let newest = told.flatten().max_by_key(|ledger| ledger.version);
-    (newest.map_or(home, |ledger| &ledger.active), known)
+    // None is older than any.
+    let newest = told.max_by_key(|ledger| ledger.as_ref().map(|it| it.version))?;
+    Some(newest.as_ref().map_or(home, |ledger| &ledger.active))
 }
 
 /// What both Regions must have alike.
@@ -121,10 +134,14 @@ pub fn both(seen: &[Seen; 2]) -> Place {
 }
 
 /// The registries of both Regions beside each other.
-pub fn registries(name: &str, seen: &[Seen; 2], active: &Alias) -> Place {
+pub fn registries(name: &str, seen: &[Seen; 2], active: Option<&Alias>) -> Place {
     let mut sides: Vec<&Seen> = seen.iter().collect();
-    sides.sort_by_key(|it| it.alias != *active);
+    sides.sort_by_key(|it| active != Some(&it.alias));
     let findings = match sides.as_slice() {
+        _ if active.is_none() => vec![Finding::unknown(
+            format!("Glue registry {name}"),
+            "which Region's is to be followed is not known: nor is the ledger",
+        )],
         [
             Seen {
                 region: there,
@@ -149,5 +166,67 @@ pub fn registries(name: &str, seen: &[Seen; 2], active: &Alias) -> Place {
     Place {
         place: "schemas".to_owned(),
         findings,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use understudy_aws::ServiceFacts;
+    use understudy_shell::{PortError, PortErrorKind};
+
+    use super::*;
+    use crate::check::Standing;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    const PAIR: &str = r#"{
+        "name": "orders", "home": "use1",
+        "clusters": { "use1": { "region": "us-east-1" }, "usw2": { "region": "us-west-2" } },
+        "flows": [
+            { "source": "use1", "target": "usw2", "file": "there.toml", "service": "understudy/there" },
+            { "source": "usw2", "target": "use1", "file": "back.toml", "service": "understudy/back" }
+        ],
+        "consent": { "max_lost_records": 0, "max_age_seconds": 60 }
+    }"#;
+
+    /// A Region where two workers run.
+    fn seen(alias: &str, ledger: Told<Option<Ledger>>) -> Result<Seen, Box<dyn std::error::Error>> {
+        let facts = ServiceFacts {
+            status: "ACTIVE".to_owned(),
+            wanted: 2,
+            running: 2,
+            failed: false,
+        };
+        let alias: Alias = serde_json::from_value(alias.into())?;
+        Ok(Seen {
+            ledger: Some(ledger),
+            service: Some(("understudy/flow".to_owned(), 2, Ok(facts))),
+            ..Seen::silent((&alias, "some-region"))
+        })
+    }
+
+    #[test]
+    fn whoever_cannot_read_the_ledger_does_not_know_what_should_run() -> Outcome {
+        let pair: Pair = serde_json::from_str(PAIR)?;
+        let silent = || Err(PortError::new(PortErrorKind::Unreachable, "no answer"));
+        let both = [seen("use1", silent())?, seen("usw2", silent())?];
+        let none = active(&both, &pair.home);
+        assert_eq!(none, None);
+        let judged = |seen: &Seen, active, both_run| {
+            let found = seen.place(&pair, active, both_run).findings;
+            found.first().map(|it| it.standing)
+        };
+        for seen in &both {
+            assert_eq!(judged(seen, none, false), Some(Standing::Unknown));
+        }
+        let one = [seen("use1", silent())?, seen("usw2", Ok(None))?];
+        let home = active(&one, &pair.home);
+        assert_eq!(home, Some(&pair.home));
+        let [use1, usw2] = &one;
+        assert_eq!(judged(use1, home, false), Some(Standing::Warning));
+        assert_eq!(judged(usw2, home, false), Some(Standing::Ok));
+        // With copies under names of their own both flows run always.
+        assert_eq!(judged(use1, home, true), Some(Standing::Ok));
+        Ok(())
     }
 }

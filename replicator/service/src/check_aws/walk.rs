@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use understudy_aws::{
-    AwsSignals, DynamoLedger, Inventory, PairDocument, Regions, S3Store, Settings,
-};
+use understudy_aws::{AwsSignals, DynamoLedger, Inventory, PairDocument, Regions, Settings};
 use understudy_machines::shipped;
 use understudy_recovery::client::Adapter;
 use understudy_recovery::health::Vantage;
 use understudy_recovery::pair::Pair;
 use understudy_recovery::{Ledger, Step};
-use understudy_shell::PortErrorKind;
-use understudy_shell::world::{LedgerStore, Signals, Store};
+use understudy_shell::world::{LedgerStore, Signals};
+use understudy_shell::{PortError, PortErrorKind, keys};
 
 use super::finding::Finding;
 use super::judge::{self, Told};
@@ -50,13 +48,12 @@ pub fn look<'a>(
         Err(error) => {
             let advice = match error.kind {
                 PortErrorKind::Missing => DEPLOY,
-                PortErrorKind::NotPermitted => "give who asks the permissions of docs/aws.md",
                 _ => {
                     "no recovery can be carried out there now: understudy failover PAIR.toml --local, if need be"
                 }
             };
             seen.findings
-                .push(Finding::fails("control plane", error.text, advice));
+                .push(Finding::of_silence("control plane", &error, advice));
             return seen;
         }
     };
@@ -143,10 +140,31 @@ impl Walk<'_> {
                 &arns,
             ));
         }
-        let failover = format!("{}failover", self.settings.machines);
-        let ended = self.inventory.ended(&failover);
-        found.push(judge::drills(&ended, now_ms() / 1_000));
+        found.push(self.last_drill());
         found
+    }
+
+    fn last_drill(&self) -> Finding {
+        let failover = format!("{}failover", self.settings.machines);
+        let ended = match self.inventory.ended(&failover) {
+            Ok(ended) => ended,
+            Err(error) => return Finding::of_error("last drill", &error, DEPLOY),
+        };
+        let newest = judge::newest_drill(&ended);
+        let newest = newest.map(|it| (it, self.drill(&it.name)));
+        let newest = newest.as_ref().map(|(it, told)| (*it, told));
+        judge::drill(newest, now_ms() / 1_000)
+    }
+
+    fn drill(&self, execution: &str) -> Told<judge::Drill> {
+        let key = keys::evidence(execution);
+        let bytes = self.inventory.object(&self.settings.bucket, &key)?;
+        serde_json::from_slice(&bytes.unwrap_or_default()).map_err(|error| {
+            PortError::new(
+                PortErrorKind::Malformed,
+                format!("{key} is no evidence: {error}"),
+            )
+        })
     }
 
     fn schedules(&self) -> Vec<Finding> {
@@ -216,9 +234,12 @@ impl Walk<'_> {
         let told = self.inventory.subscriptions(&topic);
         let trigger = self.function_arn(Step::TriggerRecovery);
         let mut found = judge::alarm(&alarm, &alarms, &topic, &told, &trigger);
-        found.extend(judge::other_alarms(&alarm, &alarms));
-        let people = self.inventory.subscriptions(&self.topic_arn("people"));
-        found.push(judge::people(&people));
+        let people = self.topic_arn("people");
+        let into = self.pair.flows.iter().find(|it| it.target == *self.side.0);
+        let flow = into.filter(|it| it.service.is_some());
+        let flow = flow.map(|it| self.name(&format!("{}-{}-", it.source, it.target)));
+        found.extend(judge::other_alarms(&people, flow.as_deref(), &alarms));
+        found.push(judge::people(&self.inventory.subscriptions(&people)));
         found
     }
 
@@ -265,15 +286,8 @@ impl Walk<'_> {
         let Some(key) = PairDocument::stored_under(&text) else {
             return Ok(text);
         };
-        if !self.regions.is_here(self.side.1) {
-            let found = "it stands in that Region's bucket; look with --region there";
-            return Err(Finding::unknown(what, found));
-        }
-        self.inventory
-            .in_time("reading the pair")
-            .map_err(not_told)?;
-        let store = S3Store::new(self.regions.session(), &self.settings.bucket);
-        let bytes = store.get(&key).map_err(not_told)?.unwrap_or_default();
+        let bytes = self.inventory.object(&self.settings.bucket, &key);
+        let bytes = bytes.map_err(not_told)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -301,39 +315,35 @@ impl Walk<'_> {
 
     /// What applications are moved by when this Region's cluster becomes active.
     fn applications(&self) -> Vec<Finding> {
+        use judge::applications;
         let (inventory, alias) = (self.inventory, self.side.0);
         let mut findings = Vec::new();
         for application in &self.pair.applications {
             let what = format!("application {}", application.name);
             for adapter in &application.adapters {
-                let advice = "recoveries start it: make it, or correct the pair";
-                let told = match adapter {
-                    Adapter::EcsService { services, .. } => services.get(alias).map(|service| {
-                        let told = inventory.service(service);
-                        told.map(|it| {
-                            format!(
-                                "service {service}, {} of {} tasks run",
-                                it.running, it.wanted
-                            )
-                        })
-                    }),
-                    Adapter::LambdaEventSource { mappings } => mappings.get(alias).map(|mapping| {
-                        let told = inventory.mapping(mapping);
-                        told.map(|state| format!("event source mapping {mapping}, {state}"))
-                    }),
-                    Adapter::Secret { values, .. } => values
-                        .get(alias)
-                        .map(|secret| inventory.secret(secret).map(|_| format!("secret {secret}"))),
+                match adapter {
+                    Adapter::EcsService { services, .. } => {
+                        findings.extend(services.get(alias).map(|service| {
+                            applications::service(&what, service, &inventory.service(service))
+                        }));
+                    }
+                    Adapter::LambdaEventSource { mappings } => {
+                        findings.extend(mappings.get(alias).map(|mapping| {
+                            applications::mapping(&what, mapping, &inventory.mapping(mapping))
+                        }));
+                    }
+                    Adapter::Secret { secret, values } => {
+                        let both = std::iter::once(secret).chain(values.get(alias));
+                        findings.extend(both.map(|secret| {
+                            applications::secret(&what, secret, &inventory.secret(secret))
+                        }));
+                    }
                     Adapter::SsmParameter { .. }
                     | Adapter::Route53Record { .. }
                     | Adapter::File { .. }
                     | Adapter::Command { .. }
-                    | Adapter::Notify { .. } => None,
-                };
-                findings.extend(told.map(|told| match told {
-                    Ok(found) => Finding::ok(&what, found),
-                    Err(error) => Finding::of_error(&what, &error, advice),
-                }));
+                    | Adapter::Notify { .. } => {}
+                }
             }
         }
         findings

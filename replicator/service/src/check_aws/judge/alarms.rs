@@ -38,13 +38,8 @@ pub fn alarm(
             DEPLOY,
         ));
     }
-    // The rule of a composite one: ALARM("…-seen-from-standby") AND …
-    let below = alarms
-        .iter()
-        .filter(|it| it.name.starts_with(&format!("{name}-seen-from-")));
-    let below: Vec<_> = below.collect();
     if let Some(rule) = &alarm.rule
-        && (below.len() != 2 || !below.iter().all(|it| rule.contains(&it.name)))
+        && !stands_on_both(name, rule, alarms)
     {
         findings.push(Finding::fails(
             &what,
@@ -72,6 +67,21 @@ pub fn alarm(
     findings
 }
 
+/// Whether a composite alarm fires when both lookers' alarms do, which are there, and not before.
+fn stands_on_both(name: &str, rule: &str, alarms: &[AlarmFacts]) -> bool {
+    let [standby, active] =
+        ["standby", "active"].map(|vantage| format!("{name}-seen-from-{vantage}"));
+    let there = |name: &String| alarms.iter().any(|it| it.name == *name);
+    // (ALARM("arn:…:alarm:a") AND ALARM("b")): every second part is a name, or an ARN that ends in it.
+    let parts = rule.split('"').enumerate().map(|(at, part)| match at % 2 {
+        0 => part.replace([' ', '\n', '(', ')'], ""),
+        _ => part.rsplit(':').next().unwrap_or_default().to_owned(),
+    });
+    let said: Vec<_> = parts.collect();
+    let both = |first: &str, second: &str| said == ["ALARM", first, "ANDALARM", second, ""];
+    there(&standby) && there(&active) && (both(&standby, &active) || both(&active, &standby))
+}
+
 fn leads(what: &str, subscriptions: &Told<Vec<SubscriptionFacts>>, trigger: &str) -> Finding {
     let subscriptions = match subscriptions {
         Ok(subscriptions) => subscriptions,
@@ -88,8 +98,13 @@ fn leads(what: &str, subscriptions: &Told<Vec<SubscriptionFacts>>, trigger: &str
     }
 }
 
-/// The other alarms of a pair.
-pub fn other_alarms(not: &str, told: &Told<Vec<AlarmFacts>>) -> Vec<Finding> {
+/// The alarms of a pair that tell its people: those of a pair whose name begins alike tell others. `flow` is what the names
+/// of those begin with that are about the flow into this Region, if its workers are the pair's.
+pub fn other_alarms(
+    people: &str,
+    flow: Option<&str>,
+    told: &Told<Vec<AlarmFacts>>,
+) -> Vec<Finding> {
     let what = "other alarms";
     let alarms = match told {
         Ok(alarms) => alarms,
@@ -98,7 +113,7 @@ pub fn other_alarms(not: &str, told: &Told<Vec<AlarmFacts>>) -> Vec<Finding> {
     let names = |which: &dyn Fn(&AlarmFacts) -> bool| -> Vec<&str> {
         (alarms
             .iter()
-            .filter(|it| it.name != not && !it.actions.is_empty() && which(it)))
+            .filter(|it| it.actions.iter().any(|topic| topic == people) && which(it)))
         .map(|it| it.name.as_str())
         .collect()
     };
@@ -114,8 +129,20 @@ pub fn other_alarms(not: &str, told: &Told<Vec<AlarmFacts>>) -> Vec<Finding> {
         let found = format!("{} fire now", firing.join(", "));
         findings.push(Finding::warning(what, found, "docs/alarms.md, by the name"));
     }
+    if let Some(flow) = flow
+        && names(&|it| it.name.starts_with(flow)).is_empty()
+    {
+        let found = format!("there is none {flow}*: nobody is told if nothing is copied here");
+        let advice = "deploy this Region's Observability stack";
+        findings.push(Finding::warning(what, found, advice));
+    }
+    let all = names(&|_| true).len();
+    if all == 0 {
+        findings.push(Finding::warning(what, "none tells people", DEPLOY));
+    }
     if findings.is_empty() {
-        findings.push(Finding::ok(what, "enabled, and none fires"));
+        let found = format!("{all}, enabled, and none fires");
+        findings.push(Finding::ok(what, found));
     }
     findings
 }
@@ -191,6 +218,52 @@ mod tests {
                 .any(|it| it.standing == Standing::Fails && it.found.contains(word));
             assert!(said, "{word}: {findings:?}");
         }
+    }
+
+    #[test]
+    fn an_alarm_stands_on_both_lookers_and_on_nothing_less() {
+        let judged = |rule: &str| stands_on_both(ALARM, rule, &alarms());
+        let [standby, active] =
+            ["standby", "active"].map(|it| format!("arn:aws:x:alarm:{ALARM}-seen-from-{it}"));
+        assert!(judged(&format!(
+            "(ALARM(\"{standby}\") AND ALARM(\"{active}\"))"
+        )));
+        assert!(judged(&format!(
+            "ALARM(\"{active}\") AND ALARM(\"{standby}\")"
+        )));
+        for rule in [
+            format!("ALARM(\"{active}\") OR ALARM(\"{standby}\")"),
+            format!("ALARM(\"{active}\") AND NOT ALARM(\"{standby}\")"),
+            format!("ALARM(\"{active}\") AND ALARM(\"{active}\")"),
+            format!("ALARM(\"{active}\") AND ALARM(\"{standby}\") AND FALSE"),
+        ] {
+            assert!(!judged(&rule), "{rule}");
+        }
+    }
+
+    #[test]
+    fn alarms_that_are_not_there_and_those_of_another_pair_are_not_taken_for_well() {
+        const PEOPLE: &str = "arn:aws:sns:us-west-2:1:understudy-orders-people";
+        let of = |name: &str, topic: &str, state: &str| AlarmFacts {
+            name: format!("understudy-orders-{name}"),
+            state: state.to_owned(),
+            enabled: true,
+            actions: vec![topic.to_owned()],
+            rule: None,
+        };
+        let flow = "understudy-orders-use1-usw2-";
+        let judged = |alarms| worst(&other_alarms(PEOPLE, Some(flow), &Ok(alarms)));
+        let own = || of("undelivered", PEOPLE, "OK");
+        let gaps = |state| of("use1-usw2-gaps", PEOPLE, state);
+        assert_eq!(judged(vec![own(), gaps("OK")]), Standing::Ok);
+        assert_eq!(judged(vec![own(), gaps("ALARM")]), Standing::Warning);
+        assert_eq!(judged(vec![own()]), Standing::Warning);
+        assert_eq!(judged(Vec::new()), Standing::Warning);
+        let none = other_alarms(PEOPLE, None, &Ok(Vec::new()));
+        assert_eq!(worst(&none), Standing::Warning);
+        let eu = "arn:aws:sns:us-west-2:1:understudy-orders-eu-people";
+        let other = of("eu-undelivered", eu, "ALARM");
+        assert_eq!(judged(vec![own(), gaps("OK"), other]), Standing::Ok);
     }
 
     fn alarms() -> Vec<AlarmFacts> {

@@ -8,8 +8,19 @@ use understudy_recovery::client::Pointer;
 use super::{DEPLOY, Told};
 use crate::check_aws::finding::Finding;
 
-/// The workers of the flow into a Region. `runs` says whether it is the one from the active cluster to the standby.
-pub fn service(service: &str, told: &Told<ServiceFacts>, usual: u32, runs: bool) -> Finding {
+/// Whether a flow is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It leads from the active cluster to the standby, or runs always.
+    Runs,
+    /// It leads to the active cluster.
+    Rests,
+    /// Nobody can tell which cluster is active.
+    Unknown,
+}
+
+/// The workers of the flow into a Region.
+pub fn service(service: &str, told: &Told<ServiceFacts>, usual: u32, role: Role) -> Finding {
     let what = format!("service {service}");
     let it = match told {
         Ok(it) if it.status == "ACTIVE" => it,
@@ -30,6 +41,14 @@ pub fn service(service: &str, told: &Told<ServiceFacts>, usual: u32, runs: bool)
             "look at the service's events",
         );
     }
+    let runs = match role {
+        Role::Runs => true,
+        Role::Rests => false,
+        Role::Unknown => {
+            let found = format!("{found}; whether they should is not known: nor is the ledger");
+            return Finding::unknown(what, found);
+        }
+    };
     match (runs, it.wanted, it.running) {
         (false, 0, 0) => Finding::ok(what, "at rest, as the flow that goes the other way"),
         (false, ..) => Finding::warning(
@@ -39,12 +58,12 @@ pub fn service(service: &str, told: &Told<ServiceFacts>, usual: u32, runs: bool)
         ),
         (true, 0, _) => Finding::fails(
             what,
-            "no worker is wanted: nothing is copied to the standby",
+            "no worker is wanted: nothing is copied here",
             "aws ecs update-service --desired-count with the pair's flows.workers",
         ),
         (true, _, 0) => Finding::fails(
             what,
-            format!("{found}: nothing is copied to the standby"),
+            format!("{found}: nothing is copied here"),
             "docs/alarms.md#workers-silent",
         ),
         (true, wanted, running) if running < wanted => {
@@ -59,12 +78,12 @@ pub fn service(service: &str, told: &Told<ServiceFacts>, usual: u32, runs: bool)
     }
 }
 
-/// A pointer that applications follow, in a Region. `follows` says whether it is that of the active cluster.
+/// A pointer that applications follow, in the Region of the cluster `here`. Where nobody moved to, it stays what it was.
 pub fn pointer(
     name: &str,
     told: &Told<Option<String>>,
     active: Option<&str>,
-    follows: bool,
+    here: &str,
 ) -> Finding {
     let what = format!("pointer {name}");
     let text = match told {
@@ -81,12 +100,16 @@ pub fn pointer(
     };
     let found = format!("{} since e{}", pointer.active, pointer.epoch);
     match active {
-        Some(active) if follows && pointer.active != active => Finding::fails(
+        None => Finding::unknown(
+            what,
+            format!("{found}; whether it should is not known: nor is the ledger"),
+        ),
+        Some(active) if here == active && pointer.active != active => Finding::fails(
             what,
             format!("{found}, and {active} is active: somebody else wrote it"),
             "find who may write it; point it where the ledger says",
         ),
-        _ => Finding::ok(what, found),
+        Some(_) => Finding::ok(what, found),
     }
 }
 
@@ -217,22 +240,24 @@ mod tests {
 
     #[test]
     fn workers_run_where_the_standby_is_and_rest_where_applications_are() {
-        let judged = |runs, wanted, running| {
+        let judged = |role, wanted, running| {
             let facts = ServiceFacts {
                 status: "ACTIVE".to_owned(),
                 wanted,
                 running,
                 failed: false,
             };
-            service("understudy/use1-usw2", &Ok(facts), 2, runs).standing
+            service("understudy/use1-usw2", &Ok(facts), 2, role).standing
         };
-        assert_eq!(judged(true, 2, 2), Standing::Ok);
-        assert_eq!(judged(true, 0, 0), Standing::Fails);
-        assert_eq!(judged(true, 2, 0), Standing::Fails);
-        assert_eq!(judged(true, 2, 1), Standing::Warning);
-        assert_eq!(judged(true, 1, 1), Standing::Warning);
-        assert_eq!(judged(false, 0, 0), Standing::Ok);
-        assert_eq!(judged(false, 2, 2), Standing::Warning);
+        assert_eq!(judged(Role::Runs, 2, 2), Standing::Ok);
+        assert_eq!(judged(Role::Runs, 0, 0), Standing::Fails);
+        assert_eq!(judged(Role::Runs, 2, 0), Standing::Fails);
+        assert_eq!(judged(Role::Runs, 2, 1), Standing::Warning);
+        assert_eq!(judged(Role::Runs, 1, 1), Standing::Warning);
+        assert_eq!(judged(Role::Rests, 0, 0), Standing::Ok);
+        assert_eq!(judged(Role::Rests, 2, 2), Standing::Warning);
+        assert_eq!(judged(Role::Unknown, 0, 0), Standing::Unknown);
+        assert_eq!(judged(Role::Unknown, 2, 2), Standing::Unknown);
     }
 
     #[test]
@@ -266,24 +291,18 @@ mod tests {
     #[test]
     fn a_pointer_goes_where_the_ledger_says() {
         let text = r#"{"schema":1,"pair":"orders","epoch":3,"active":"use1","bootstrap":"b:1"}"#;
-        let judged = |text: &str, active, follows| {
-            pointer(
-                "/apps/shop",
-                &Ok(Some(text.to_owned())),
-                Some(active),
-                follows,
-            )
-            .standing
+        let judged = |text: &str, active, here| {
+            pointer("/apps/shop", &Ok(Some(text.to_owned())), active, here).standing
         };
-        assert_eq!(judged(text, "use1", true), Standing::Ok);
-        assert_eq!(judged(text, "usw2", true), Standing::Fails);
+        assert_eq!(judged(text, Some("use1"), "use1"), Standing::Ok);
+        assert_eq!(judged(text, Some("usw2"), "usw2"), Standing::Fails);
         // Nobody is told there.
-        assert_eq!(judged(text, "usw2", false), Standing::Ok);
-        assert_eq!(judged(r#"{"schema":0}"#, "use1", true), Standing::Warning);
-        assert_eq!(
-            pointer("/apps/shop", &Ok(None), None, true).standing,
-            Standing::Fails
-        );
+        assert_eq!(judged(text, Some("usw2"), "use1"), Standing::Ok);
+        assert_eq!(judged(text, None, "usw2"), Standing::Unknown);
+        let not_yet = judged(r#"{"schema":0}"#, Some("use1"), "use1");
+        assert_eq!(not_yet, Standing::Warning);
+        let none = pointer("/apps/shop", &Ok(None), None, "use1");
+        assert_eq!(none.standing, Standing::Fails);
     }
 
     #[test]

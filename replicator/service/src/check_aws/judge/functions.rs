@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::Value;
 use understudy_aws::{EndedExecution, FunctionFacts, MachineFacts, RuleFacts};
 use understudy_recovery::Step;
@@ -13,6 +14,8 @@ const DRILL: &str = "understudy drill PAIR.toml --region with this Region: it go
 /// Whoever has not drilled for longer does not know.
 const DRILL_DAYS: i64 = 31;
 const DAY_SECONDS: i64 = 86_400;
+/// When every schedule calls.
+const EVERY_MINUTE: &str = "rate(1 minute)";
 
 /// A Region's functions: there, at work, and all of one program.
 pub fn functions(all: &BTreeMap<Step, Told<FunctionFacts>>) -> Vec<Finding> {
@@ -88,26 +91,45 @@ pub fn machine(
     )
 }
 
-/// Whether somebody has gone through all of it lately.
-pub fn drills(ended: &Told<Vec<EndedExecution>>, now_seconds: i64) -> Finding {
+/// How a drill ended, as its evidence says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Drill {
+    ended: String,
+    error: Option<String>,
+}
+
+/// The newest drill that came to one of its ends. A failover that was refused does so too, and has gone through little.
+pub fn newest_drill(ended: &[EndedExecution]) -> Option<&EndedExecution> {
+    (ended.iter().filter(|it| it.succeeded))
+        .filter(|it| it.name.ends_with("-drill"))
+        .max_by_key(|it| it.at_seconds)
+}
+
+/// Whether somebody has gone through all of it lately. A drill that was refused, or superseded, ends well and has not.
+pub fn drill(newest: Option<(&EndedExecution, &Told<Drill>)>, now_seconds: i64) -> Finding {
     let what = "last drill";
-    let ended = match ended {
-        Ok(ended) => ended,
-        Err(error) => return Finding::of_error(what, error, DEPLOY),
-    };
-    // A failover that was refused ends well, too, and has gone through little.
-    let succeeded = (ended.iter()).filter(|it| it.succeeded && it.name.ends_with("-drill"));
-    let Some(newest) = succeeded.max_by_key(|it| it.at_seconds) else {
+    let Some((newest, told)) = newest else {
         let found =
             "none has come to its end here: whether functions reach what they need is not proven";
         return Finding::warning(what, found, DRILL);
     };
     let days = (now_seconds - newest.at_seconds) / DAY_SECONDS;
     let found = format!("{}, {}", newest.name, days_ago(days));
-    if days > DRILL_DAYS {
-        return Finding::warning(what, found, DRILL);
+    match told {
+        Err(error) => Finding::unknown(
+            what,
+            format!("{found}; how it ended is not known: {}", error.text),
+        ),
+        Ok(Drill { ended, error }) if ended != "DrillDone" || error.is_some() => {
+            let why = error
+                .as_deref()
+                .unwrap_or("it did not go through all of it");
+            Finding::warning(what, format!("{found}, {ended}: {why}"), DRILL)
+        }
+        Ok(_) if days > DRILL_DAYS => Finding::warning(what, found, DRILL),
+        Ok(_) => Finding::ok(what, found),
     }
-    Finding::ok(what, found)
 }
 
 fn days_ago(days: i64) -> String {
@@ -118,7 +140,7 @@ fn days_ago(days: i64) -> String {
     }
 }
 
-/// A schedule: on, and leading to its function.
+/// A schedule: on, every minute, and leading to its function.
 pub fn schedule(name: &str, told: &Told<RuleFacts>, function: &str) -> Finding {
     let what = format!("schedule {name}");
     match told {
@@ -129,6 +151,10 @@ pub fn schedule(name: &str, told: &Told<RuleFacts>, function: &str) -> Finding {
         ),
         Ok(it) if !it.targets.iter().any(|arn| arn == function) => {
             Finding::fails(what, format!("it does not call {function}"), DEPLOY)
+        }
+        Ok(it) if it.expression != EVERY_MINUTE => {
+            let found = format!("it calls at {}, and not at {EVERY_MINUTE}", it.expression);
+            Finding::fails(what, found, DEPLOY)
         }
         Ok(_) => Finding::ok(what, "on, every minute"),
         Err(error) => Finding::of_error(what, error, DEPLOY),
@@ -183,8 +209,14 @@ mod tests {
         assert_eq!(rule(Err(error(PortErrorKind::TimedOut))), Standing::Unknown);
         let on = |enabled, target: &str| RuleFacts {
             enabled,
+            expression: EVERY_MINUTE.to_owned(),
             targets: vec![target.to_owned()],
         };
+        let slow = RuleFacts {
+            expression: "rate(1 hour)".to_owned(),
+            ..on(true, TRIGGER)
+        };
+        assert_eq!(rule(Ok(slow)), Standing::Fails);
         assert_eq!(rule(Ok(on(true, TRIGGER))), Standing::Ok);
         assert_eq!(rule(Ok(on(false, TRIGGER))), Standing::Fails);
         assert_eq!(rule(Ok(on(true, "another"))), Standing::Fails);
@@ -230,22 +262,34 @@ mod tests {
 
     #[test]
     fn a_drill_that_is_long_ago_proves_little_and_a_refused_failover_nothing() {
-        let named = |name: &str, succeeded, days: i64| {
-            Ok(vec![EndedExecution {
-                name: name.to_owned(),
-                succeeded,
-                at_seconds: 100 * DAY_SECONDS - days * DAY_SECONDS,
-            }])
+        let named = |name: &str, succeeded, days: i64| EndedExecution {
+            name: name.to_owned(),
+            succeeded,
+            at_seconds: (100 - days) * DAY_SECONDS,
         };
         let ended = |succeeded, days| named("orders-e1-failover-1-drill", succeeded, days);
-        let judged = |told| drills(&told, 100 * DAY_SECONDS).standing;
-        assert_eq!(judged(ended(true, 3)), Standing::Ok);
-        assert_eq!(judged(ended(true, 60)), Standing::Warning);
-        assert_eq!(judged(ended(false, 3)), Standing::Warning);
-        assert_eq!(
-            judged(named("orders-e1-failover-1", true, 3)),
-            Standing::Warning
-        );
-        assert_eq!(judged(Ok(Vec::new())), Standing::Warning);
+        let judged = |it: EndedExecution, told| {
+            let it = [it];
+            let newest = newest_drill(&it).map(|newest| (newest, &told));
+            drill(newest, 100 * DAY_SECONDS).standing
+        };
+        let of = |ended: &str, error: Option<&str>| -> Told<Drill> {
+            Ok(Drill {
+                ended: ended.to_owned(),
+                error: error.map(str::to_owned),
+            })
+        };
+        let done = || of("DrillDone", None);
+        assert_eq!(judged(ended(true, 3), done()), Standing::Ok);
+        assert_eq!(judged(ended(true, 60), done()), Standing::Warning);
+        assert_eq!(judged(ended(false, 3), done()), Standing::Warning);
+        let other = named("orders-e1-failover-1", true, 3);
+        assert_eq!(judged(other, done()), Standing::Warning);
+        let refused = of("DrillDone", Some("use1 serves"));
+        assert_eq!(judged(ended(true, 3), refused), Standing::Warning);
+        let superseded = of("Superseded", None);
+        assert_eq!(judged(ended(true, 3), superseded), Standing::Warning);
+        let untold = Err(error(PortErrorKind::NotPermitted));
+        assert_eq!(judged(ended(true, 3), untold), Standing::Unknown);
     }
 }

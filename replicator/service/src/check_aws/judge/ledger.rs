@@ -64,9 +64,9 @@ pub fn ledger(told: &Told<Option<Ledger>>) -> Vec<Finding> {
             )];
         }
         Err(error) => {
-            return vec![Finding::fails(
+            return vec![Finding::of_silence(
                 what,
-                error.text.clone(),
+                error,
                 "a recovery from here needs to read it",
             )];
         }
