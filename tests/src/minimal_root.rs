@@ -29,6 +29,16 @@ impl MinimalRoot {
         Ok(Self { folder })
     }
 
+    /// Why nobody may run anything in one on this machine; nothing if one may. A container without `CAP_SYS_ADMIN` and
+    /// restricted user namespaces do not let it.
+    pub fn forbidden() -> Option<String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/minimal-root");
+        let mut may = Command::new(script);
+        may.arg("--may");
+        let refused = run("scripts/minimal-root", "util-linux", &mut may, LIMIT);
+        refused.err().map(|error| error.to_string())
+    }
+
     /// Runs `understudy` in there.
     pub fn program(&self) -> PathBuf {
         self.folder.join("understudy")

@@ -1,6 +1,7 @@
 //! `understudy status` and `understudy verify` say what is there, and find what should not be.
 
 use std::error::Error;
+use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -28,6 +29,12 @@ fn the_binary_mirrors_alone_read_only_and_as_nobody() -> Outcome {
         .records(200)
         .run()?;
     let root = MinimalRoot::make(target.dir().join("minimal-root"))?;
+    if let Some(why) = MinimalRoot::forbidden() {
+        // Past what holds back what a test prints that passes.
+        let told = "NOT RUN: the binary read-only and as nobody; only what it loads was looked at";
+        writeln!(std::io::stdout(), "{told}: {why}")?;
+        return Ok(());
+    }
     assert!(root.understudy(&["--version"])?.starts_with("understudy "));
     let file = beside(source, target, "alone").topics(["alone"]);
     let worker = Worker::start_in(&root, &file, "alone-1")?;

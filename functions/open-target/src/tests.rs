@@ -32,6 +32,7 @@ fn stage(leash: Leash) -> Result<(Stage, Order), Box<dyn std::error::Error>> {
     let fence = FenceRecord {
         epoch: Epoch::ZERO,
         state: FenceState::Proven,
+        since_ms: None,
         added: vec![FenceAcl {
             topic: "orders".to_owned(),
             principal: "User:shop".to_owned(),
