@@ -157,10 +157,7 @@ fn what_is_in_the_way_of_a_tail_is_named_and_nothing_is_put_aside_twice() -> Out
     target.create_topic(&aside, 1, &[("retention.ms", "-1")])?;
 
     // Somebody writes between the survey and the flow back: what was surveyed is not what is there.
-    let slow = lost
-        .flow
-        .clone()
-        .mirror("max_bytes_per_second", 200_000_i64);
+    let slow = lost.flow.clone().mirror("max_bytes_per_second", 30_000_i64);
     slow.write("forward", ([127, 0, 0, 1], 0).into())?;
     let mut running = lost.start_failback("outdated")?;
     wait_for("a part of the tail", LIMIT, || {
@@ -193,9 +190,14 @@ fn what_is_in_the_way_of_a_tail_is_named_and_nothing_is_put_aside_twice() -> Out
     unknown.stop()?;
     assert_eq!(refused.ended(), "SourceStillActive", "{refused:?}");
     let error = refused.error();
-    for part in ["busy-", "still grows", "fencing.writers"] {
+    for part in ["busy-", "fencing.writers"] {
         assert!(error.contains(part), "{part}: {error}");
     }
+    // Whoever looks when it writes: the fence's proof, or the survey.
+    assert!(
+        error.contains("still grows") || error.contains("still writes"),
+        "{error}"
+    );
     let standby = lost.failback()?;
     assert_eq!(standby.ended(), "StandbyReady", "{standby:?}");
 
@@ -306,10 +308,7 @@ fn a_tail_that_is_merged_comes_late_once_and_rises_over_nothing_newer() -> Outco
     lost.say("[tails]\notherwise = \"merge\"\n")?;
 
     // It is killed on its way, while the shop goes on writing the very keys.
-    let slow = lost
-        .flow
-        .clone()
-        .mirror("max_bytes_per_second", 100_000_i64);
+    let slow = lost.flow.clone().mirror("max_bytes_per_second", 40_000_i64);
     let slow = slow.write("slow", ([127, 0, 0, 1], 0).into())?;
     let slow = slow.display().to_string();
     std::thread::scope(|scope| -> Outcome {

@@ -319,8 +319,19 @@ fn what_is_merged_behind_an_export_is_not_put_aside_again() {
 #[test]
 fn what_puts_a_key_right_is_told_by_its_last_header() {
     let own = (b"trace".to_vec(), None);
-    assert!(is_renewed(&[own.clone(), renewed_note(7)]));
+    let is_renewed = |headers: &[TailHeader]| is_renewed(headers, 5, 8);
+    for epoch in [6, 7, 8] {
+        assert!(is_renewed(&[own.clone(), renewed_note(epoch)]), "{epoch}");
+    }
     assert!(!is_renewed(&[renewed_note(7), own]) && !is_renewed(&[]));
+    // An application forwarded the headers of what an earlier recovery wrote, or has some of its own.
+    for epoch in [0, 4, 5, 9] {
+        assert!(!is_renewed(&[renewed_note(epoch)]), "{epoch}");
+    }
+    let (name, _) = renewed_note(7);
+    for value in [None, Some(Vec::new()), Some(b"soon".to_vec())] {
+        assert!(!is_renewed(&[(name.clone(), value)]));
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use understudy_domain::tail::{
-    NO_TIMESTAMP, Tail, TailKey, TailOrigin, TailProgress, TailRecord, is_renewed, tail_topic,
+    NO_TIMESTAMP, Tail, TailKey, TailOrigin, TailProgress, TailRecord, tail_topic,
 };
 use understudy_domain::{SourceOffset, TopicPartition};
 use understudy_flow::state_topics;
@@ -180,12 +180,12 @@ impl<'a> Carrier<'a> {
         &mut self,
         record: Record,
         progress: &mut TailProgress,
-        rule: &Rule,
+        rule: &mut Rule,
         lane: &mut Lane<'_>,
     ) -> Result<(), SalvageError> {
         let offset = SourceOffset::new(record.offset());
         let headers = record.headers();
-        if is_renewed(&headers) {
+        if self.ground.is_renewed(lane.name, &headers) {
             return Ok(());
         }
         let timestamp_ms = record.timestamp_ms().unwrap_or(NO_TIMESTAMP);
@@ -253,7 +253,7 @@ impl<'a> Carrier<'a> {
         Ok(())
     }
 
-    /// Commits what was carried of a partition so far. Not if somebody wrote a key before the records that were to be
+    /// Commits what was carried of a partition so far. Not if somebody wrote one of its keys before the records that were to be
     /// newest: then nothing of it is.
     fn settle(
         &mut self,
@@ -270,11 +270,15 @@ impl<'a> Carrier<'a> {
             {
                 let aborted = self.transactions.abort();
                 aborted.map_err(|fault| self.unfinished(&copies.topic, fault))?;
+                guard.begin_anew();
                 return Ok(false);
             }
         }
         self.pending.insert(key.clone(), progress.clone());
         self.commit()?;
+        if let Rule::MergeGuarded(_, guard) = rule {
+            guard.begin_anew();
+        }
         Ok(true)
     }
 

@@ -151,7 +151,7 @@ impl SalvageError {
                 reason,
             },
             Fault::Fenced { .. } => Self::Unfinished(format!(
-                "another `understudy salvage export` of flow {} took over, or a transaction was not ended in time",
+                "another `understudy salvage export` or `merge` of flow {} took over, or a transaction was not ended in time",
                 flow.name
             )),
             fault => Self::Unfinished(explain(&flow.target, &fault)),

@@ -176,10 +176,6 @@ fn carry_all(
     how: How,
 ) -> Result<(), SalvageError> {
     for topic in ground.topics() {
-        let tombstones = match how {
-            How::Merge => mergeable::is_compacted(ground, topic)?,
-            How::PutAside => None,
-        };
         let own = ground.cut.iter().filter(|(name, _)| *name.topic == *topic);
         for (name, position) in own {
             let progress = carrier.stored.get(&ground.tail_key(name));
@@ -188,7 +184,11 @@ fn carry_all(
             };
             let rule = match how {
                 How::PutAside => Rule::PutAside,
-                How::Merge => mergeable::rule(ground, name, position.as_ref(), tail, tombstones)?,
+                How::Merge => {
+                    // To find out takes long: no transaction is open meanwhile.
+                    carrier.commit()?;
+                    mergeable::rule(ground, name, position.as_ref(), tail)?
+                }
             };
             carrier.carry(found, name, tail, rule)?;
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use understudy_domain::tail::{TailKey, TailProgress};
+use understudy_domain::tail::{TailHeader, TailKey, TailProgress, is_renewed};
 use understudy_domain::{
     FlowName, FlowRecord, FlowState, Origin, Position, SourceOffset, StateTopics, TargetOffset,
     TopicPartition,
@@ -36,6 +36,8 @@ pub struct Ground<'a> {
     pub cut: BTreeMap<TopicPartition, Option<Position>>,
     /// The id of the cluster behind the source's address.
     pub source_id: String,
+    /// The newest epoch under which a partition began: what an earlier recovery wrote lies before its cut.
+    began: u64,
 }
 
 impl<'a> Ground<'a> {
@@ -68,6 +70,7 @@ impl<'a> Ground<'a> {
             record,
             cut,
             source_id,
+            began: 0,
         };
         if ground.is_own_source() {
             let listed = ground.source.topics(WITHIN).map_err(at_source)?;
@@ -77,6 +80,8 @@ impl<'a> Ground<'a> {
                 ground.part_where_it_ended(&back, &record)?;
             }
         }
+        let began = ground.cut.values().flatten().map(|it| it.flow_epoch);
+        ground.began = began.max().unwrap_or_default();
         Ok(ground)
     }
 
@@ -132,6 +137,13 @@ impl<'a> Ground<'a> {
         Ok(told
             .filter_map(|(name, answer)| Some((name, answer.ok()?)))
             .collect())
+    }
+
+    /// Whether a record of the source with these headers puts a key right behind the tail of its partition: it is no part of
+    /// that.
+    pub fn is_renewed(&self, name: &TopicPartition, headers: &[TailHeader]) -> bool {
+        let was_copied = matches!(self.cut.get(name), Some(Some(_)));
+        was_copied && is_renewed(headers, self.began, self.record.epoch)
     }
 
     /// Whose tail a partition's is.
@@ -266,6 +278,7 @@ fn last_alike(own: Option<&Position>, ended: &Position) -> Option<Position> {
         // The other one's names are those of its own target.
         Position {
             source_topic_id: own.and_then(|own| own.source_topic_id.clone()),
+            flow_epoch: own.map_or(0, |own| own.flow_epoch).max(ended.flow_epoch),
             ..own
                 .unwrap_or(ended)
                 .reborn(origin, own.and_then(|own| own.target_topic.clone()))

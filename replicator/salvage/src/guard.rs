@@ -2,14 +2,14 @@
 //!
 //! a. A key that was written there since the cut is left out: its value in the tail is the older one.
 //! b. Others go on writing meanwhile. So the records of a transaction get their offsets first, and are committed only if
-//!    nobody has written one of the keys before them since the last look: whoever writes behind them is newer. Otherwise
+//!    nobody has written one of their keys before them since the last look: whoever writes behind them is newer. Otherwise
 //!    the transaction is aborted, and made again without those keys.
 //! c. Writes of open transactions count: they may be committed.
 
 use std::collections::HashSet;
 
 use understudy_domain::TopicPartition;
-use understudy_domain::tail::{Tail, TailOrigin, is_renewed};
+use understudy_domain::tail::{NO_TIMESTAMP, Tail, TailHeader, TailOrigin};
 use understudy_kafka::Fault;
 use understudy_kafka::log_range::LogRange;
 
@@ -18,11 +18,16 @@ use crate::ground::Ground;
 
 /// How many bytes of keys of one partition's tail are remembered.
 const KEY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What a key takes beside its own bytes.
+const KEY_BYTES_MORE: usize = 64;
 
-/// The keys of a partition's tail, and which of them the active cluster has written since the cut.
+/// The keys of a partition's tail that the active cluster was not seen to write since the cut.
 pub struct Guard {
     keys: HashSet<Vec<u8>>,
-    written: HashSet<Vec<u8>>,
+    /// Those that the open transaction holds.
+    let_in: HashSet<Vec<u8>>,
+    /// Whose tail it is.
+    name: TopicPartition,
     copies: TopicPartition,
     /// The first offset of the copies that was not looked at.
     seen: i64,
@@ -42,18 +47,30 @@ impl Guard {
     ) -> Result<Self, SalvageError> {
         Ok(Self {
             keys: keys_of(ground, name, tail)?,
-            written: HashSet::new(),
+            let_in: HashSet::new(),
+            name: name.clone(),
             copies,
             seen: cut,
         })
     }
 
-    /// Whether the value of this key in the tail may be the newest.
-    pub fn lets_in(&self, key: Option<&[u8]>) -> bool {
-        key.is_some_and(|key| !self.written.contains(key))
+    /// Whether the value of this key in the tail may be the newest: then the open transaction holds it.
+    pub fn lets_in(&mut self, key: Option<&[u8]>) -> bool {
+        let Some(key) = key.filter(|key| self.keys.contains(*key)) else {
+            return false;
+        };
+        if !self.let_in.contains(key) {
+            self.let_in.insert(key.to_vec());
+        }
+        true
     }
 
-    /// Looks at what others wrote up to `end`. Whether a key was among it that was not known.
+    /// The transaction has ended.
+    pub fn begin_anew(&mut self) {
+        self.let_in.clear();
+    }
+
+    /// Looks at what others wrote up to `end`. Whether the open transaction must not be committed.
     ///
     /// # Errors
     /// The target does not answer.
@@ -63,22 +80,30 @@ impl Guard {
         let config = target.reader_of_everything();
         let range = LogRange::open(config, target, &self.copies, self.seen, end);
         let mut range = range.map_err(trouble)?;
-        let mut is_new = false;
+        let mut is_late = false;
         while let Some(record) = range.next_record().map_err(trouble)? {
-            let known = |key: &&[u8]| self.keys.contains(*key) && !self.written.contains(*key);
-            let Some(key) = record.key().filter(known) else {
-                continue;
-            };
-            // What an earlier run or transaction merged is of the tail itself.
-            let headers = record.headers();
-            let merged = TailOrigin::split(&headers);
-            if merged.is_some_and(|(origin, _)| origin.partition.topic == self.copies.topic) {
-                continue;
+            if let Some(key) = record.key() {
+                let timestamp_ms = record.timestamp_ms().unwrap_or(NO_TIMESTAMP);
+                is_late |= self.meet(key, timestamp_ms, || record.headers());
             }
-            is_new |= self.written.insert(key.to_vec());
         }
         self.seen = self.seen.max(end);
-        Ok(is_new)
+        Ok(is_late)
+    }
+
+    /// A record stands among the copies, before those of the open transaction. Whether that holds an older one of its key.
+    fn meet(
+        &mut self,
+        key: &[u8],
+        timestamp_ms: i64,
+        headers: impl FnOnce() -> Vec<TailHeader>,
+    ) -> bool {
+        // What this or an earlier run merged is of the tail itself.
+        if !self.keys.contains(key) || TailOrigin::is_merged(&headers(), timestamp_ms, &self.name) {
+            return false;
+        }
+        self.keys.remove(key);
+        self.let_in.contains(key)
     }
 }
 
@@ -101,10 +126,10 @@ pub fn keys_of(
         let Some(key) = record.key().filter(|key| !keys.contains(*key)) else {
             continue;
         };
-        if is_renewed(&record.headers()) {
+        if ground.is_renewed(name, &record.headers()) {
             continue;
         }
-        bytes = bytes.saturating_add(key.len());
+        bytes = bytes.saturating_add(key.len() + KEY_BYTES_MORE);
         if bytes > KEY_BYTES_MAX {
             return Err(SalvageError::TooManyKeys {
                 partition: name.clone(),
@@ -114,4 +139,73 @@ pub fn keys_of(
         keys.insert(key.to_vec());
     }
     Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use understudy_domain::SourceOffset;
+
+    fn guard(keys: &[&str]) -> Guard {
+        Guard {
+            keys: keys.iter().map(|key| key.as_bytes().to_vec()).collect(),
+            let_in: HashSet::new(),
+            name: TopicPartition::new("prices", 1),
+            copies: TopicPartition::new("use1.prices", 1),
+            seen: 0,
+        }
+    }
+
+    #[test]
+    fn a_transaction_is_not_committed_behind_a_newer_value_of_a_key_it_holds() {
+        let mut guard = guard(&["raced", "later", "quiet"]);
+        assert!(guard.lets_in(Some(b"raced")) && guard.lets_in(Some(b"quiet")));
+        assert!(!guard.lets_in(Some(b"unknown")) && !guard.lets_in(None));
+        assert!(
+            !guard.meet(b"other", 5, Vec::new),
+            "a key that is not of the tail"
+        );
+        assert!(
+            !guard.meet(b"later", 5, Vec::new),
+            "one that the transaction does not hold"
+        );
+        assert!(guard.meet(b"raced", 5, Vec::new));
+        // It is made again without them.
+        guard.begin_anew();
+        assert!(!guard.lets_in(Some(b"raced")) && !guard.lets_in(Some(b"later")));
+        assert!(guard.lets_in(Some(b"quiet")));
+        assert!(!guard.meet(b"raced", 6, Vec::new), "it is left out already");
+        // What others write behind a commit is newer, and keeps the rest of the tail out.
+        guard.begin_anew();
+        assert!(!guard.meet(b"quiet", 7, Vec::new));
+        assert!(!guard.lets_in(Some(b"quiet")));
+    }
+
+    #[test]
+    fn what_was_merged_is_told_from_what_forwards_its_headers() {
+        let origin = |topic: &str, partition| TailOrigin {
+            partition: TopicPartition::new(topic, partition),
+            offset: SourceOffset::new(70),
+            timestamp_ms: 5,
+        };
+        let own = || origin("prices", 1).headers().to_vec();
+        let mut own_guard = guard(&["apple"]);
+        assert!(own_guard.lets_in(Some(b"apple")));
+        assert!(!own_guard.meet(b"apple", 5, own));
+        assert!(own_guard.lets_in(Some(b"apple")));
+        let other = |topic, partition| move || origin(topic, partition).headers().to_vec();
+        for is_late in [
+            guard_with_apple().meet(b"apple", 6, own),
+            guard_with_apple().meet(b"apple", 5, other("prices", 2)),
+            guard_with_apple().meet(b"apple", 5, other("use1.prices", 1)),
+        ] {
+            assert!(is_late);
+        }
+    }
+
+    fn guard_with_apple() -> Guard {
+        let mut guard = guard(&["apple"]);
+        assert!(guard.lets_in(Some(b"apple")));
+        guard
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use understudy_domain::TopicPartition;
-use understudy_domain::tail::{KeyCensus, Tail, is_renewed};
+use understudy_domain::tail::{KeyCensus, NO_TIMESTAMP, Tail, TailOrigin};
 use understudy_kafka::ffi::admin::{Edge, Edges};
 use understudy_kafka::{Cluster, Fault};
 
@@ -47,7 +47,7 @@ pub fn count(
         let mut range = LogRange::open(config, &flow.source, name, from, end).map_err(at_source)?;
         let mut tally = Tally::default();
         while let Some(record) = range.next_record().map_err(at_source)? {
-            if is_renewed(&record.headers()) {
+            if ground.is_renewed(name, &record.headers()) {
                 continue;
             }
             tally.add(&record);
@@ -97,6 +97,7 @@ fn meet(
             census.leave_off();
         }
         let from = start.max(*cut);
+        let source = TopicPartition::new(topic, name.partition);
         let config = flow.target.reader_to_end();
         let mut range = LogRange::open(config, &flow.target, name, from, end)?;
         let mut read = 0_u32;
@@ -108,7 +109,10 @@ fn meet(
             let Some(record) = range.next_record()? else {
                 break;
             };
-            if let Some(key) = record.key() {
+            let timestamp_ms = record.timestamp_ms().unwrap_or(NO_TIMESTAMP);
+            if let Some(key) = record.key()
+                && !TailOrigin::is_merged(&record.headers(), timestamp_ms, &source)
+            {
                 census.meet(key);
             }
             read = read.wrapping_add(1);

@@ -15,18 +15,11 @@ use crate::guard::Guard;
 /// How long a tombstone stays at least, where the target does not tell: not at all.
 const TOMBSTONES_MS: i64 = 0;
 
-/// For how many milliseconds tombstones stay in the topic of the copies, if it is compacted.
-///
-/// # Errors
-/// The target does not answer.
-pub fn is_compacted(ground: &Ground<'_>, topic: &str) -> Result<Option<i64>, SalvageError> {
-    let at_target = |fault: Fault| SalvageError::target(ground.flow, &fault);
-    let copies = ground.flow.target_of(&TopicPartition::new(topic, 0)).topic;
+/// For how many milliseconds tombstones stay in a topic of copies, if it is compacted.
+fn is_compacted(ground: &Ground<'_>, copies: &str) -> Result<Option<i64>, SalvageError> {
     let config = |name| {
-        ground
-            .target
-            .topic_config(&copies, name, WITHIN)
-            .map_err(at_target)
+        let told = ground.target.topic_config(copies, name, WITHIN);
+        told.map_err(|fault| SalvageError::target(ground.flow, &fault))
     };
     let policy = config(CLEANUP_POLICY)?;
     if !policy.is_some_and(|policy| policy.contains("compact")) {
@@ -46,17 +39,21 @@ pub fn rule(
     name: &TopicPartition,
     position: Option<&Position>,
     tail: &Tail,
-    tombstones_ms: Option<i64>,
 ) -> Result<Rule, SalvageError> {
     // A log that is another one than what was copied is no continuation of the copies.
     let (Some(position), None | Some(Loss::Deleted { .. })) = (position, &tail.loss) else {
         return Ok(Rule::LeaveOut);
     };
     let copies = ground.copies_of(name, Some(position));
-    let Some(stays_ms) = tombstones_ms else {
+    let at_target = |fault: Fault| SalvageError::target(ground.flow, &fault);
+    let there = ground.target.topic(&copies.topic, WITHIN);
+    let there = there.map_err(at_target)?.map_or(0, |it| it.partitions);
+    if there <= copies.partition {
+        return Ok(Rule::LeaveOut);
+    }
+    let Some(stays_ms) = is_compacted(ground, &copies.topic)? else {
         return Ok(Rule::Merge(copies));
     };
-    let at_target = |fault: Fault| SalvageError::target(ground.flow, &fault);
     let edge = |edge| -> Result<Option<i64>, SalvageError> {
         let told = ground.target.edges([&copies], edge, WITHIN);
         Ok(told
@@ -65,15 +62,25 @@ pub fn rule(
             .and_then(Result::ok))
     };
     let cut = position.target_offset.get();
-    let (Some(start), Some(end)) = (edge(Edge::Earliest)?, edge(Edge::HighWatermark)?) else {
+    // Otherwise what was written since the cut may be gone, and with it what it was newer than.
+    let holds_all = || -> Result<bool, SalvageError> {
+        let start = edge(Edge::Earliest)?;
+        Ok(start.is_some_and(|start| start <= cut) && remembers(ground, stays_ms))
+    };
+    // A log that ends before the cut was made again or cut: it is not the one that was copied to.
+    let end = edge(Edge::HighWatermark)?.filter(|end| *end >= cut);
+    let Some(end) = end else {
         return Ok(Rule::LeaveOut);
     };
-    if start > cut || !remembers(ground, stays_ms) {
-        // What was written since the cut may be gone, and with it what it was newer than.
+    if !holds_all()? {
         return Ok(Rule::LeaveOut);
     }
     let mut guard = Guard::new(ground, name, tail, copies.clone(), cut)?;
     guard.look(ground, end)?;
+    // Looking took its time.
+    if !holds_all()? {
+        return Ok(Rule::LeaveOut);
+    }
     Ok(Rule::MergeGuarded(copies, guard))
 }
 

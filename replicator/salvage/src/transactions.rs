@@ -10,10 +10,8 @@ use understudy_kafka::{Endpoint, Fault};
 
 /// Time limit of a take-over: the brokers may first have to end the predecessor's transaction.
 const TAKE_OVER_WITHIN: Duration = Duration::from_secs(20);
-/// Time limit of flush and commit. Beyond it the brokers end the transaction by themselves.
+/// Time limit of flush, commit and abort. Beyond it the brokers end the transaction by themselves.
 pub const COMMIT_WITHIN: Duration = Duration::from_secs(15);
-/// Time limit of an abort; the brokers do it themselves if we cannot.
-const ABORT_WITHIN: Duration = Duration::from_secs(3);
 /// What may wait for the cluster's acknowledgement.
 const BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
 /// How much goes into one transaction.
@@ -145,7 +143,7 @@ impl Transactions {
     /// The brokers do not answer: they do it by themselves in a while, and until then readers wait.
     pub fn abort(&mut self) -> Result<(), Fault> {
         self.begin_anew();
-        self.writer.abort(ABORT_WITHIN)
+        self.writer.abort(COMMIT_WITHIN)
     }
 
     fn begin_anew(&mut self) -> u64 {

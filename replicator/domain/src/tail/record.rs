@@ -81,6 +81,14 @@ impl TailOrigin {
         };
         Some((origin, own))
     }
+
+    /// Whether a record with these headers and this timestamp, where the copies of `name` are, was merged there of its tail.
+    /// Whoever forwards headers may have others, and writes at another time; of records without a timestamp it cannot be
+    /// told, and they are taken for somebody's.
+    pub fn is_merged(headers: &[TailHeader], timestamp_ms: i64, name: &TopicPartition) -> bool {
+        let origin = Self::split(headers).map(|(origin, _)| origin);
+        origin.is_some_and(|it| it.partition == *name && it.timestamp_ms == timestamp_ms)
+    }
 }
 
 /// The header of what puts a key right behind the tail of a recovery: last of all, and no part of any tail.
@@ -88,9 +96,14 @@ pub fn renewed_note(epoch: u64) -> TailHeader {
     (RENEWED.to_vec(), Some(epoch.to_string().into_bytes()))
 }
 
-/// Whether a record with these headers puts a key right.
-pub fn is_renewed(headers: &[TailHeader]) -> bool {
-    headers.last().is_some_and(|(name, _)| name == RENEWED)
+/// Whether a record with these headers puts a key right behind the tail of a flow that began under one epoch and was sealed
+/// at another. One of an earlier recovery is an application's: it forwarded the headers of what it read.
+pub fn is_renewed(headers: &[TailHeader], began: u64, sealed: u64) -> bool {
+    let note = headers.last().filter(|(name, _)| name == RENEWED);
+    let epoch = note
+        .and_then(|(_, value)| std::str::from_utf8(value.as_deref()?).ok())
+        .and_then(|epoch| epoch.parse().ok());
+    epoch.is_some_and(|epoch: u64| began < epoch && epoch <= sealed)
 }
 
 impl TailRecord<'_> {
