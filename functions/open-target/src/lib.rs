@@ -70,6 +70,7 @@ fn open(world: &World, order: &Order) -> Result<Done<Opened>, StepError> {
             fences_lifted,
             writes_granted,
             withheld_unknown,
+            was_active: ledger.active == order.target,
         },
         did,
     ))

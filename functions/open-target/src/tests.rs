@@ -90,6 +90,7 @@ fn an_old_fence_is_lifted_then_writing_is_granted_then_the_ledger_says_so() -> O
     // Again: nothing is left to be lifted.
     let again = handle(&stage.world(), JustOrder { order })?;
     assert_eq!(again.fences_lifted, 0);
+    assert!(!opened.was_active && again.was_active);
     Ok(())
 }
 

@@ -89,7 +89,10 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
     let clients_back_after_ms = ended(&steps, Step::VerifyClients)
         .filter(|_| all_back)
         .map(since);
+    // Where the target was open before this recovery, writers had somewhere to write, however old the fence is.
+    let was_active = opened.as_ref().is_some_and(|opened| opened.was_active);
     let fenced_since_ms = ledger
+        .filter(|_| !was_active)
         .and_then(|ledger| ledger.fences.get(&source))
         .and_then(|fence| fence.since_ms);
     let mut evidence = Evidence {

@@ -368,6 +368,9 @@ pub struct Opened {
     /// Why it is not known what mirroring had withheld: then a person lets writers in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld_unknown: Option<String>,
+    /// Whether the target was the active cluster already: an earlier recovery, or an earlier try, had opened it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_active: bool,
 }
 
 /// `reconfigure-clients` answers.
