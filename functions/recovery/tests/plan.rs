@@ -1,23 +1,19 @@
 //! When a recovery is carried out, put to a person, or refused.
 
+mod orders;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use orders::alias;
 use proptest::prelude::*;
 use understudy_recovery::assessment::{Assessment, ClusterSeen, FlowSeen};
 use understudy_recovery::client::{Adapter, Application, Role};
 use understudy_recovery::contract::Order;
 use understudy_recovery::health::{Health, HealthVerdict};
-use understudy_recovery::pair::{
-    Automation, ClusterOfPair, EarlyClients, Fencing, FlowOfPair, Pair, WithoutAcls,
-};
+use understudy_recovery::pair::{Automation, EarlyClients, Fencing, Pair, WithoutAcls};
 use understudy_recovery::places::PlacesSummary;
 use understudy_recovery::plan::{Decision, Plan, Wish, decide, waves};
-use understudy_recovery::tail::TailPolicy;
-use understudy_recovery::{Alias, Consent, Epoch, ExecutionName, Leash, LossBound, Mode, PairName};
-
-fn alias(name: &str) -> Alias {
-    Alias::new(name).expect("an alias")
-}
+use understudy_recovery::{Consent, Epoch, ExecutionName, Leash, LossBound, Mode, PairName};
 
 fn application(name: &str, role: Role, wave: u32) -> Application {
     Application {
@@ -34,47 +30,24 @@ fn application(name: &str, role: Role, wave: u32) -> Application {
 }
 
 fn pair() -> Pair {
-    let cluster = |region: &str| ClusterOfPair {
-        region: region.to_owned(),
-        msk_arn: None,
-        client_bootstrap: None,
-    };
-    let flow = |source: &str, target: &str| FlowOfPair {
-        source: alias(source),
-        target: alias(target),
-        file: format!("{source}-{target}.toml"),
-        service: None,
-        workers: 2,
-    };
     Pair {
-        name: PairName::new("orders").expect("a name"),
-        clusters: BTreeMap::from([
-            (alias("use1"), cluster("us-east-1")),
-            (alias("usw2"), cluster("us-west-2")),
-        ]),
-        flows: vec![flow("use1", "usw2"), flow("usw2", "use1")],
-        home: alias("use1"),
-        ledger: Default::default(),
         automation: Automation::Automatic,
         consent: Consent {
             max_lost_records: 1_000,
             max_age_seconds: 30,
         },
-        approval: Default::default(),
         fencing: Fencing {
             writers: vec!["User:orders".to_owned()],
             without_acls: WithoutAcls::Refuse,
             ..Fencing::default()
         },
         early_clients: EarlyClients::Keep,
-        tails: TailPolicy::default(),
         applications: vec![
             application("shop", Role::Producer, 0),
             application("billing", Role::Consumer, 1),
             application("search", Role::Consumer, 0),
         ],
-        notify: Vec::new(),
-        glue_registry: None,
+        ..orders::pair()
     }
 }
 
