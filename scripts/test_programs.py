@@ -53,6 +53,16 @@ class Running:
     process: subprocess.Popen
     output: object
     since: float
+    cpu_seconds: float = 0.0
+
+    def has_ended(self) -> bool:
+        """Whether it has; then the CPU time of all that it started, and waited for, is known."""
+        if self.process.returncode is None:
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+            if pid != 0:
+                self.process.returncode = os.waitstatus_to_exitcode(status)
+                self.cpu_seconds = usage.ru_utime + usage.ru_stime
+        return self.process.returncode is not None
 
 
 @dataclass
@@ -149,7 +159,7 @@ class Room:
 def ended(running: list[Running]) -> Running | None:
     """One that has ended. One past its limit is ended and said to be so."""
     for one in running:
-        if one.process.poll() is not None:
+        if one.has_ended():
             return one
         if time.monotonic() - one.since > LIMIT_SECONDS:
             one.process.kill()
@@ -197,7 +207,8 @@ def main() -> int:
             total.add(output)
             done = count - len(waiting) - len(running)
             also = ", ".join(other.program.name for other in running)
-            print(f"== {done}/{count}  {one.program.name}  {took:.1f} s" + (f"  (under way: {also})" if also else ""))
+            figures = f"{took:.1f} s, {one.cpu_seconds:.1f} s of CPU"
+            print(f"== {done}/{count}  {one.program.name}  {figures}" + (f"  (under way: {also})" if also else ""))
             print(output.strip("\n"), flush=True)
             if one.process.returncode != 0:
                 named = FAILED.findall(output) or [f"ended with {one.process.returncode}"]

@@ -1,3 +1,4 @@
+import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as actions from 'aws-cdk-lib/aws-cloudwatch-actions';
 import type * as sns from 'aws-cdk-lib/aws-sns';
@@ -15,7 +16,7 @@ export interface Told {
 
 /** When it fires. */
 export interface When extends Told {
-  readonly metric: cloudwatch.IMetric;
+  readonly metric: cloudwatch.Metric | cloudwatch.MathExpression;
   /** Above this, at or above it, or below it. */
   readonly above?: number;
   readonly atLeast?: number;
@@ -52,7 +53,7 @@ export class Alarms {
     return new cloudwatch.Alarm(this.scope, when.name, {
       ...this.said(when),
       alarmName: this.nameOf(when),
-      metric: when.metric,
+      metric: audible(when, threshold),
       comparisonOperator,
       threshold,
       evaluationPeriods: when.of ?? when.for,
@@ -85,6 +86,26 @@ export class Alarms {
     alarm.addAlarmAction(new actions.SnsAction(this.people));
     alarm.addOkAction(new actions.SnsAction(this.people));
   }
+}
+
+/**
+ * What an alarm looks at, with silence filled in where each of its periods must be bad and silence is. CloudWatch looks at
+ * more periods than it evaluates, and would take older ones that are well in place of those that are missing: a silence would
+ * have to last for two periods more than is said. The newest periods may be missing because they are late; that is no harm,
+ * as the oldest must be bad too.
+ */
+function audible(when: When, threshold: number): cloudwatch.IMetric {
+  const { metric } = when;
+  if (when.silence === 'nothing' || (when.of ?? when.for) !== when.for) {
+    return metric;
+  }
+  const bad = when.below === undefined ? threshold + 1 : threshold - 1;
+  return new cloudwatch.MathExpression({
+    expression: `FILL(told, ${bad})`,
+    usingMetrics: { told: metric },
+    label: metric.label ?? when.name,
+    period: metric.period ?? Duration.minutes(1),
+  });
 }
 
 function comparison(when: When): [cloudwatch.ComparisonOperator, number] {

@@ -169,9 +169,21 @@ function workers(path: string, it: object): Workers {
   return { ...DEFAULTS.workers, ...it };
 }
 
+/** A pair's name, so that `understudy-<pair>-<account>-<region>` is one that S3 takes in every Region. */
+const NAME = /^[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?$/;
+
 /** What must hold between the parts. */
 function check(path: string, config: Config): void {
+  const { name } = config.document.pair;
+  if (!NAME.test(name)) {
+    throw new Error(`${path}: pair ${name} is deployed as part of names of buckets and functions: up to 24 lower-case letters, digits and -, beginning and ending with a letter or digit`);
+  }
   const regions = sidesOf(config.document.pair).map((side) => side.region);
+  const told = (config.document.pair.notify ?? []).map((topic) => topic.split(':')[3]);
+  const silent = regions.find((region) => !told.includes(region));
+  if (silent !== undefined) {
+    throw new Error(`${path}: pair ${name} tells nobody what its recoveries ask while the other Region is lost: notify names no topic in ${silent}, such as arn:aws:sns:${silent}:${config.account}:understudy-${name}-people, which is deployed with it`);
+  }
   // A stand-in of its own may play the ledger's table.
   if (config.local === undefined && !regions.includes(config.ledger.region)) {
     throw new Error(`${path}: ledger.region is ${config.ledger.region}; it is one of the pair's, ${regions.join(' or ')}`);

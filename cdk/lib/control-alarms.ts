@@ -3,7 +3,7 @@ import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import { Alarms } from './alarm.js';
-import { probeMetric } from './metrics.js';
+import { probeMetric, recoveryMetric } from './metrics.js';
 
 /** Properties of {@link ControlAlarms}. */
 export interface ControlAlarmsProps {
@@ -49,11 +49,12 @@ export class ControlAlarms extends Construct {
         name: 'ledger-conflicts',
         runbook: 'ledger-conflicts',
         what: 'Writes to the ledger are refused again and again: two recoveries of the pair want to act.',
-        metric: new cloudwatch.Metric({
-          namespace: 'AWS/DynamoDB',
-          metricName: 'ConditionalCheckFailedRequests',
-          dimensionsMap: { TableName: props.ledgerTable },
-          statistic: 'Sum',
+        // DynamoDB tells of nothing where nothing was refused, and an alarm on its metrics keeps its state while data is
+        // missing: without the zeros it would fire once and never again.
+        metric: new cloudwatch.MathExpression({
+          expression: 'FILL(refused, 0)',
+          usingMetrics: { refused: refused(props.ledgerTable) },
+          label: 'Writes to the ledger that were refused',
           period: Duration.minutes(5),
         }),
         atLeast: CONFLICTS,
@@ -61,6 +62,15 @@ export class ControlAlarms extends Construct {
         silence: 'nothing',
       });
     }
+    alarms.tell({
+      name: 'stuck',
+      runbook: 'stuck',
+      what: 'A recovery of the pair ended in the middle, or has held it for longer than all its limits add up to; or nobody can tell.',
+      metric: recoveryMetric('RecoveryOverdueSeconds', props.pair),
+      above: 0,
+      for: 5,
+      silence: 'bad',
+    });
     for (const machine of props.machines) {
       alarms.tell({
         name: `${machine.name}-started`,
@@ -79,4 +89,14 @@ export class ControlAlarms extends Construct {
       });
     }
   }
+}
+
+function refused(table: string): cloudwatch.Metric {
+  return new cloudwatch.Metric({
+    namespace: 'AWS/DynamoDB',
+    metricName: 'ConditionalCheckFailedRequests',
+    dimensionsMap: { TableName: table },
+    statistic: 'Sum',
+    period: Duration.minutes(5),
+  });
 }

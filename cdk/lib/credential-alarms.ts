@@ -30,8 +30,10 @@ export interface CredentialAlarmsProps {
 
 /** A password is older than anybody agreed to. */
 const OLD_DAYS = 365;
+/** A certificate should have had its successor by now. */
+const CERTIFICATE_DAYS = 21;
 
-/** Whether logins still hold: how old passwords are, and whether brokers refuse them. */
+/** Whether logins still hold: how old passwords are, when certificates end, and whether brokers refuse us. */
 export class CredentialAlarms extends Construct {
   constructor(scope: Construct, id: string, props: CredentialAlarmsProps) {
     super(scope, id);
@@ -52,6 +54,16 @@ export class CredentialAlarms extends Construct {
       for: 3,
       of: 5,
       // Whoever is not reached refuses nothing.
+      silence: 'nothing',
+    });
+    alarms.tell({
+      name: 'certificate-end',
+      runbook: 'certificate-end',
+      what: `A certificate that ${props.about} shows, or that we show there, ends in less than ${CERTIFICATE_DAYS} days.`,
+      metric: probeMetric('CertificateDays', { pair: props.pair, cluster: props.about, vantage: 'standby' }).with({ period: Duration.minutes(15) }),
+      below: CERTIFICATE_DAYS,
+      for: 2,
+      // Of a cluster without TLS nothing is told, nor of one that does not answer.
       silence: 'nothing',
     });
     if (props.secrets.length > 0) {
@@ -100,6 +112,7 @@ export class CredentialAlarms extends Construct {
       runbook: 'secret-age',
       what: `A password has not been changed for ${OLD_DAYS} days, or nobody can tell.`,
       metric: new cloudwatch.MathExpression({
+        // The function tells all of them at once or none; of one that it cannot look at it tells more than this.
         expression: `MAX([${ages.map(([name]) => name).join(', ')}])`,
         usingMetrics: Object.fromEntries(ages),
         label: 'Days since the oldest password was changed',

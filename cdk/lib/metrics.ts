@@ -43,6 +43,17 @@ export function probeMetric(metricName: string, of: { pair: string; cluster: str
   });
 }
 
+/** A metric of a pair's recoveries (`functions/aws/src/signals.rs`), which the prober of each Region tells in it. */
+export function recoveryMetric(metricName: string, pair: string): cloudwatch.Metric {
+  return new cloudwatch.Metric({
+    namespace: NAMESPACE,
+    metricName,
+    dimensionsMap: { Pair: pair },
+    statistic: 'Maximum',
+    period: Duration.minutes(1),
+  });
+}
+
 /** A metric of an MSK cluster, or of one of its brokers. */
 export function brokerMetric(cluster: string, metricName: string, statistic: string, broker?: number): cloudwatch.Metric {
   return new cloudwatch.Metric({

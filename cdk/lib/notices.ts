@@ -1,4 +1,5 @@
-import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as kms from 'aws-cdk-lib/aws-kms';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
@@ -31,6 +32,7 @@ export class Notices extends Construct {
       });
     this.alarms = topic('Alarms');
     this.people = topic('People');
+    this.letOtherRegionTell(props.key);
     this.undelivered = new sqs.Queue(this, 'Undelivered', {
       queueName: `${props.prefix}-undelivered`,
       encryption: sqs.QueueEncryption.KMS,
@@ -43,5 +45,20 @@ export class Notices extends Construct {
       id: 'AwsSolutions-SQS3',
       reason: 'It is itself where undelivered events end; an alarm says when it holds one.',
     });
+  }
+
+  /** Whoever of this account may publish may have it encrypted: recoveries of the other Region, whose roles know no key of here. */
+  private letOtherRegionTell(key: kms.IKey): void {
+    const { account, region } = Stack.of(this);
+    key.addToResourcePolicy(
+      new iam.PolicyStatement({
+        sid: 'Publishers',
+        actions: ['kms:Decrypt', 'kms:GenerateDataKey'],
+        principals: [new iam.AnyPrincipal()],
+        // In a key's own policy this is the key.
+        resources: ['*'],
+        conditions: { StringEquals: { 'kms:CallerAccount': account, 'kms:ViaService': `sns.${region}.amazonaws.com` } },
+      }),
+    );
   }
 }

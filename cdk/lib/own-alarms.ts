@@ -1,9 +1,9 @@
 import { Duration } from 'aws-cdk-lib';
-import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
-import * as actions from 'aws-cdk-lib/aws-cloudwatch-actions';
+import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import { Alarms } from './alarm.js';
 import type { RecoveryFunction } from './recovery-function.js';
 import type { RecoveryMachine } from './recovery-machine.js';
 
@@ -25,17 +25,10 @@ export interface OwnAlarmsProps {
 export class OwnAlarms extends Construct {
   constructor(scope: Construct, id: string, props: OwnAlarmsProps) {
     super(scope, id);
+    const alarms = new Alarms(this, props.prefix, props.people);
+    // Nothing happened, which is what is wanted.
     const tell = (name: string, runbook: string, what: string, metric: cloudwatch.Metric) =>
-      new cloudwatch.Alarm(this, name, {
-        alarmName: `${props.prefix}-${name}`,
-        alarmDescription: `${what} Runbook: docs/alarms.md#${runbook}`,
-        metric,
-        comparisonOperator: cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-        threshold: 0,
-        evaluationPeriods: 1,
-        // Nothing happened, which is what is wanted.
-        treatMissingData: cloudwatch.TreatMissingData.NOT_BREACHING,
-      }).addAlarmAction(new actions.SnsAction(props.people));
+      alarms.tell({ name, runbook, what, metric, above: 0, for: 1, silence: 'nothing' });
     const minute = { period: Duration.minutes(1) };
     tell(
       'undelivered',

@@ -34,8 +34,8 @@ export class PairParameters extends Construct {
     const text = JSON.stringify(props.document);
     if (Buffer.byteLength(text) > LARGEST) {
       throw new Error(
-        `pair ${props.document.pair.name} takes ${Buffer.byteLength(text)} bytes with its flow files, and a parameter ${LARGEST}; ` +
-          'store it in the evidence bucket and put {"stored": KEY} in its place',
+        `pair ${props.document.pair.name} takes ${Buffer.byteLength(text)} bytes with its flow files, and a parameter ${LARGEST}: ` +
+          'say topics and groups by fewer patterns, or make two pairs of what need not move together',
       );
     }
     this.pair = new ssm.StringParameter(this, 'Pair', {

@@ -7,6 +7,7 @@ export interface Pair {
   readonly home: string;
   readonly clusters: Readonly<Record<string, { readonly region: string; readonly msk_arn?: string }>>;
   readonly flows: readonly FlowOfPair[];
+  readonly fencing?: { readonly proof?: Readonly<Record<string, Readonly<Record<string, string>>>> };
   readonly applications?: readonly { readonly name: string; readonly adapters: readonly Adapter[] }[];
   readonly notify?: readonly string[];
 }
@@ -65,21 +66,24 @@ export function sidesOf(pair: Pair): Side[] {
 }
 
 /**
- * The pair as a Region reads it: each secret that its flow files name is that Region's own, or its replica there, which
- * has the same ARN but for the Region. So nothing that stands in one Region needs the other one's Secrets Manager to log
- * in, and least of all a recovery when that Region is lost.
+ * The pair as a Region reads it: each secret that its flow files and its logins of writers name is that Region's own, or
+ * its replica there, which has the same ARN but for the Region. So nothing that stands in one Region needs the other one's
+ * Secrets Manager to log in, and least of all a recovery when that Region is lost.
  */
 export function readIn(document: PairDocument, region: string): PairDocument {
-  const texts = Object.entries(document.flows).map(([file, text]) => {
-    const there = text.replaceAll(/(\$\{secretsmanager:arn:[^:}]*:secretsmanager:)[^:}]*(?=:)/g, `$1${region}`);
-    return [file, there] as const;
-  });
-  return { ...document, flows: Object.fromEntries(texts) };
+  const there = (text: string): string => text.replaceAll(/(\$\{secretsmanager:arn:[^:}]*:secretsmanager:)[^:}]*(?=:)/g, `$1${region}`);
+  const flows = Object.entries(document.flows).map(([file, text]) => [file, there(text)] as const);
+  return { pair: JSON.parse(there(JSON.stringify(document.pair))) as Pair, flows: Object.fromEntries(flows) };
 }
 
 /** The secrets that flow files refer to, as ARNs, each once. */
 export function secretsOf(document: PairDocument): string[] {
   return secretsIn(Object.values(document.flows).join('\n')).sort();
+}
+
+/** The secrets with which a write is tried as one of the writers, as ARNs, each once. */
+export function writersSecretsOf(document: PairDocument): string[] {
+  return secretsIn(JSON.stringify(document.pair.fencing?.proof ?? {})).sort();
 }
 
 /** The secrets that a flow file refers to, in its order, each once. */

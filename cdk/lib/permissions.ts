@@ -6,7 +6,7 @@ import type * as sns from 'aws-cdk-lib/aws-sns';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import type { Names } from './names.js';
-import { adaptersOf, type PairDocument, secretsOf, type Side } from './pair.js';
+import { adaptersOf, type PairDocument, secretsOf, type Side, writersSecretsOf } from './pair.js';
 import type { Reach } from './reach.js';
 
 /** What permissions are given for. */
@@ -83,6 +83,9 @@ export class Permissions extends Construct {
       case 'kafka':
         logIn(role, side.region, secretsOf(document));
         this.kafka(role);
+        return;
+      case 'writers-login':
+        logIn(role, side.region, writersSecretsOf(document), 'AsWriter');
         return;
       case 'tails':
         this.tails(role);
@@ -249,11 +252,11 @@ export class Permissions extends Construct {
 }
 
 /** Reading secrets, and having them decrypted, whichever key they are under; none but those. */
-export function logIn(role: iam.Role, region: string, secrets: string[]): void {
-  permit(role, 'LogIn', ['secretsmanager:GetSecretValue'], secrets);
+export function logIn(role: iam.Role, region: string, secrets: string[], as = ''): void {
+  permit(role, `LogIn${as}`, ['secretsmanager:GetSecretValue'], secrets);
   if (secrets.length > 0) {
     const keys = Stack.of(role).formatArn({ region, service: 'kms', resource: 'key', resourceName: '*' });
-    permit(role, 'DecryptLogins', ['kms:Decrypt'], [keys], {
+    permit(role, `DecryptLogins${as}`, ['kms:Decrypt'], [keys], {
       StringEquals: { 'kms:EncryptionContext:SecretARN': secrets, 'kms:ViaService': `secretsmanager.${region}.amazonaws.com` },
     });
     acknowledge(role, `Resource::${shown(keys)}`, 'Secrets are under keys of their owners; the condition names the secrets');

@@ -13,6 +13,8 @@ export type Reach =
   | 'signals-write'
   /** Connects to the clusters. */
   | 'kafka'
+  /** Tries a write as one of the writers whom a fence shuts out. */
+  | 'writers-login'
   /** Writes records that only a cluster that came back holds to topics of their own. */
   | 'tails'
   /** Makes the topics that a flow's state lies in. */
@@ -43,9 +45,9 @@ export const REACH: Readonly<Record<Step, readonly Reach[]>> = {
   'plan-recovery': [],
   'request-approval': ['people', 'answer-machines'],
   'answer-approval': ['answer-machines', 'look-at-machines'],
-  'fence-source': ['ledger-write', 'kafka'],
+  'fence-source': ['ledger-write', 'kafka', 'writers-login'],
   'unfence-source': ['ledger-write', 'kafka'],
-  'keep-fences': ['ledger-write', 'kafka', 'people'],
+  'keep-fences': ['ledger-write', 'kafka', 'writers-login', 'people'],
   'await-drain': ['kafka'],
   'quiesce-clients': ['kafka', 'stop-clients', 'people'],
   'seal-flow': ['ledger-write', 'kafka', 'workers'],

@@ -1,13 +1,55 @@
 import type { Template } from 'aws-cdk-lib/assertions';
+import { evaluate, type Series } from './metric-math.js';
 import { resources } from './templates.js';
 
 /** What an alarm says. */
 export type State = 'OK' | 'ALARM';
 
-/** A metric's last minutes, oldest first; a minute without a datapoint is `undefined`. */
-export type Minutes = readonly (number | undefined)[];
+/** What a minute of a metric holds: each value that somebody put, or nothing. */
+export type Minute = readonly number[];
 
-interface Properties {
+/** A metric, as whoever writes it names it. */
+export interface Named {
+  readonly namespace: string;
+  readonly name: string;
+  readonly dimensions: Readonly<Record<string, string>>;
+}
+
+/** What was put into metrics, by the minute, oldest first. Whoever names other dimensions has put another metric. */
+export class Metrics {
+  private readonly kept = new Map<string, readonly Minute[]>();
+
+  /** Puts a metric's last minutes. */
+  put(metric: Named, minutes: readonly Minute[]): this {
+    this.kept.set(key(metric), minutes);
+    return this;
+  }
+
+  /** Its last `periods` of so many seconds; what was never put is missing. */
+  read(metric: Named, statistic: string, seconds: number, periods: number): Series {
+    const minutes = this.kept.get(key(metric)) ?? [];
+    const each = seconds / 60;
+    return Array.from({ length: periods }, (_, index) => {
+      const end = minutes.length - (periods - 1 - index) * each;
+      return statisticOf(statistic, minutes.slice(Math.max(end - each, 0), Math.max(end, 0)).flat());
+    });
+  }
+}
+
+interface Query {
+  readonly Id: string;
+  readonly Expression?: string;
+  readonly MetricStat?: { readonly Metric: MetricProperties; readonly Stat: string; readonly Period: number };
+  readonly ReturnData?: boolean;
+}
+
+interface MetricProperties {
+  readonly Namespace: string;
+  readonly MetricName: string;
+  readonly Dimensions?: readonly { readonly Name: string; readonly Value: unknown }[];
+}
+
+interface Properties extends MetricProperties {
   readonly AlarmName: string;
   readonly ComparisonOperator?: string;
   readonly Threshold?: number;
@@ -15,19 +57,20 @@ interface Properties {
   readonly DatapointsToAlarm?: number;
   readonly TreatMissingData?: string;
   readonly Period?: number;
-  readonly MetricName?: string;
-  readonly Dimensions?: readonly { readonly Name: string; readonly Value: string }[];
-  readonly Metrics?: readonly unknown[];
+  readonly Statistic?: string;
+  readonly Metrics?: readonly Query[];
   readonly AlarmRule?: unknown;
   readonly AlarmActions?: readonly unknown[];
 }
 
+/** How many periods CloudWatch asks for beyond those that it evaluates, by the tables of its user guide. */
+const BEYOND = 2;
+
 /**
- * How CloudWatch reads the alarms of a template, as its user guide says: the last `EvaluationPeriods` are looked at, a
- * missing one counts as `TreatMissingData` has it, and `DatapointsToAlarm` of them make an alarm. A rule stands on others.
- *
- * CloudWatch also looks at a few periods before those, so it may come to ALARM later than this where data goes missing; it
- * comes to nothing else.
+ * How CloudWatch reads the alarms of a template, as its user guide says ("how alarm state is evaluated when data is
+ * missing"). It asks for somewhat more periods than it evaluates. If as many of those as it evaluates have a datapoint, the
+ * newest of these count and missing ones do not; otherwise as many missing ones as lack are filled in as the alarm says. A
+ * rule stands on other alarms.
  */
 export class CloudWatch {
   private readonly alarms: ReadonlyMap<string, Properties>;
@@ -41,33 +84,24 @@ export class CloudWatch {
     this.alarms = new Map(named.map(([, it]) => [it.AlarmName, it]));
   }
 
-  /** An alarm's state. `metric` tells the last minutes of what an alarm that stands on a metric looks at. */
-  state(name: string, metric: (alarm: string) => Minutes): State {
+  /** An alarm's state, by what was put into metrics. */
+  state(name: string, metrics: Metrics): State {
     const alarm = this.alarm(name);
     if (alarm.AlarmRule !== undefined) {
-      return new Rule(this.ruleOf(alarm), (it) => this.state(it, metric) === 'ALARM').holds() ? 'ALARM' : 'OK';
+      return new Rule(this.ruleOf(alarm), (it) => this.state(it, metrics) === 'ALARM').holds() ? 'ALARM' : 'OK';
     }
     const periods = alarm.EvaluationPeriods ?? 1;
-    const given = metric(name);
-    const looked = Array.from({ length: periods }, (_, index) => given[given.length - periods + index]);
-    const bad = looked.filter((value) => (value === undefined ? alarm.TreatMissingData === 'breaching' : breaches(alarm, value)));
-    return bad.length >= (alarm.DatapointsToAlarm ?? periods) ? 'ALARM' : 'OK';
+    const told = series(alarm, metrics, periods + BEYOND).filter((it) => it !== undefined);
+    const bad = told.slice(-periods).filter((value) => breaches(alarm, value)).length;
+    const lacking = Math.max(periods - told.length, 0);
+    const filled = alarm.TreatMissingData === 'breaching' ? lacking : 0;
+    return bad + filled >= (alarm.DatapointsToAlarm ?? periods) ? 'ALARM' : 'OK';
   }
 
   /** Every alarm that does something, with the name of its topic. */
   acting(): ReadonlyMap<string, string> {
     const acting = [...this.alarms.values()].filter((it) => (it.AlarmActions ?? []).length > 0);
     return new Map(acting.map((it) => [it.AlarmName, JSON.stringify(it.AlarmActions)]));
-  }
-
-  /** Every alarm that stands on a metric. */
-  watching(): readonly string[] {
-    return [...this.alarms.values()].filter((it) => it.AlarmRule === undefined).map((it) => it.AlarmName);
-  }
-
-  /** What silence means to an alarm on a metric. */
-  silence(name: string): string | undefined {
-    return this.alarm(name).TreatMissingData;
   }
 
   private alarm(name: string): Properties {
@@ -89,6 +123,56 @@ export class CloudWatch {
       return id === undefined ? String(part) : (this.names.get(id) ?? id);
     });
     return parts.join('');
+  }
+}
+
+/** What an alarm looks at, over so many periods. */
+function series(alarm: Properties, metrics: Metrics, periods: number): Series {
+  const { Metrics: queries } = alarm;
+  if (queries === undefined) {
+    return metrics.read(named(alarm), alarm.Statistic ?? '', alarm.Period ?? 60, periods);
+  }
+  const of = (query: Query | undefined): Series => {
+    if (query?.MetricStat !== undefined) {
+      const { Metric, Stat, Period } = query.MetricStat;
+      return metrics.read(named(Metric), Stat, Period, periods);
+    }
+    if (query?.Expression === undefined) {
+      throw new Error(`${alarm.AlarmName} looks at something that is not there`);
+    }
+    return evaluate(query.Expression, (id) => of(queries.find((it) => it.Id === id)));
+  };
+  return of(queries.find((it) => it.ReturnData !== false));
+}
+
+function named({ Namespace, MetricName, Dimensions }: MetricProperties): Named {
+  const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
+  return { namespace: Namespace, name: MetricName, dimensions: Object.fromEntries((Dimensions ?? []).map((it) => [it.Name, text(it.Value)])) };
+}
+
+function key({ namespace, name, dimensions }: Named): string {
+  const sorted = Object.entries(dimensions).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([namespace, name, sorted]);
+}
+
+function statisticOf(statistic: string, values: readonly number[]): number | undefined {
+  if (values.length === 0) {
+    return undefined;
+  }
+  const sum = values.reduce((all, it) => all + it, 0);
+  switch (statistic) {
+    case 'Maximum':
+      return Math.max(...values);
+    case 'Minimum':
+      return Math.min(...values);
+    case 'Sum':
+      return sum;
+    case 'Average':
+      return sum / values.length;
+    case 'SampleCount':
+      return values.length;
+    default:
+      throw new Error(`${statistic} is not known here`);
   }
 }
 

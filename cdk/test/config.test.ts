@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -61,6 +61,33 @@ for (const [what, change, expected] of [
     assert.throws(() => read({ ...payments, ...change }), expected);
   });
 }
+
+test('refused, and by name: a pair whose names would be too long or not taken', () => {
+  const pair = JSON.parse(readFileSync(join(folder, 'payments.pair.json'), 'utf8')) as Record<string, unknown>;
+  const named = (name: string) => {
+    const there = scratch();
+    cpSync(join(folder, 'flows'), join(there, 'flows'), { recursive: true });
+    writeFileSync(join(there, 'pair.json'), JSON.stringify({ ...pair, name }));
+    writeFileSync(join(there, 'config.json'), JSON.stringify({ ...payments, pair: 'pair.json' }));
+    return () => readConfig(join(there, 'config.json'));
+  };
+  assert.doesNotThrow(named('a-name-that-is-long-as-24'.slice(0, 24)));
+  for (const name of ['a-name-that-is-long-as-25', 'Payments', 'pay_ments', '-payments']) {
+    assert.throws(named(name), /up to 24 lower-case letters, digits and -, beginning and ending with a letter or digit/, name);
+  }
+});
+
+test('refused, and by name: a pair whose questions reach nobody', () => {
+  const there = scratch();
+  const pair = JSON.parse(readFileSync(join(folder, 'payments.pair.json'), 'utf8')) as Record<string, unknown>;
+  cpSync(join(folder, 'flows'), join(there, 'flows'), { recursive: true });
+  writeFileSync(join(there, 'config.json'), JSON.stringify({ ...payments, pair: 'pair.json' }));
+  const topics = pair['notify'] as string[];
+  for (const notify of [[], ...topics.map((topic) => [topic])]) {
+    writeFileSync(join(there, 'pair.json'), JSON.stringify({ ...pair, notify }));
+    assert.throws(() => readConfig(join(there, 'config.json')), /pair payments tells nobody what its recoveries ask.*understudy-payments-people/);
+  }
+});
 
 function read(file: Record<string, unknown>) {
   const path = join(scratch(), 'config.json');

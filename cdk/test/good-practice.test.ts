@@ -15,6 +15,9 @@ interface Violation {
   readonly violatingConstructs?: readonly { readonly constructPath?: string }[];
 }
 
+// AWS's schemas and rules, which take long to load: other tests go without them.
+delete process.env['CDK_VALIDATION'];
+
 const CHECKED = repositoryFile('scripts', 'check');
 
 /** What is found wrong with an app. Without a network and without Docker: what is deployed is known beforehand. */

@@ -89,7 +89,7 @@ test('what the review asks for is watched', () => {
       (it) => `use1-usw2-${it}`,
     ),
     ...['disk', 'cpu', 'under-replicated', 'under-min-isr', 'offline-partitions', 'controller'].map((it) => `usw2-${it}`),
-    ...['login-refused', 'secret-age', 'ledger-conflicts', 'path-unproven-standby', 'path-unproven-active', 'failover-started', 'switchover-started'],
+    ...['login-refused', 'secret-age', 'certificate-end', 'ledger-conflicts', 'stuck', 'path-unproven-standby', 'path-unproven-active', 'failover-started', 'switchover-started'],
   ];
   for (const name of expected) {
     const alarm = named(name);

@@ -11,6 +11,7 @@ mod deployment;
 mod http;
 mod inventory;
 mod ministack;
+mod packed;
 mod region;
 mod tools;
 mod two_regions;

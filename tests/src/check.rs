@@ -63,6 +63,13 @@ impl Judge {
         Ok(whole)
     }
 
+    /// Compares once the target's topic is known and no transaction on it is open, for which it waits at most `limit`.
+    /// See [`Cluster::wait_settled`].
+    pub fn compare_settled(&mut self, limit: Duration) -> Result<Comparison> {
+        self.target.wait_settled(limit)?;
+        self.compare()
+    }
+
     /// Compares until the copy is exact, at most for `limit`; returns the last comparison, exact or not.
     pub fn wait_exact(&mut self, limit: Duration) -> Result<Comparison> {
         let deadline = Instant::now() + limit;

@@ -42,6 +42,8 @@ pub fn deployed_pair(
         let name = Path::new(file).file_stem().unwrap_or_default();
         format!("understudy/{}", name.to_string_lossy())
     };
+    let people =
+        |region: &str| format!("arn:aws:sns:{region}:000000000000:understudy-orders-people");
     let mut pair = json!({
         "name": "orders",
         "home": "use1",
@@ -54,6 +56,7 @@ pub fn deployed_pair(
             { "source": "usw2", "target": "use1", "file": back, "service": service(back), "workers": workers },
         ],
         "automation": "automatic",
+        "notify": [people("us-east-1"), people("us-west-2")],
     });
     if let (Some(pair), Value::Object(more)) = (pair.as_object_mut(), more) {
         pair.extend(more);

@@ -8,7 +8,8 @@
 //!    can only ever hit what we started.
 //! b. A group of its own also keeps Ctrl-C from reaching the child before us.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -188,6 +189,16 @@ impl Process {
         memory_bytes(self.child.id(), "VmRSS:")
     }
 
+    /// How often each of its threads has been put on a processor.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn wakes(&self) -> Result<Wakes> {
+        Wakes::of(self.child.id()).ok_or_else(|| LabError::NotRunning {
+            name: self.name.clone(),
+        })
+    }
+
     fn signal(&mut self, signal: Signal) -> Result<()> {
         if self.try_status()?.is_some() {
             return Err(LabError::NotRunning {
@@ -206,6 +217,10 @@ impl Drop for Process {
         let _ = self.kill();
     }
 }
+
+/// How often each thread of a process that runs has been put on a processor, by its id.
+#[derive(Debug, Clone)]
+pub struct Wakes(BTreeMap<OsString, u64>);
 
 /// What /proc tells of a process.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -231,6 +246,35 @@ impl Stat {
             started_ticks: field(22)?,
             is_zombie: fields.first() == Some(&"Z"),
         })
+    }
+}
+
+impl Wakes {
+    /// Those of a process that runs.
+    fn of(id: u32) -> Option<Self> {
+        let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?;
+        let wakes = threads.flatten().filter_map(|thread| {
+            // It may end meanwhile.
+            let text = fs::read_to_string(thread.path().join("status")).ok()?;
+            let lines = text.lines().filter(|line| line.contains("_ctxt_switches:"));
+            let count = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
+            Some((thread.file_name(), lines.filter_map(count).sum::<u64>()))
+        });
+        let wakes: BTreeMap<OsString, u64> = wakes.collect();
+        // Whoever runs was put on a processor.
+        let any = wakes.values().any(|count| *count > 0);
+        any.then_some(Self(wakes))
+    }
+
+    /// How many there were since `before`, of threads that have not ended since; none if no thread was there before.
+    pub fn since(&self, before: &Self) -> Option<u64> {
+        if !self.0.keys().any(|thread| before.0.contains_key(thread)) {
+            return None;
+        }
+        let of = |(thread, count): (&OsString, &u64)| {
+            count.saturating_sub(before.0.get(thread).copied().unwrap_or_default())
+        };
+        Some(self.0.iter().map(of).sum())
     }
 }
 

@@ -12,7 +12,7 @@ use crate::flow_file::FlowFile;
 use crate::http::{Answer, get};
 use crate::minimal_root::MinimalRoot;
 use crate::ports::Port;
-use crate::process::Process;
+use crate::process::{Process, Wakes};
 use crate::wait::wait_for;
 
 /// How long a tool may take.
@@ -264,6 +264,14 @@ impl Worker {
     /// User and system time of the running process, or of the last one at its end.
     pub fn cpu_seconds(&self) -> f64 {
         self.process().cpu_seconds()
+    }
+
+    /// How often each of its threads has been put on a processor.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn wakes(&self) -> Result<Wakes> {
+        self.process().wakes()
     }
 
     /// The most memory it has had resident, while it runs.

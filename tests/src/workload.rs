@@ -17,12 +17,15 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer};
 
+use crate::ends::wait_settled;
 use crate::error::{Doing, LabError, Result};
 use connected::{Connected, Deliveries, flush};
 use orders::{Order, Orders};
 pub use running::RunningWorkload;
 
 const LIMIT: Duration = Duration::from_secs(120);
+/// How long markers of a transaction that has ended are waited for.
+const MARKERS: Duration = Duration::from_secs(30);
 /// Records that are due within this time are written together.
 const BURST: Duration = Duration::from_millis(10);
 
@@ -137,7 +140,8 @@ impl Workload {
         self
     }
 
-    /// Transactions of so many records, of which each `abort_every`-th is aborted (0: none).
+    /// Transactions of so many records, of which each `abort_every`-th is aborted (0: none). It ends once no transaction on
+    /// the topic is open, nobody else's either.
     #[must_use]
     pub fn transactional(mut self, records: u64, abort_every: u64) -> Self {
         self.mode = Mode::Transactional {
@@ -209,13 +213,21 @@ impl Workload {
             produced.add(self.finish(&producer, transactions, part)?);
         }
         flush(&producer)?;
-        match producer.context().failed.load(Ordering::Relaxed) {
-            0 => Ok(produced),
-            failed => Err(LabError::BadAnswer {
+        let failed = producer.context().failed.load(Ordering::Relaxed);
+        if failed > 0 {
+            return Err(LabError::BadAnswer {
                 who: format!("the cluster that holds {}", self.topic),
                 why: format!("it refused {failed} records"),
-            }),
+            });
         }
+        // The end of a transaction is answered before its markers are written: whoever goes on from here finds them. Where
+        // brokers are away, what was produced was produced.
+        if self.mode != Mode::Idempotent
+            && let Err(late) = wait_settled(&self.client, &self.topic, MARKERS)
+        {
+            eprintln!("markers of {} are late: {late}", self.topic);
+        }
+        Ok(produced)
     }
 
     /// Ends a transaction, if there is one; returns what it has committed or aborted.

@@ -8,12 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Message, Offset};
 use serde_json::Value;
 use understudy_tests::{
-    Cluster, FlowFile, Judge, Pair, Resource, RunningWorkload, Worker, Workload, client_config,
-    fencing_proof, local_pair, understudy, wait_for,
+    Cluster, FlowFile, Judge, Pair, ReadOn, Resource, RunningWorkload, Worker, Workload, chain,
+    client_config, fencing_proof, local_pair, understudy, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -264,7 +262,8 @@ impl Lab {
             let billing = billing.map_err(told)?;
             Ok(Moved {
                 evidence,
-                ..billing
+                first: billing.first,
+                read: billing.read,
             })
         })
     }
@@ -308,55 +307,15 @@ impl Lab {
     }
 
     /// Reads as `billing` until everybody is moved and everything is read.
-    fn read_on(&self, on: &Cluster, topic: &str, done: &AtomicBool) -> Ended<Moved> {
-        let text = |error: rdkafka::error::KafkaError| error.to_string();
-        let mut config = on.client();
-        config
-            .set("group.id", "billing")
-            .set("auto.commit.interval.ms", "200")
-            .set("isolation.level", "read_committed")
-            .set("enable.partition.eof", "true")
-            .set("auto.offset.reset", "error");
-        let consumer: BaseConsumer = config.create().map_err(text)?;
-        consumer.subscribe(&[topic]).map_err(text)?;
-        let (mut first, mut read) = (BTreeMap::new(), BTreeSet::new());
-        let (mut next, mut at_end) = (BTreeMap::new(), BTreeSet::new());
-        let mut all_is_written = false;
-        while !all_is_written || at_end.len() < PARTITIONS as usize {
-            // An end that was met before the last record was written is none.
-            if !all_is_written && done.load(Ordering::Relaxed) && next.len() == PARTITIONS as usize
-            {
-                all_is_written = true;
-                at_end.clear();
-                for (partition, offset) in &next {
-                    let offset = Offset::Offset(*offset);
-                    consumer
-                        .seek(topic, *partition, offset, LIMIT)
-                        .map_err(text)?;
-                }
-            }
-            match consumer.poll(Duration::from_millis(100)) {
-                None => {}
-                Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
-                    at_end.insert(partition);
-                }
-                Some(Err(error)) => return Err(text(error)),
-                Some(Ok(record)) => {
-                    at_end.remove(&record.partition());
-                    first.entry(record.partition()).or_insert(record.offset());
-                    next.insert(record.partition(), record.offset() + 1);
-                    let value = record.payload().unwrap_or_default().to_vec();
-                    if !read.insert((record.partition(), value)) {
-                        return Err(format!("read twice: {:?}", record.offset()));
-                    }
-                }
-            }
-        }
-        Ok(Moved {
-            evidence: Value::Null,
-            first,
-            read,
-        })
+    fn read_on(&self, on: &Cluster, topic: &str, done: &AtomicBool) -> Ended<ReadOn> {
+        let read = on.read_on(
+            "billing",
+            topic,
+            PARTITIONS as usize,
+            done,
+            2 * MOVED_WITHIN,
+        );
+        read.map_err(|error| chain(&error))
     }
 
     /// Whether the copies of one side's own topic are what it holds.

@@ -6,14 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
+use understudy_recovery::Alias;
+use understudy_shell::world::Clusters as _;
 use understudy_tests::aws::{Api, Ministack};
 use understudy_tests::{
-    ClientProperties, FlowFile, Judge, LabError, Login, Pair, Worker, Workload, understudy,
-    unsecured_token, wait_for,
+    ClientProperties, FlowFile, Judge, LabError, Listener, Login, Pair, Worker, Workload,
+    local_pair, understudy, unsecured_token, wait_for,
 };
+use understudy_world::{KafkaClusters, PairFile};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -422,6 +425,53 @@ fn a_login_that_cannot_be_is_refused_with_what_to_use() -> Outcome {
         }
         assert!(!text.contains("s3cret"), "{text}");
     }
+    Ok(())
+}
+
+/// What a prober measures while a cluster is still well: brokers' certificates as they show them, and our own.
+#[test]
+fn who_looks_at_a_cluster_knows_which_certificate_ends_first() -> Outcome {
+    let Pair { source, target } = pair()?;
+    let valid = target.client_certificate("looker")?;
+    let ended = target.expired_client_certificate("looker-of-old")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let ends = |name: &str, login: Option<Login<'_>>| -> Result<Option<i64>, Box<dyn Error>> {
+        let folder = target.dir().join(name);
+        fs::create_dir_all(&folder)?;
+        let looked_at = match login {
+            Some(login) => target.login(login)?,
+            None => target.client_properties(Listener::Plaintext),
+        };
+        let here = source.client_properties(Listener::Plaintext);
+        for (file, from, to) in [
+            (
+                "forward",
+                ("use1", here.clone()),
+                ("usw2", looked_at.clone()),
+            ),
+            ("reverse", ("usw2", looked_at), ("use1", here)),
+        ] {
+            FlowFile::with_clients(from, to, &folder).write(file, ([127, 0, 0, 1], 0).into())?;
+        }
+        let file = folder.join("pair.toml");
+        fs::write(&file, local_pair(source, target))?;
+        let cluster =
+            KafkaClusters::new(&PairFile::read(&file, &|_| None)?).get(&Alias::new("usw2")?)?;
+        Ok(cluster.certificate_ends(LIMIT))
+    };
+    let far = |end: Option<i64>| end.is_some_and(|end| end > now.cast_signed() + 365 * 86_400);
+    let brokers = ends("look-ssl", Some(Login::Ssl))?;
+    assert!(far(brokers), "{brokers:?}");
+    let scram = ends("look-scram", Some(Login::Scram512(USER, PASSWORD)))?;
+    assert_eq!(scram, brokers);
+    let both = ends("look-mtls", Some(Login::Mtls(&valid)))?;
+    assert!(far(both) && both <= brokers, "{both:?} after {brokers:?}");
+    let first = ends("look-ended", Some(Login::Mtls(&ended)))?;
+    assert!(
+        first.is_some_and(|end| end < now.cast_signed()),
+        "{first:?}"
+    );
+    assert_eq!(ends("look-plain", None)?, None, "nothing ends without TLS");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Output;
 use std::sync::OnceLock;
+use std::thread::sleep;
 use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -17,6 +18,10 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "correct-horse";
+/// For how long a worker is watched that has nothing to do: longer than a call to a cluster takes that does not answer.
+const WINDOW: Duration = Duration::from_secs(6);
+/// How often its threads may wake meanwhile. They do some 300 times.
+const WAKES_A_SECOND: u64 = 3_000;
 
 #[test]
 fn a_wrong_file_ends_with_2_and_names_the_key() -> Outcome {
@@ -164,6 +169,12 @@ fn an_unreachable_source_is_waited_for() -> Outcome {
     // And again, once it runs.
     source.link().cut()?;
     worker.wait_reason(&["source", "euw1", "bootstrap.servers"], LIMIT)?;
+    // Nor does waiting cost anything: a client that tries again at once does so tens of thousands of times a second.
+    let before = worker.wakes()?;
+    sleep(WINDOW);
+    let since = worker.wakes()?.since(&before);
+    let a_second = since.ok_or("none of the worker's threads lasted")? / WINDOW.as_secs();
+    assert!(a_second < WAKES_A_SECOND, "{a_second} wakes a second");
     Workload::orders(source.client(), "far")
         .producer("q")
         .records(300)

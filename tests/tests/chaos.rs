@@ -11,7 +11,7 @@ use understudy_tests::chaos::{Change, Interrupt, Kind, Plan, run};
 fn five_disturbances_at_five_changes_lose_nothing_and_double_nothing() -> Result<(), Box<dyn Error>>
 {
     let plan = Plan {
-        rate: 100,
+        rate: 40,
         ..Plan::new(5, 10)
     };
     let kinds: BTreeSet<Kind> = plan.disturbances().map(|what| what.kind).collect();

@@ -148,6 +148,7 @@ fn a_lost_home_stands_by_again_and_is_moved_home_to() -> Outcome {
     assert_eq!(counted, tail.len() as u64 + 3, "{evidence}");
     let epoch = evidence.pointer("/tail/epoch").and_then(Value::as_u64);
     let aside = format!("{TOPIC}.tail.e{}", epoch.ok_or("no epoch")?);
+    target.wait_settled(&aside, LIMIT)?;
     let mut put_aside = Vec::new();
     for partition in 0..PARTITIONS {
         let records = records_from(target, &aside, partition, 0)?;
@@ -162,6 +163,9 @@ fn a_lost_home_stands_by_again_and_is_moved_home_to() -> Outcome {
     back.wait_copied(target, TOPIC, LIMIT)?;
     // What only the lost home held of a key does not stand there again.
     back.wait_copied(target, PRICES, LIMIT)?;
+    for topic in [TOPIC, PRICES] {
+        source.wait_settled(topic, LIMIT)?;
+    }
     let now = [("apple", Some("1")), ("pear", Some("2")), ("plum", None)];
     assert_eq!(
         prices(source)?,
@@ -219,6 +223,13 @@ fn a_lost_home_stands_by_again_and_is_moved_home_to() -> Outcome {
 
     let home = recovery("failback", &lost.file, &[])?;
     assert_eq!(at(&home, "ended"), "TargetActive", "{home}");
+    // Also one that stands before the cut: the flow that was sealed there tells.
+    let places = self::evidence(&home)?;
+    let places = places.pointer("/places/places").and_then(Value::as_array);
+    let slow = places.into_iter().flatten();
+    let slow: Vec<_> = slow.filter(|it| at(it, "group") == "slow").collect();
+    assert_eq!(slow.len(), 3, "{home}");
+    assert!(slow.iter().all(|it| at(it, "state") == "exact"), "{slow:?}");
     let found = source.group_places("billing", TOPIC)?;
     for (partition, value) in &next {
         let place = found.get(partition).copied().ok_or("no place at home")?;
@@ -234,7 +245,7 @@ fn a_lost_home_stands_by_again_and_is_moved_home_to() -> Outcome {
     lost.forward.wait_ready(LIMIT)?;
     lost.forward.wait_copied(source, TOPIC, LIMIT)?;
     let mut judge = Judge::new(source, target, TOPIC);
-    let seen = judge.compare()?;
+    let seen = judge.compare_settled(LIMIT)?;
     assert_eq!(seen.doubled + seen.out_of_order + seen.altered, 0, "{seen}");
     // What home holds and the other does not is what was put aside, and nothing else.
     assert_eq!(seen.lost, tail.len() as u64, "{seen}");
@@ -276,7 +287,7 @@ fn lost_again_and_back_to_what_nothing_was_copied_to(
     written(source, "home-again", 60)?;
     lost.forward.wait_ready(LIMIT)?;
     lost.forward.wait_copied(source, TOPIC, LIMIT)?;
-    let seen = Judge::new(source, target, TOPIC).compare()?;
+    let seen = Judge::new(source, target, TOPIC).compare_settled(LIMIT)?;
     assert_eq!(seen.doubled + seen.altered, 0, "{seen}");
     assert_eq!(seen.lost, aside.len() as u64, "{seen}");
     Ok(())

@@ -260,7 +260,7 @@ fn a_wholly_new_home_is_told_from_the_old_one_and_built_from_nothing() -> Outcom
     write(&new, topic, "home", 100)?;
     let again = Worker::start(&lost.flow, "gone-there")?;
     again.wait_copied(&new, topic, LIMIT)?;
-    let seen = Judge::new(&new, target, topic).compare()?;
+    let seen = Judge::new(&new, target, topic).compare_settled(LIMIT)?;
     assert_eq!(seen.lost + seen.doubled + seen.altered, 0, "{seen}");
     for (partition, place) in new.group_places("billing", topic)? {
         let at = |cluster: &Cluster, offset| -> Result<_, Box<dyn Error>> {
@@ -307,34 +307,56 @@ fn a_tail_that_is_merged_comes_late_once_and_rises_over_nothing_newer() -> Outco
     assert_eq!(tail.len(), 2_000);
     lost.say("[tails]\notherwise = \"merge\"\n")?;
 
-    // It is killed on its way, while the shop goes on writing the very keys.
-    let slow = lost.flow.clone().mirror("max_bytes_per_second", 40_000_i64);
-    let slow = slow.write("slow", ([127, 0, 0, 1], 0).into())?;
-    let slow = slow.display().to_string();
-    std::thread::scope(|scope| -> Outcome {
-        let shop = scope.spawn(|| {
-            for key in &keys {
-                price(target, prices, &[(key, "new")]).map_err(|it| it.to_string())?;
-            }
-            Ok::<(), String>(())
-        });
-        let log = lost.flow.dir().join("merge.log");
-        for wanted in [200, 900] {
-            let words = [
-                "salvage", &slow, "merge", "--topic", topic, "--topic", prices,
-            ];
-            let mut merge = Process::start("merge", understudy_binary()?, words, &[], &log)?;
-            wait_for("a part to be merged", LIMIT, || {
-                merge.expect_running().map_err(|it| it.to_string())?;
-                let merged = values(target, topic).map_err(|it| it.to_string())?;
-                let merged = merged.len() - copied.len();
-                (merged >= wanted).then_some(()).ok_or(merged.to_string())
-            })?;
-            merge.kill()?;
-        }
-        shop.join().map_err(|_panic| "the shop panicked")??;
-        Ok(())
-    })?;
+    // It is killed on its way.
+    let start = |topic: &str, name: &str, bytes_a_second: i64| -> Result<Process, Box<dyn Error>> {
+        let slow = lost.flow.clone();
+        let slow = slow.mirror("max_bytes_per_second", bytes_a_second);
+        let slow = slow.write(name, ([127, 0, 0, 1], 0).into())?;
+        let slow = slow.display().to_string();
+        let words = ["salvage", &slow, "merge", "--topic", topic, "--json"];
+        let log = lost.flow.dir().join(format!("{name}.log"));
+        Ok(Process::start(
+            name,
+            understudy_binary()?,
+            words,
+            &[],
+            &log,
+        )?)
+    };
+    let wait_merged = |merge: &mut Process, topic: &str, before: usize, wanted: usize| {
+        wait_for("a part to be merged", LIMIT, || {
+            merge.expect_running().map_err(|it| it.to_string())?;
+            let merged = values(target, topic).map_err(|it| it.to_string())?;
+            let merged = merged.len() - before;
+            (merged >= wanted).then_some(()).ok_or(merged.to_string())
+        })
+    };
+    for wanted in [200, 900] {
+        let mut merge = start(topic, "merge", 40_000)?;
+        wait_merged(&mut merge, topic, copied.len(), wanted)?;
+        merge.kill()?;
+    }
+    // The shop writes the very keys behind what a merge has looked at: its next transaction comes too late.
+    let before = values(target, prices)?.len();
+    let mut merge = start(prices, "raced", 4_000)?;
+    wait_merged(&mut merge, prices, before, 1)?;
+    if let Err(error) = merge.pause() {
+        let told = fs::read_to_string(merge.log())?;
+        return Err(format!("{error}; it said: {told}").into());
+    }
+    for key in &keys {
+        price(target, prices, &[(key, "new")])?;
+    }
+    merge.resume()?;
+    let ended = merge.wait(LIMIT)?;
+    let told = fs::read_to_string(merge.log())?;
+    assert!(ended.success(), "{told}");
+    let told: Value = serde_json::from_str(
+        told.get(told.find('{').ok_or("no answer")?..)
+            .unwrap_or_default(),
+    )?;
+    let made_again = told.get("made_again").and_then(Value::as_u64);
+    assert!(made_again.is_some_and(|it| it >= 1), "{told}");
 
     // The flow back is not to be made: what was merged and put right until then is no tail of the next attempt.
     let impossible = lost.reverse.clone().mirror("replication_factor", 3_i64);
@@ -350,6 +372,9 @@ fn a_tail_that_is_merged_comes_late_once_and_rises_over_nothing_newer() -> Outco
     assert_eq!(standby.tail(), lay, "{standby:?}");
 
     // Each is in the topic once, with where it came from, behind what was there.
+    for topic in [topic, prices] {
+        target.wait_settled(topic, LIMIT)?;
+    }
     let records = target.read_all(topic)?;
     let late = records
         .iter()
@@ -381,6 +406,9 @@ fn a_tail_that_is_merged_comes_late_once_and_rises_over_nothing_newer() -> Outco
     let back = Worker::start(&lost.reverse, "late-back")?;
     back.wait_copied(target, topic, LIMIT)?;
     back.wait_copied(target, prices, LIMIT)?;
+    for topic in [topic, prices] {
+        source.wait_settled(topic, LIMIT)?;
+    }
     assert_eq!(newest(source, prices)?, now);
     let home = values(source, topic)?;
     assert_eq!(home.len(), copied.len() + 2 * tail.len());

@@ -268,7 +268,8 @@ fn expect_exact(
 ) -> Outcome {
     let topic = places.first().ok_or("no places")?.0;
     let mut judge = Judge::new(source, target, topic);
-    assert!(judge.compare()?.is_exact());
+    let found = judge.compare_settled(LIMIT)?;
+    assert!(found.is_exact(), "{found}");
     wait_for(&format!("{group} to stand exactly"), LIMIT, || {
         let found = target
             .group_places(group, topic)

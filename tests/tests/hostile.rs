@@ -212,7 +212,7 @@ fn names_of_every_kind_are_mirrored_and_what_does_not_fit_is_named() -> Outcome 
         expect_exact(source, target, topic)?;
     }
     let mut judge = Judge::new(source, target, "names-...");
-    judge.compare()?;
+    judge.compare_settled(LIMIT)?;
     let wanted = judge.place_on_target(0, 20).ok_or("no copy")?;
     for group in groups {
         wait_for(&format!("the place of {group:?}"), LIMIT, || {

@@ -85,7 +85,6 @@ fn pair(source: &Cluster, target: &Cluster) -> Value {
             "adapters": [{ "kind": "ssm-parameter", "parameter": POINTER }],
             "topics": ["orders"],
         }],
-        "notify": ["arn:aws:sns:us-west-2:000000000000:understudy-orders-people"],
     });
     deployed_pair(
         (source, target),

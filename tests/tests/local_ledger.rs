@@ -80,7 +80,12 @@ fn of_two_that_start_anywhere_one_has_the_pair_and_a_third_takes_over_without_th
         }
     })?;
     let held = newest(target)?;
-    assert_eq!(newest(source)?, held, "both clusters know it");
+    // The copy that only follows is let be for a while where it was slow to answer: it may know less, never more.
+    let known = newest(source)?;
+    assert!(
+        at(&known, "/version").as_u64() <= at(&held, "/version").as_u64(),
+        "{known} is ahead of {held}"
+    );
     let execution = at(&held, "/phase/execution")
         .as_str()
         .unwrap_or_default()
@@ -123,7 +128,7 @@ fn of_two_that_start_anywhere_one_has_the_pair_and_a_third_takes_over_without_th
         broker.start()?;
     }
     source.wait_ready()?;
-    assert_eq!(newest(source)?, held, "it knows what it knew");
+    assert_eq!(newest(source)?, known, "it knows what it knew");
     let arguments = [
         "fence",
         &path(&file),
@@ -131,10 +136,16 @@ fn of_two_that_start_anywhere_one_has_the_pair_and_a_third_takes_over_without_th
         "--state",
         &state(&file, "four"),
     ];
-    let fenced = understudy(arguments, LIMIT)?;
-    let told = String::from_utf8_lossy(&fenced.stdout).into_owned();
-    assert!(!told.contains("newest ledger"), "{told}");
-    assert_eq!(newest(source)?, newest(target)?);
+    wait_for("both to know who is active", LIMIT, || {
+        let fenced = understudy(arguments, LIMIT).map_err(|error| error.to_string())?;
+        let told = String::from_utf8_lossy(&fenced.stdout).into_owned();
+        let [here, there] =
+            [source, target].map(|it| newest(it).map_err(|error| error.to_string()));
+        match here? == there? && !told.contains("newest ledger") {
+            true => Ok(()),
+            false => Err(told),
+        }
+    })?;
     Ok(())
 }
 

@@ -253,7 +253,6 @@ fn document(use1: &Cluster, usw2: &Cluster) -> Value {
     let more = json!({
         "fencing": { "writers": ["User:shop"], "without_acls": "accept-idle" },
         "consent": { "max_lost_records": 0, "max_age_seconds": 0 },
-        "notify": [],
     });
     deployed_pair((use1, usw2), ["there.toml", "back.toml"], 1, more)
 }

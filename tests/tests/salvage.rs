@@ -270,7 +270,9 @@ fn what_the_returned_cluster_lost_is_named_and_the_rest_is_put_aside() -> Outcom
         (&100.into(), &120.into())
     );
     for (topic, records) in [("lost-deleted", 40), ("lost-made-again", 30)] {
-        let aside = target.read_all(&format!("{topic}.tail.e9"))?;
+        let aside = format!("{topic}.tail.e9");
+        target.wait_settled(&aside, LIMIT)?;
+        let aside = target.read_all(&aside)?;
         assert_eq!(aside.len(), records, "{topic}");
     }
     let (code, again) = json(worker.flow(), &["export", "--topic", "lost-made-again"])?;
@@ -391,6 +393,7 @@ fn a_source_restored_from_an_older_disk_is_shorter_and_then_another_log() -> Out
         (0, &300.into()),
         "{exported}"
     );
+    target.wait_settled("restored.tail.e1", LIMIT)?;
     assert_eq!(target.read_all("restored.tail.e1")?.len(), 300);
     Ok(())
 }

@@ -1,26 +1,22 @@
 //! Switchovers on real brokers, there and back, writers at work until they are refused: nothing is lost or doubled, groups
 //! go on exactly, and the flow back carries what is written next and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 use understudy_tests::{
-    Cluster, FlowFile, Judge, Pair, Worker, Workload, client_config, fencing_proof, local_pair,
-    understudy, wait_for,
+    Cluster, FlowFile, Judge, Pair, ReadOn, Worker, Workload, chain, client_config, fencing_proof,
+    local_pair, understudy, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
 /// What a thread of the test ends with.
 type Ended<T> = Result<T, String>;
-/// What `billing` read: each record by its partition and value, which holds its number.
-type Read = BTreeSet<(i32, Vec<u8>)>;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// A whole switchover, its applications' coming back included.
@@ -223,19 +219,12 @@ struct Turn<'a> {
     file: &'a Path,
 }
 
-/// What it led to.
-struct Turned {
-    /// The offset of what `billing` read first, by partition.
-    first: BTreeMap<i32, i64>,
-    read: Read,
-}
-
 impl<'a> Turn<'a> {
     const fn to(to: &'a Cluster, file: &'a Path) -> Self {
         Self { to, file }
     }
 
-    fn run(&self) -> Result<Turned, Box<dyn Error>> {
+    fn run(&self) -> Result<ReadOn, Box<dyn Error>> {
         let moved = AtomicBool::new(false);
         let (answer, turned) = thread::scope(|scope| -> Result<_, Box<dyn Error>> {
             let billing = scope.spawn(|| self.read_on(&moved));
@@ -283,33 +272,17 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Reads as `billing` until everybody is moved and nothing more comes.
-    fn read_on(&self, moved: &AtomicBool) -> Ended<Turned> {
+    /// Reads as `billing` until everybody is moved and everything is read.
+    fn read_on(&self, moved: &AtomicBool) -> Ended<ReadOn> {
         self.follow("billing.json")?;
-        let mut config = self.to.client();
-        config
-            .set("group.id", "billing")
-            .set("auto.commit.interval.ms", "200")
-            .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "error");
-        let text = |error: rdkafka::error::KafkaError| error.to_string();
-        let consumer: BaseConsumer = config.create().map_err(text)?;
-        consumer.subscribe(&["orders"]).map_err(text)?;
-        let (mut first, mut read) = (BTreeMap::new(), Read::new());
-        let mut heard = Instant::now();
-        let quiet = Duration::from_secs(2);
-        while !moved.load(Ordering::Relaxed) || heard.elapsed() < quiet {
-            if let Some(record) = consumer.poll(Duration::from_millis(100)) {
-                let record = record.map_err(text)?;
-                first.entry(record.partition()).or_insert(record.offset());
-                let value = record.payload().unwrap_or_default().to_vec();
-                if !read.insert((record.partition(), value)) {
-                    return Err(format!("read twice: {:?}", record.offset()));
-                }
-                heard = Instant::now();
-            }
-        }
-        Ok(Turned { first, read })
+        let read = self.to.read_on(
+            "billing",
+            "orders",
+            PARTITIONS as usize,
+            moved,
+            2 * MOVED_WITHIN,
+        );
+        read.map_err(|error| chain(&error))
     }
 
     /// Writes as the shop, once it is told to.

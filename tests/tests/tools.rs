@@ -366,6 +366,7 @@ enum Change {
 /// r ~ ~ r M r r M      two deleted: an aborted record and its marker take their places
 /// ```
 fn rewrite(cluster: &Cluster, topic: &str, change: Change) -> Outcome {
+    cluster.wait_settled(topic, LIMIT)?;
     let end = cluster
         .ends(topic)?
         .get(&0)
@@ -401,11 +402,14 @@ fn rewrite(cluster: &Cluster, topic: &str, change: Change) -> Outcome {
             in_transactions.begin_transaction()?;
             send(&in_transactions, copy)?;
             in_transactions.abort_transaction(LIMIT)?;
+            // The marker has its place before the next record; the answer may come before it.
+            cluster.wait_settled(topic, LIMIT)?;
             skip = true;
         } else if is_last(at) {
             in_transactions.begin_transaction()?;
             send(&in_transactions, copy)?;
             in_transactions.commit_transaction(LIMIT)?;
+            cluster.wait_settled(topic, LIMIT)?;
         } else {
             if change == Change::Alter && at == place {
                 copy.payload = Some(b"altered");

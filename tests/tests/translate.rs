@@ -371,6 +371,7 @@ fn a_question_without_an_exact_answer_is_told_what_is_known() -> Outcome {
     let (code, translation, reason, _) = one("7", "0", &[])?;
     assert_eq!((code, translation.as_str()), (1, "no-sync"), "{reason}");
     // A commit marker lies behind the last copy: a group that read to the end may stand behind it.
+    target.wait_settled("asked", LIMIT)?;
     let end = target
         .ends("asked")?
         .get(&0)
@@ -511,6 +512,8 @@ fn matched(
     topic: &str,
     partition: i32,
 ) -> Result<Vec<(i64, i64)>, Box<dyn Error>> {
+    // The worker's last commit was answered before its markers were written.
+    target.wait_settled(topic, LIMIT)?;
     let copies: BTreeMap<_, _> = scan(target, topic, partition)?
         .into_iter()
         .map(|(offset, content)| (content, offset))

@@ -72,7 +72,7 @@ fn a_source_restored_from_an_older_disk_is_found_although_it_grew_beyond_the_cop
         worker.wait_copied(source, topic, LIMIT)?;
         worker.wait_ready(LIMIT)?;
         // All of the new log is there, behind what the source has lost.
-        let comparison = Judge::new(source, target, topic).compare()?;
+        let comparison = Judge::new(source, target, topic).compare_settled(LIMIT)?;
         assert_eq!(
             (comparison.lost, comparison.foreign),
             (0, 50),
@@ -176,7 +176,7 @@ fn an_unclean_leader_election_is_a_gap_of_exactly_what_the_new_leader_never_saw(
         worker.wait_copied(source, topic, LIMIT)?;
         worker.wait_ready(LIMIT)?;
         // All that the new leader has, behind what it never saw.
-        let found = Judge::new(source, target, topic).compare()?;
+        let found = Judge::new(source, target, topic).compare_settled(LIMIT)?;
         assert_eq!((found.lost, found.foreign), (0, 50), "{topic}: {found}");
     }
     Ok(())

@@ -95,7 +95,7 @@ pub fn with_source(
         .collect();
     let lies = world
         .flows
-        .translate(&state.flow, &state.record, &wanted)
+        .translate(&state.flow, &state.record, &wanted, order.mode.is_planned())
         .map_err(|error| at_target(&error))?;
     let mut places = Vec::new();
     for ((group, partition), offset) in &stands {

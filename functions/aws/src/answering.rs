@@ -18,7 +18,7 @@ use understudy_recovery::{ErrorName, Step, StepError};
 const RESERVE: Duration = Duration::from_millis(300);
 
 /// Carries out a step: a payload in, an answer out.
-pub type Invoke = Arc<dyn Fn(Step, Value) -> Result<Value, StepError> + Send + Sync>;
+pub type Invoke = Arc<dyn Fn(Value) -> Result<Value, StepError> + Send + Sync>;
 
 /// Until when an event must be answered.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ impl Answering {
         let ties = Ties::of(&event);
         let (step, invoke) = (self.step, Arc::clone(&self.invoke));
         let working = Handle::current().spawn_blocking(move || {
-            catch_unwind(AssertUnwindSafe(|| invoke(step, event)))
+            catch_unwind(AssertUnwindSafe(|| invoke(event)))
                 .unwrap_or_else(|panic| Err(panicked(step, panic.as_ref())))
         });
         let answered = match tokio::time::timeout(deadline.left(), working).await {
@@ -157,7 +157,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(20);
 
     fn answering(
-        invoke: impl Fn(Step, Value) -> Result<Value, StepError> + Send + Sync + 'static,
+        invoke: impl Fn(Value) -> Result<Value, StepError> + Send + Sync + 'static,
     ) -> Answering {
         Answering::new(Step::Assess, Arc::new(invoke))
     }
@@ -169,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn a_step_s_error_keeps_its_name() {
         for name in ErrorName::ALL {
-            let answering = answering(move |_, _| Err(StepError::new(name, "not today")));
+            let answering = answering(move |_| Err(StepError::new(name, "not today")));
             let answer = answering.answer(json!({}), Deadline::after(SOON)).await;
             let expected = (name.name().to_owned(), "not today".to_owned());
             assert_eq!(error_of(answer), Some(expected));
@@ -180,7 +180,7 @@ mod tests {
     #[expect(clippy::panic, reason = "the panic is what is tested")]
     async fn a_panic_is_internal_and_the_next_event_is_answered() {
         let events = AtomicU32::new(0);
-        let answering = answering(move |_, _| match events.fetch_add(1, Ordering::Relaxed) {
+        let answering = answering(move |_| match events.fetch_add(1, Ordering::Relaxed) {
             0 => panic!("out of range"),
             _ => Ok(json!("well")),
         });
@@ -197,7 +197,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_step_that_takes_too_long_is_named_before_the_platform_does() {
-        let answering = answering(|_, _| {
+        let answering = answering(|_| {
             thread::sleep(Duration::from_millis(1_500));
             Ok(json!("late"))
         });
@@ -218,9 +218,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_that_is_none_is_a_bad_request() {
-        let answering = answering(|step, event| {
+        let answering = answering(|event| {
             let order: JustOrder = serde_json::from_value(event).map_err(|error| {
-                StepError::new(ErrorName::BadRequest, format!("{step}: {error}"))
+                StepError::new(ErrorName::BadRequest, format!("{}: {error}", Step::Assess))
             })?;
             Ok(json!(order.order.epoch))
         });

@@ -56,6 +56,7 @@ fn kind_of(code: &str, status: u16) -> PortErrorKind {
         | "NoSuchKey"
         | "NoSuchBucket"
         | "NoSuchHostedZone"
+        | "NoSuchResourceException"
         | "ClusterNotFoundException"
         | "EntityNotFoundException"
         | "ServiceNotFoundException"

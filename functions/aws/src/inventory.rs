@@ -1,24 +1,29 @@
-//! What AWS says is deployed in a Region. Only reads, and what is not permitted or does not answer is said as that.
+//! What AWS says is deployed in a Region: the control plane here, what it stands on in `around`, both as `facts`. Only
+//! reads, and what is not permitted or does not answer is said as that.
+
+mod around;
+mod facts;
 
 use std::time::Instant;
 
 use aws_config::SdkConfig;
+use aws_sdk_cloudwatch::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_cloudwatch::types::{AlarmType, CompositeAlarm, MetricAlarm};
 use serde_json::{Value, json};
-use understudy_shell::world::Store;
 use understudy_shell::{PortError, PortErrorKind};
 
 use crate::json_call::JsonService;
 use crate::ledger;
 use crate::regions::Regions;
-use crate::store::S3Store;
+
+pub use facts::{
+    AlarmFacts, EndedExecution, FunctionFacts, MachineFacts, Quota, RuleFacts, SecretFacts,
+    ServiceFacts, SubscriptionFacts, TableFacts,
+};
 
 const EVENTS: JsonService = JsonService {
     name: "events",
     target: "AWSEvents",
-};
-const GLUE: JsonService = JsonService {
-    name: "glue",
-    target: "AWSGlue",
 };
 /// How many pages of a list are asked for.
 const PAGES: usize = 20;
@@ -31,111 +36,6 @@ pub struct Inventory {
     pub region: String,
     config: SdkConfig,
     deadline: Instant,
-}
-
-/// A function.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FunctionFacts {
-    /// Its ARN.
-    pub arn: String,
-    /// `Active`, …
-    pub state: String,
-    /// How its last change ended: `Successful`, …
-    pub last_update: String,
-    /// What tells one program from another.
-    pub code: String,
-}
-
-/// A state machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MachineFacts {
-    /// `ACTIVE`, …
-    pub status: String,
-    /// Its definition, as JSON.
-    pub definition: String,
-}
-
-/// An execution that has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndedExecution {
-    /// Its name.
-    pub name: String,
-    /// Whether it came to one of its ends.
-    pub succeeded: bool,
-    /// When it ended, in seconds since 1970.
-    pub at_seconds: i64,
-}
-
-/// A rule of a schedule.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RuleFacts {
-    /// Whether it is on.
-    pub enabled: bool,
-    /// When it calls: `rate(1 minute)`.
-    pub expression: String,
-    /// What it calls.
-    pub targets: Vec<String>,
-}
-
-/// A table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TableFacts {
-    /// `ACTIVE`, …
-    pub status: String,
-    /// Its replicas elsewhere, with their status.
-    pub replicas: Vec<(String, String)>,
-    /// Whether replicas are consistent with each other at every read.
-    pub strong: bool,
-}
-
-/// An alarm, composite or not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AlarmFacts {
-    /// Its name.
-    pub name: String,
-    /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
-    pub state: String,
-    /// Whether its actions are enabled.
-    pub enabled: bool,
-    /// What it tells when it fires.
-    pub actions: Vec<String>,
-    /// What a composite one stands on.
-    pub rule: Option<String>,
-}
-
-/// Somebody whom a topic tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SubscriptionFacts {
-    /// `lambda`, `email`, …
-    pub protocol: String,
-    /// Who.
-    pub endpoint: String,
-    /// Whether it was confirmed.
-    pub confirmed: bool,
-}
-
-/// A service in ECS.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServiceFacts {
-    /// `ACTIVE`, …
-    pub status: String,
-    /// How many tasks it is to have.
-    pub wanted: i32,
-    /// How many run.
-    pub running: i32,
-    /// Whether a deployment of it failed.
-    pub failed: bool,
-}
-
-/// A secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SecretFacts {
-    /// Whether it is to be deleted.
-    pub deleted: bool,
-    /// The Region of which it is a replica, if it is one.
-    pub primary: Option<String>,
-    /// Its replicas, with their status.
-    pub replicas: Vec<(String, String)>,
 }
 
 impl Inventory {
@@ -185,6 +85,7 @@ impl Inventory {
             state: word(found.state.as_ref().map(|it| it.as_str())),
             last_update: word(found.last_update_status.as_ref().map(|it| it.as_str())),
             code: found.code_sha256.unwrap_or_default(),
+            changed_at_seconds: found.last_modified.as_deref().and_then(seconds_of),
         };
         let variables = found.environment.and_then(|it| it.variables);
         Ok((facts, variables.unwrap_or_default().into_iter().collect()))
@@ -299,12 +200,9 @@ impl Inventory {
     /// # Errors
     /// AWS did not answer.
     pub fn alarms(&self, prefix: &str) -> Result<Vec<AlarmFacts>, PortError> {
-        use aws_sdk_cloudwatch::types::AlarmType;
         let did = format!("listing alarms {prefix}* in {}", self.region);
         let client = aws_sdk_cloudwatch::Client::new(&self.config);
-        let (mut alarms, mut next) = (Vec::new(), None);
-        for _page in 0..PAGES {
-            self.in_time(&did)?;
+        self.pages(&did, |next| {
             let call = client
                 .describe_alarms()
                 .alarm_name_prefix(prefix)
@@ -313,38 +211,11 @@ impl Inventory {
                 .set_next_token(next)
                 .send();
             let found = self.regions.session().call(&did, call)?;
-            alarms.extend(
-                found
-                    .metric_alarms
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|it| AlarmFacts {
-                        name: it.alarm_name.unwrap_or_default(),
-                        state: word(it.state_value.as_ref().map(|it| it.as_str())),
-                        enabled: it.actions_enabled.unwrap_or(false),
-                        actions: it.alarm_actions.unwrap_or_default(),
-                        rule: None,
-                    }),
-            );
-            alarms.extend(
-                found
-                    .composite_alarms
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|it| AlarmFacts {
-                        name: it.alarm_name.unwrap_or_default(),
-                        state: word(it.state_value.as_ref().map(|it| it.as_str())),
-                        enabled: it.actions_enabled.unwrap_or(false),
-                        actions: it.alarm_actions.unwrap_or_default(),
-                        rule: Some(it.alarm_rule.unwrap_or_default()),
-                    }),
-            );
-            next = found.next_token;
-            if next.is_none() {
-                return Ok(alarms);
-            }
-        }
-        Err(more(&did, alarms.len()))
+            let on_metrics = found.metric_alarms.unwrap_or_default().into_iter();
+            let on_others = found.composite_alarms.unwrap_or_default().into_iter();
+            let alarms = on_metrics.map(of_metric).chain(on_others.map(of_others));
+            Ok((alarms.collect(), found.next_token))
+        })
     }
 
     /// Whom a topic tells.
@@ -354,9 +225,7 @@ impl Inventory {
     pub fn subscriptions(&self, topic: &str) -> Result<Vec<SubscriptionFacts>, PortError> {
         let did = format!("listing whom {topic} tells");
         let client = aws_sdk_sns::Client::new(&self.config);
-        let (mut subscriptions, mut next) = (Vec::new(), None);
-        for _page in 0..PAGES {
-            self.in_time(&did)?;
+        self.pages(&did, |next| {
             let call = client
                 .list_subscriptions_by_topic()
                 .topic_arn(topic)
@@ -364,196 +233,67 @@ impl Inventory {
                 .send();
             let found = self.regions.session().call(&did, call)?;
             let listed = found.subscriptions.unwrap_or_default().into_iter();
-            subscriptions.extend(listed.map(|it| SubscriptionFacts {
+            let subscriptions = listed.map(|it| SubscriptionFacts {
                 protocol: it.protocol.unwrap_or_default(),
                 endpoint: it.endpoint.unwrap_or_default(),
                 // In place of an ARN it says `PendingConfirmation`, or `Deleted`.
                 confirmed: (it.subscription_arn).is_some_and(|arn| arn.starts_with("arn:")),
-            }));
-            next = found.next_token;
-            if next.is_none() {
-                return Ok(subscriptions);
-            }
-        }
-        Err(more(&did, subscriptions.len()))
-    }
-
-    /// A service in ECS, named as `cluster/service`.
-    ///
-    /// # Errors
-    /// There is none of this name, or AWS did not answer.
-    pub fn service(&self, service: &str) -> Result<ServiceFacts, PortError> {
-        let did = format!("looking at service {service} in {}", self.region);
-        self.in_time(&did)?;
-        let (cluster, name) = service.split_once('/').unwrap_or(("", service));
-        let client = aws_sdk_ecs::Client::new(&self.config);
-        let call = client
-            .describe_services()
-            .cluster(cluster)
-            .services(name)
-            .send();
-        let found = self.regions.session().call(&did, call)?;
-        let found = found.services.unwrap_or_default().into_iter().next();
-        let found = found.ok_or_else(|| {
-            PortError::new(
-                PortErrorKind::Missing,
-                format!("{did}: there is no such service"),
-            )
-        })?;
-        let failed = |it: &aws_sdk_ecs::types::Deployment| {
-            it.rollout_state
-                .as_ref()
-                .is_some_and(|state| state.as_str() == "FAILED")
-        };
-        Ok(ServiceFacts {
-            failed: found.deployments().iter().any(failed),
-            wanted: found.desired_count,
-            running: found.running_count,
-            status: found.status.unwrap_or_default(),
-        })
-    }
-
-    /// The Lambda's event source mapping of a UUID: its state.
-    ///
-    /// # Errors
-    /// There is none, or AWS did not answer.
-    pub fn mapping(&self, uuid: &str) -> Result<String, PortError> {
-        let did = format!("looking at event source mapping {uuid} in {}", self.region);
-        self.in_time(&did)?;
-        let client = aws_sdk_lambda::Client::new(&self.config);
-        let call = client.get_event_source_mapping().uuid(uuid).send();
-        Ok(word(
-            self.regions.session().call(&did, call)?.state.as_deref(),
-        ))
-    }
-
-    /// A secret: what is known of it, not what is in it.
-    ///
-    /// # Errors
-    /// There is none here of this ARN, or AWS did not answer.
-    pub fn secret(&self, arn: &str) -> Result<SecretFacts, PortError> {
-        let did = format!("looking at secret {arn}");
-        self.in_time(&did)?;
-        let client = aws_sdk_secretsmanager::Client::new(&self.config);
-        let call = client.describe_secret().secret_id(arn).send();
-        let found = self.regions.session().call(&did, call)?;
-        let replicas = found
-            .replication_status
-            .unwrap_or_default()
-            .into_iter()
-            .map(|it| {
-                let status = word(it.status.as_ref().map(|it| it.as_str()));
-                (it.region.unwrap_or_default(), status)
             });
-        Ok(SecretFacts {
-            deleted: found.deleted_date.is_some(),
-            primary: found
-                .primary_region
-                .filter(|primary| *primary != self.region),
-            replicas: replicas.collect(),
+            Ok((subscriptions.collect(), found.next_token))
         })
     }
 
-    /// Whether a bucket keeps what is overwritten.
+    /// Every page of a list; `page` answers one, and where the next one begins.
     ///
     /// # Errors
-    /// There is none of this name, or AWS did not answer.
-    pub fn bucket_is_versioned(&self, bucket: &str) -> Result<bool, PortError> {
-        let did = format!("looking at bucket {bucket} in {}", self.region);
-        self.in_time(&did)?;
-        let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(true);
-        let client = aws_sdk_s3::Client::from_conf(config.build());
-        let call = client.get_bucket_versioning().bucket(bucket).send();
-        let found = self.regions.session().call(&did, call)?;
-        Ok(found.status.is_some_and(|it| it.as_str() == "Enabled"))
-    }
-
-    /// What a bucket holds under a key; nothing if there is no such key.
-    ///
-    /// # Errors
-    /// There is none of this name, or AWS did not answer.
-    pub fn object(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, PortError> {
-        self.in_time(&format!("reading {key} in {}", self.region))?;
-        S3Store::reached(self.regions.session(), &self.config, bucket).get(key)
-    }
-
-    /// A parameter's value; nothing if there is none of this name.
-    ///
-    /// # Errors
-    /// AWS did not answer.
-    pub fn parameter(&self, name: &str) -> Result<Option<String>, PortError> {
-        let did = format!("reading parameter {name} in {}", self.region);
-        self.in_time(&did)?;
-        let client = aws_sdk_ssm::Client::new(&self.config);
-        let call = client.get_parameter().name(name).send();
-        match self.regions.session().call(&did, call) {
-            Ok(found) => Ok(found.parameter.and_then(|it| it.value)),
-            Err(error) if error.kind == PortErrorKind::Missing => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The state of an MSK cluster.
-    ///
-    /// # Errors
-    /// There is none of this ARN, or AWS did not answer.
-    pub fn msk_cluster(&self, arn: &str) -> Result<String, PortError> {
-        let did = format!("looking at {arn}");
-        self.in_time(&did)?;
-        let client = aws_sdk_kafka::Client::new(&self.config);
-        let call = client.describe_cluster_v2().cluster_arn(arn).send();
-        let found = self.regions.session().call(&did, call)?;
-        let state = found.cluster_info.and_then(|it| it.state);
-        Ok(word(state.as_ref().map(|it| it.as_str())))
-    }
-
-    /// The schemas of a Glue registry, with the UUIDs of their latest versions; empty for a schema that has none.
-    ///
-    /// # Errors
-    /// There is none of this name, or AWS did not answer.
-    pub fn schemas(&self, registry: &str) -> Result<Vec<(String, String)>, PortError> {
-        let ask = |operation, input: Value| {
-            self.in_time(operation)?;
-            GLUE.call(self.regions.session(), &self.config, operation, &input)
-        };
-        let id = json!({ "RegistryName": registry });
-        ask("GetRegistry", json!({ "RegistryId": id }))?;
-        let (mut schemas, mut next) = (Vec::new(), Value::Null);
+    /// As `page`; or the list does not end: a part of it is not taken for the whole.
+    fn pages<T, N>(
+        &self,
+        did: &str,
+        mut page: impl FnMut(Option<N>) -> Result<(Vec<T>, Option<N>), PortError>,
+    ) -> Result<Vec<T>, PortError> {
+        let (mut all, mut next) = (Vec::new(), None);
         for _page in 0..PAGES {
-            let mut input = json!({ "RegistryId": id, "MaxResults": 100 });
-            if let (Some(fields), false) = (input.as_object_mut(), next.is_null()) {
-                fields.insert("NextToken".to_owned(), next);
-            }
-            let found = ask("ListSchemas", input)?;
-            let listed = found.get("Schemas").and_then(Value::as_array);
-            for schema in listed.into_iter().flatten() {
-                let name = text(schema, "SchemaName");
-                let id = json!({ "RegistryName": registry, "SchemaName": name });
-                let latest =
-                    json!({ "SchemaId": id, "SchemaVersionNumber": { "LatestVersion": true } });
-                let version = match ask("GetSchemaVersion", latest) {
-                    Ok(version) => text(&version, "SchemaVersionId"),
-                    Err(error) if error.kind == PortErrorKind::Missing => String::new(),
-                    Err(error) => return Err(error),
-                };
-                schemas.push((name, version));
-            }
-            next = found.get("NextToken").cloned().unwrap_or(Value::Null);
-            if next.is_null() {
-                return Ok(schemas);
+            self.in_time(did)?;
+            let (some, behind) = page(next)?;
+            all.extend(some);
+            next = behind;
+            if next.is_none() {
+                return Ok(all);
             }
         }
-        let did = format!("listing schemas of {registry} in {}", self.region);
-        Err(more(&did, schemas.len()))
+        let text = format!("{did}: there are more than {}", all.len());
+        Err(PortError::new(PortErrorKind::Refused, text))
     }
 }
 
-/// A list that does not end.
-fn more(did: &str, listed: usize) -> PortError {
-    PortError::new(
-        PortErrorKind::Refused,
-        format!("{did}: there are more than {listed}"),
-    )
+fn of_metric(it: MetricAlarm) -> AlarmFacts {
+    AlarmFacts {
+        name: it.alarm_name.unwrap_or_default(),
+        state: word(it.state_value.as_ref().map(|it| it.as_str())),
+        enabled: it.actions_enabled.unwrap_or(false),
+        actions: it.alarm_actions.unwrap_or_default(),
+        rule: None,
+    }
+}
+
+fn of_others(it: CompositeAlarm) -> AlarmFacts {
+    AlarmFacts {
+        name: it.alarm_name.unwrap_or_default(),
+        state: word(it.state_value.as_ref().map(|it| it.as_str())),
+        enabled: it.actions_enabled.unwrap_or(false),
+        actions: it.alarm_actions.unwrap_or_default(),
+        rule: Some(it.alarm_rule.unwrap_or_default()),
+    }
+}
+
+/// Reads `2026-11-29T15:50:41.000+0000`, as Lambda spells times.
+fn seconds_of(time: &str) -> Option<i64> {
+    let utc = time
+        .strip_suffix("+0000")
+        .map_or_else(|| time.to_owned(), |it| format!("{it}Z"));
+    let time = DateTime::from_str(&utc, DateTimeFormat::DateTime).ok()?;
+    Some(time.secs())
 }
 
 fn word(word: Option<&str>) -> String {
@@ -617,6 +357,64 @@ mod tests {
         let said = schemas.map_err(|error| error.text);
         let expected = "listing schemas of shop in us-west-2: there are more than 0";
         assert_eq!(said, Err(expected.to_owned()));
+        Ok(())
+    }
+
+    #[test]
+    fn lambda_s_times_are_read() {
+        assert_eq!(seconds_of("1970-01-02T00:00:01.857+0000"), Some(86_401));
+        assert_eq!(seconds_of("1970-01-02T00:00:01Z"), Some(86_401));
+        assert_eq!(seconds_of("yesterday"), None);
+    }
+
+    #[test]
+    fn a_quota_is_told_with_what_is_used_of_it() -> Outcome {
+        let quota = r#"{"Quota": {"Value": 30.0, "UsageMetric": {"MetricNamespace": "AWS/Usage", "MetricName": "ResourceCount",
+            "MetricDimensions": {"Class": "Standard/OnDemand", "Service": "Fargate"}}}}"#;
+        let (session, asked) = StandIn::saying(&[(200, quota)])?;
+        let regions = Regions::new(session, BTreeMap::new());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let inventory = Inventory::new(&regions, "us-west-2", deadline);
+        // Who may not see metrics does not know; the stand-in says no more.
+        assert!(inventory.fargate_vcpus().is_err());
+        let asked = asked.asked();
+        assert!(
+            asked
+                .first()
+                .is_some_and(|body| body.contains("L-3032A538"))
+        );
+        let (session, _) = StandIn::saying(&[(200, r#"{"Quota": {"Value": 6.0}}"#)])?;
+        let regions = Regions::new(session, BTreeMap::new());
+        let quota = Inventory::new(&regions, "us-west-2", deadline).fargate_vcpus()?;
+        let untold = Quota {
+            limit: 6.0,
+            used: None,
+        };
+        assert_eq!(quota, untold);
+        Ok(())
+    }
+
+    #[test]
+    fn a_quota_that_nobody_changed_is_aws_s_own() -> Outcome {
+        let none = r#"{"__type": "NoSuchResourceException", "message": "none"}"#;
+        let (session, asked) =
+            StandIn::saying(&[(400, none), (200, r#"{"Quota": {"Value": 6.0}}"#)])?;
+        let regions = Regions::new(session, BTreeMap::new());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let quota = Inventory::new(&regions, "us-west-2", deadline).fargate_vcpus()?;
+        assert_eq!(
+            quota,
+            Quota {
+                limit: 6.0,
+                used: None
+            }
+        );
+        let asked = asked.header("x-amz-target");
+        assert!(
+            asked
+                .last()
+                .is_some_and(|target| target.ends_with("GetAWSDefaultServiceQuota"))
+        );
         Ok(())
     }
 

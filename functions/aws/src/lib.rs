@@ -38,8 +38,8 @@ pub use clients::AwsClients;
 pub use ecs::EcsServices;
 pub use functions::DeployedFunctions;
 pub use inventory::{
-    AlarmFacts, EndedExecution, FunctionFacts, Inventory, MachineFacts, RuleFacts, SecretFacts,
-    ServiceFacts, SubscriptionFacts, TableFacts,
+    AlarmFacts, EndedExecution, FunctionFacts, Inventory, MachineFacts, Quota, RuleFacts,
+    SecretFacts, ServiceFacts, SubscriptionFacts, TableFacts,
 };
 pub use lambda::serve;
 pub use ledger::DynamoLedger;

@@ -1,6 +1,6 @@
 //! A pair as a parameter holds it: the pair's configuration, and the text of each flow file that it names.
 //!
-//! A parameter takes 8 KiB at most. A pair that needs more stands in the store, and the parameter says under which key.
+//! A parameter takes 8 KiB at most; a deployment refuses a pair that needs more.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,6 @@ pub struct PairDocument {
     pub pair: Pair,
     /// The text of each flow file, by the name under which the pair knows it.
     pub flows: BTreeMap<String, String>,
-}
-
-/// What a parameter says that holds no pair itself.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stored {
-    stored: String,
 }
 
 /// Why a parameter holds no pair.
@@ -39,12 +32,6 @@ pub enum PairDocumentError {
 }
 
 impl PairDocument {
-    /// The key under which the store holds the document, if a parameter's text says so.
-    pub fn stored_under(text: &str) -> Option<String> {
-        let stored: Option<Stored> = serde_json::from_str(text).ok();
-        stored.map(|it| it.stored)
-    }
-
     /// Reads and checks a document.
     ///
     /// # Errors
@@ -90,13 +77,5 @@ mod tests {
             PairDocument::parse(&lost),
             Err(PairDocumentError::NoFlow("reverse.toml".to_owned()))
         );
-    }
-
-    #[test]
-    fn a_large_one_stands_in_the_store() {
-        let key = PairDocument::stored_under(r#"{"stored": "config/pair.json"}"#);
-        assert_eq!(key.as_deref(), Some("config/pair.json"));
-        assert_eq!(PairDocument::stored_under(PAIR), None);
-        assert_eq!(PairDocument::stored_under("[]"), None);
     }
 }

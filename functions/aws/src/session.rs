@@ -48,7 +48,9 @@ pub enum SessionError {
     #[error("the AWS Region is not known; set AWS_REGION")]
     NoRegion,
     /// Nobody says who asks.
-    #[error("there are no credentials for AWS; set AWS_PROFILE, or log in as for the AWS CLI")]
+    #[error(
+        "there are no credentials for AWS; set AWS_PROFILE, or, where the AWS CLI has them, eval \"$(aws configure export-credentials --format env)\""
+    )]
     NoCredentials(#[source] CredentialsError),
     /// Too late.
     #[error("AWS's configuration was not read within {}", limit(GIVEN_UP_AFTER))]

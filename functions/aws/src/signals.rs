@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use understudy_recovery::Alias;
 use understudy_recovery::health::{Layer, Saw, Signal, Vantage};
 use understudy_recovery::pair::Pair;
-use understudy_shell::world::Signals;
+use understudy_shell::world::{Measured, Signals};
 use understudy_shell::{PortError, PortErrorKind};
 
 use crate::control_plane;
@@ -98,18 +98,47 @@ impl AwsSignals {
         Ok(())
     }
 
-    fn measure(&self, about: &Alias, signal: &Signal) -> Result<(), PortError> {
+    /// Puts metrics where the alarms about a cluster are: in the other one's Region.
+    fn put(&self, about: &Alias, data: Vec<MetricDatum>) -> Result<(), PortError> {
         let other = self.pair.other(about).unwrap_or(about);
         let region = self.regions.of_cluster(&self.pair, other);
         let client = aws_sdk_cloudwatch::Client::new(&self.regions.config(&region));
         let call = client
             .put_metric_data()
             .namespace(NAMESPACE)
-            .set_metric_data(Some(self.metrics(about, signal)))
+            .set_metric_data(Some(data))
             .send();
         let did = format!("publishing metrics about {about} in {region}");
         self.regions.session().call(&did, call)?;
         Ok(())
+    }
+
+    /// `CertificateDays` of a cluster, and `RecoveryOverdueSeconds` of the pair.
+    fn beside(&self, about: &Alias, measured: &Measured) -> Vec<MetricDatum> {
+        let of_pair = ("Pair", self.pair.name.to_string());
+        let of_cluster = [
+            of_pair.clone(),
+            ("Cluster", about.to_string()),
+            ("Vantage", name(Vantage::Standby).to_owned()),
+        ];
+        let datum = |metric: &str, value: i64, dimensions: &[(&str, String)]| {
+            let dimensions = dimensions
+                .iter()
+                .map(|(name, value)| Dimension::builder().name(*name).value(value).build());
+            // Days and seconds; more of them than this would be no other alarm.
+            let value = i32::try_from(value).unwrap_or(i32::MAX);
+            MetricDatum::builder()
+                .metric_name(metric)
+                .set_dimensions(Some(dimensions.collect()))
+                .value(f64::from(value))
+                .unit(StandardUnit::None)
+                .build()
+        };
+        let days = measured.certificate_days;
+        let overdue = measured.recovery_overdue_seconds;
+        let days = days.map(|days| datum("CertificateDays", days, &of_cluster));
+        let overdue = overdue.map(|late| datum("RecoveryOverdueSeconds", late, &[of_pair]));
+        days.into_iter().chain(overdue).collect()
     }
 
     /// `ProbeSuccess` as a whole and by layer, and whether the looker's own path was proven.
@@ -171,10 +200,17 @@ impl Signals for AwsSignals {
         let mut outcome = Ok(());
         for signal in std::iter::once(signal).chain(beside.iter()) {
             let kept = self.keep(about, signal);
-            let measured = self.measure(about, signal);
+            let measured = self.put(about, self.metrics(about, signal));
             outcome = outcome.and(kept).and(measured);
         }
         outcome
+    }
+
+    fn measure(&self, about: &Alias, measured: &Measured) -> Result<(), PortError> {
+        match self.beside(about, measured) {
+            nothing if nothing.is_empty() => Ok(()),
+            data => self.put(about, data),
+        }
     }
 
     fn recent(&self, about: &Alias) -> Result<Vec<Signal>, PortError> {

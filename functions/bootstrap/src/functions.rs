@@ -8,7 +8,6 @@ use understudy_aws::{
     Regions, S3Store, Session, Settings, SnsPeople, StepFunctions,
 };
 use understudy_recovery::{ErrorName, Step, StepError};
-use understudy_shell::world::Store;
 use understudy_shell::{PortError, PortErrorKind, World};
 use understudy_world::SystemClock;
 
@@ -16,6 +15,7 @@ use crate::kafka;
 
 /// What carries out events.
 pub struct Functions {
+    step: Step,
     session: Session,
     settings: Settings,
     /// Written by the first event that finds it empty; a mutex, because events come one at a time but for those that
@@ -25,8 +25,9 @@ pub struct Functions {
 
 impl Functions {
     /// Nothing is reached yet.
-    pub fn new(session: Session, settings: Settings) -> Self {
+    pub fn new(step: Step, session: Session, settings: Settings) -> Self {
         Self {
+            step,
             session,
             settings,
             world: Mutex::new(None),
@@ -44,8 +45,8 @@ impl Functions {
     ///
     /// # Errors
     /// The pair cannot be read, or the step's own errors.
-    pub fn invoke(&self, step: Step, event: Value) -> Result<Value, StepError> {
-        understudy_steps::invoke(&self.world()?, step, event)
+    pub fn invoke(&self, event: Value) -> Result<Value, StepError> {
+        understudy_steps::invoke(&self.world()?, self.step, event)
     }
 
     fn world(&self) -> Result<World, StepError> {
@@ -61,7 +62,7 @@ impl Functions {
     fn make(&self) -> Result<World, StepError> {
         let settings = &self.settings;
         let store = Arc::new(S3Store::new(&self.session, &settings.bucket));
-        let document = self.document(store.as_ref())?;
+        let document = self.document()?;
         let pair = Arc::new(document.pair);
         let regions = Regions::new(self.session.clone(), settings.endpoint_urls.clone());
         let here = pair
@@ -72,7 +73,7 @@ impl Functions {
         let region = settings.ledger_region.as_deref();
         let machines = MachineNames::of_pair(settings, &pair, &regions)
             .map_err(|error| no_pair(error.to_string()))?;
-        let kafka = kafka::reach(&pair, &document.flows)?;
+        let kafka = kafka::reach(self.step, &pair, &document.flows)?;
         Ok(World {
             here,
             ledger: Arc::new(DynamoLedger::new(
@@ -82,7 +83,8 @@ impl Functions {
             )),
             store,
             clusters: kafka.clusters,
-            flows: Arc::new(EcsWorkers::new(kafka.flows, &regions, &pair)),
+            flows: kafka.flows,
+            workers: Arc::new(EcsWorkers::new(&regions, &pair)),
             clients: Arc::new(AwsClients::new(&regions, &pair)),
             people: Arc::new(SnsPeople::new(&regions, &pair)),
             signals: Arc::new(AwsSignals::new(
@@ -97,23 +99,13 @@ impl Functions {
         })
     }
 
-    /// The pair, from its parameter or from where that points.
-    fn document(&self, store: &S3Store) -> Result<PairDocument, StepError> {
+    /// The pair, from its parameter.
+    fn document(&self) -> Result<PairDocument, StepError> {
         let name = &self.settings.pair_parameter;
         let text = Parameters::new(&self.session)
             .get(name)
             .map_err(|error| unread(&error))?;
         let text = text.ok_or_else(|| no_pair(format!("there is no parameter {name}")))?;
-        let text = match PairDocument::stored_under(&text) {
-            None => text,
-            Some(key) => {
-                let bytes = store.get(&key).map_err(|error| unread(&error))?;
-                let bytes = bytes.ok_or_else(|| {
-                    no_pair(format!("parameter {name} says that {key} of the store holds the pair, and it is not there"))
-                })?;
-                String::from_utf8_lossy(&bytes).into_owned()
-            }
-        };
         PairDocument::parse(&text).map_err(|error| no_pair(format!("parameter {name}: {error}")))
     }
 }

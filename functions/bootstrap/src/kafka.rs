@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use understudy_recovery::pair::Pair;
-use understudy_recovery::{ErrorName, StepError};
+use understudy_recovery::{ErrorName, Step, StepError};
 use understudy_shell::world::{Clusters, Flows};
 use understudy_world::{KafkaClusters, KafkaFlows, PairFile};
 
@@ -13,17 +13,26 @@ use understudy_world::{KafkaClusters, KafkaFlows, PairFile};
 pub struct Kafka {
     /// The pair's clusters.
     pub clusters: Arc<dyn Clusters>,
-    /// The flows between them; their workers are somebody else's.
+    /// The flows between them.
     pub flows: Arc<dyn Flows>,
 }
 
-/// Makes them from the texts of the pair's flow files. Connects to nothing yet.
+/// Makes them from the texts of the pair's flow files, for a step. Connects to nothing yet. Only who proves fences logs in as
+/// a writer: no other function's role may read that login.
 ///
 /// # Errors
 /// A flow file cannot be used, or nothing can keep its logins fresh.
-pub fn reach(pair: &Pair, flows: &BTreeMap<String, String>) -> Result<Kafka, StepError> {
+pub fn reach(
+    step: Step,
+    pair: &Pair,
+    flows: &BTreeMap<String, String>,
+) -> Result<Kafka, StepError> {
     let environment = |name: &str| std::env::var(name).ok();
-    let file = PairFile::of_texts(pair.clone(), flows, PathBuf::new(), &environment)
+    let mut pair = pair.clone();
+    if !matches!(step, Step::FenceSource | Step::KeepFences) {
+        pair.fencing.proof.clear();
+    }
+    let file = PairFile::of_texts(pair, flows, PathBuf::new(), &environment)
         .map_err(|error| StepError::new(ErrorName::UnknownPair, error.to_string()))?;
     let flows = KafkaFlows::new(&file)
         .map_err(|error| StepError::new(ErrorName::Internal, error.to_string()))?;

@@ -37,14 +37,11 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let name = lookup("UNDERSTUDY_STEP").unwrap_or_default();
     let step = Step::named(&name).ok_or(StartError::NoStep(name))?;
     let session = Session::open()?;
-    let functions = Functions::new(session.clone(), Settings::read(lookup)?);
+    let functions = Functions::new(step, session.clone(), Settings::read(lookup)?);
     tracing::info!(version = VERSION, step = %step.name(), "function started");
     // While nobody waits yet. What fails now is tried again by the first event, which can be told why.
     functions.prepare();
-    let answering = Answering::new(
-        step,
-        Arc::new(move |step, event| functions.invoke(step, event)),
-    );
+    let answering = Answering::new(step, Arc::new(move |event| functions.invoke(event)));
     serve(&session, &answering)
 }
 

@@ -4,7 +4,9 @@
 //! a. a place is committed only where the record to be read next has its copy, or at the end of the copies, never beyond;
 //! b. nobody's place is touched who is in a group on the target;
 //! c. what a group read in copies that have topics of their own it does not read again at home;
-//! d. without the source's own word nothing is committed: workers committed each place in the transactions that the seal
+//! d. in a planned recovery, a place from before the cut at which the flow began is told by the flow the other way, whose map
+//!    lies on the source;
+//! e. without the source's own word nothing is committed: workers committed each place in the transactions that the seal
 //!    has ended, so what stands on the target is what was last known.
 
 mod home;
@@ -78,7 +80,7 @@ fn commit(world: &World, order: &Order, cut_key: &str) -> Result<Done<Placed>, S
                 .record(flow)
                 .map_err(|error| at_target(&error))?;
             let record = record.ok_or_else(|| no_flow(&cut.flow))?;
-            let mut stood = translate(world, flow, &record, &placing, stands)?;
+            let mut stood = translate(world, order, (flow, &record), &placing, stands)?;
             stood.extend(home::places(world, order, stands)?);
             stood
         }
@@ -185,13 +187,14 @@ fn selected(
 /// What the source's places are on the target.
 fn translate(
     world: &World,
-    flow: &FlowOfPair,
-    record: &FlowRecord,
+    order: &Order,
+    (flow, record): (&FlowOfPair, &FlowRecord),
     placing: &Placing,
     stands: &Stands,
 ) -> Result<BTreeMap<(String, TopicPartition), Stood>, StepError> {
     let questions = placing.questions(stands);
-    let answers = world.flows.translate(flow, record, &questions);
+    let planned = order.mode.is_planned();
+    let answers = world.flows.translate(flow, record, &questions, planned);
     let answers = answers.map_err(|error| at_target(&error))?;
     Ok(placing.stood(stands, &answers))
 }

@@ -227,9 +227,10 @@ fn translated(source_offset: i64, answer: Option<Translation<TargetOffset>>) -> 
             PlaceIs::AtLeast,
             Some("part of the offset map is lost; what lies between is read again"),
         ),
-        Some(Translation::BeforeHistory) => {
-            unknown(source_offset, "it lies before what the offset map holds")
-        }
+        Some(Translation::BeforeHistory) => unknown(
+            source_offset,
+            "it lies before what the offset map holds, and the flow the other way did not tell",
+        ),
         Some(Translation::Ahead) => unknown(source_offset, "replication had not reached it"),
         Some(Translation::NoSync) => unknown(source_offset, "the partition was never mirrored"),
         Some(Translation::NotReady) | None => {

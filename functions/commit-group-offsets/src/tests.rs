@@ -116,6 +116,26 @@ fn a_place_that_the_map_does_not_tell_stays_where_a_worker_brought_it() -> Outco
 }
 
 #[test]
+fn a_place_from_before_the_cut_is_told_by_the_flow_the_other_way_where_the_source_is_there()
+-> Outcome {
+    for (mode, is) in [
+        (Mode::Failback, (PlaceIs::Exact, Some(9))),
+        (Mode::Failover, (PlaceIs::LastKnown, Some(7))),
+    ] {
+        let stage = stage()?;
+        stands(&stage, "use1", "early", Presence::Empty, 5);
+        stands(&stage, "usw2", "early", Presence::Empty, 7);
+        let key = (TopicPartition::new("orders", 0), SourceOffset::new(5));
+        let told = Translation::Exact(TargetOffset::new(9));
+        stage.scene().flow("forward.toml").before.insert(key, told);
+        let order = stage.order(mode, Leash::Acting);
+        let (_, places) = run(&stage, order)?;
+        assert_eq!(state(&places, "early"), Some(is), "{mode}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_live_group_on_the_target_is_never_touched() -> Outcome {
     let stage = stage()?;
     stands(&stage, "use1", "early", Presence::Empty, 40);

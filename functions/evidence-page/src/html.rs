@@ -25,6 +25,21 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// A name in a narrow column: it may break behind what separates its words, rather than within one.
+pub struct Name<'a>(pub &'a str);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for word in self.0.split_inclusive(['.', '_', '-']) {
+            write!(f, "{}", Text(word))?;
+            if word.ends_with(['.', '_', '-']) {
+                f.write_str("<wbr>")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A sentence of ours: what stands between backticks is a command or a name.
 pub struct Sentence<'a>(pub &'a str);
 
@@ -60,6 +75,14 @@ mod tests {
         let text = "<script>alert(\"x\")</script> & 'y' `z` \u{202e}";
         let safe = Text(text).to_string();
         assert!(!safe.contains(['<', '>', '"', '\'', '`', '\u{202e}']));
+    }
+
+    #[test]
+    fn names_break_behind_their_words() {
+        let of = |name| Name(name).to_string();
+        assert_eq!(of("shop.orders_eu-1"), "shop.<wbr>orders_<wbr>eu-<wbr>1");
+        assert_eq!(of("<b>.x"), "&lt;b&gt;.<wbr>x");
+        assert_eq!(of(""), "");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use understudy_recovery::evidence::{ApprovalRecord, Evidence, SCHEMA, StepRecord
 use understudy_recovery::health::{Health, HealthVerdict};
 use understudy_recovery::places::{GroupPlace, PlaceIs, Places};
 use understudy_recovery::plan::{Plan, Wish};
-use understudy_recovery::tail::{PlaceOfCut, TailOfPartition, TailSurvey};
+use understudy_recovery::tail::{KeysOfTail, PlaceOfCut, TailOfPartition, TailSurvey};
 use understudy_recovery::{Alias, Epoch, ExecutionName, Leash, LossBound, Mode, PairName, Step};
 
 const BEGAN: i64 = 1_795_845_645_000;
@@ -324,6 +324,13 @@ pub fn standby() -> Evidence {
         }),
         end: 81_200 + records,
         records: u64::try_from(records).unwrap_or(0),
+        first_timestamp_ms: Some(1_795_845_600_000),
+        last_timestamp_ms: Some(1_795_845_643_000),
+        keys: Some(KeysOfTail {
+            distinct: 31,
+            on_both: 4,
+            exact: true,
+        }),
         ..TailOfPartition::default()
     };
     evidence.tail = Some(TailSurvey {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use understudy_recovery::cut::PartitionCut;
 use understudy_recovery::evidence::Evidence;
 use understudy_recovery::places::{GroupPlace, PlaceIs, Places};
-use understudy_recovery::tail::TailOfPartition;
+use understudy_recovery::tail::{KeysOfTail, TailOfPartition};
 
 use crate::add;
-use crate::html::Text;
+use crate::html::{Name, Text};
 use crate::words::{self, many};
 
 /// A table longer than this is folded.
@@ -57,9 +57,9 @@ pub fn cut(out: &mut String, evidence: &Evidence) {
             format_args!(
                 "<tr><td class=\"name\">{}-{}{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td>\
                  <td class=\"number\">{end}</td><td class=\"number{class}\">{}</td></tr>",
-                Text(&it.topic),
+                Name(&it.topic),
                 it.partition,
-                Text(&renamed),
+                Name(&renamed),
                 offset(it.source_offset),
                 offset(it.target_offset),
                 words::count(lost),
@@ -71,7 +71,18 @@ pub fn cut(out: &mut String, evidence: &Evidence) {
 /// What the cluster that came back held beyond the cut.
 pub fn tail(out: &mut String, evidence: &Evidence) {
     let Some(tail) = &evidence.tail else { return };
-    let records = words::counted(tail.records(), "record");
+    let counted = |records: u64, uncounted: u64| match uncounted {
+        0 => words::count(records),
+        more => format!(
+            "{} to {}",
+            words::count(records),
+            words::count(records.saturating_add(more))
+        ),
+    };
+    let records = match tail.uncounted() {
+        0 => words::counted(tail.records(), "record"),
+        more => format!("{} records", counted(tail.records(), more)),
+    };
     add(
         out,
         format_args!(
@@ -84,30 +95,49 @@ pub fn tail(out: &mut String, evidence: &Evidence) {
     let mut rows: Vec<&TailOfPartition> = tail
         .partitions
         .iter()
-        .filter(|it| it.records > 0 || it.lost.is_some() || it.unknown.is_some())
+        .filter(|it| {
+            let holds_any = it.records > 0 || it.uncounted > 0;
+            holds_any || it.lost.is_some() || it.unknown.is_some()
+        })
         .collect();
-    rows.sort_by_key(|it| std::cmp::Reverse(it.records));
+    rows.sort_by_key(|it| std::cmp::Reverse(it.records.saturating_add(it.uncounted)));
     let title = format!(
         "{records} in {} of {} partitions",
         rows.len(),
         tail.partitions.len()
     );
     let head = "<tr><th>Partition</th><th class=\"number\">Copied up to</th><th class=\"number\">Its end</th>\
-                <th class=\"number\">Records</th><th>Lost there</th></tr>";
+                <th class=\"number\">Records</th><th>Written</th><th class=\"number\">Keys</th>\
+                <th class=\"number\">Of these on both</th><th>Lost there</th></tr>";
     table(out, "tail", &title, head, &rows, |out, it| {
         let cut = it
             .cut
             .map_or_else(|| "never copied".to_owned(), |cut| offset(cut.returned));
         let lost = it.lost.as_ref().map(|lost| lost.text.as_str());
+        let written = match it.first_timestamp_ms.zip(it.last_timestamp_ms) {
+            None => String::new(),
+            Some((first, last)) => {
+                format!("{} to {}", words::moment(first), words::moment(last))
+            }
+        };
+        let keys = |pick: fn(&KeysOfTail) -> u64| {
+            it.keys.as_ref().map_or_else(String::new, |keys| {
+                let least = if keys.exact { "" } else { "≥ " };
+                format!("{least}{}", words::count(pick(keys)))
+            })
+        };
         add(
             out,
             format_args!(
                 "<tr><td class=\"name\">{}-{}</td><td class=\"number\">{cut}</td><td class=\"number\">{}</td>\
+                 <td class=\"number\">{}</td><td>{written}</td><td class=\"number\">{}</td>\
                  <td class=\"number\">{}</td><td>{}</td></tr>",
-                Text(&it.topic),
+                Name(&it.topic),
                 it.partition,
                 offset(it.end),
-                words::count(it.records),
+                counted(it.records, it.uncounted),
+                keys(|keys| keys.distinct),
+                keys(|keys| keys.on_both),
                 Text(lost.or(it.unknown.as_deref()).unwrap_or("nothing")),
             ),
         );
@@ -162,7 +192,7 @@ pub fn places(out: &mut String, evidence: &Evidence) {
             out,
             format_args!(
                 "<tr><td class=\"name\">{}</td><td class=\"number places\">{}</td><td{class}>{}</td><td class=\"number\">{}</td></tr>",
-                Text(group.name),
+                Name(group.name),
                 group.places,
                 Text(&group.how),
                 group.reads_again(),

@@ -121,6 +121,9 @@ fn what_a_cluster_that_came_back_held_is_told_partition_by_partition() {
         "orders-1",
         "81,238",
         "38 records",
+        "06:00:43",
+        ">31<",
+        ">4<",
         "billing has read 12",
     ] {
         assert!(page.contains(part), "{part} is not there");

@@ -43,7 +43,7 @@ fn row(out: &mut String, step: &StepRecord, begin: i64, end: i64) {
     let part = part.map_or_else(String::new, |part| format!(" <small>{part}</small>"));
     let tries = match step.tries {
         0 | 1 => String::new(),
-        tries => format!(" <small>{tries} tries</small>"),
+        tries => format!(" <small>in {tries} tries</small>"),
     };
     let class = if step.error.is_some() { " failed" } else { "" };
     let took = words::lasted(step.ended_at_ms.saturating_sub(step.began_at_ms));

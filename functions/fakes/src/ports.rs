@@ -39,6 +39,7 @@ pub fn world(pair: Pair, scene: &Arc<Mutex<Scene>>, fuse: &Arc<Fuse>) -> World {
         store: ports.clone(),
         clusters: ports.clone(),
         flows: ports.clone(),
+        workers: ports.clone(),
         clients: ports.clone(),
         people: ports.clone(),
         signals: ports.clone(),

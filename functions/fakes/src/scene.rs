@@ -43,6 +43,13 @@ pub struct Scene {
     pub answers: BTreeMap<String, serde_json::Value>,
     /// Records that were merged, and into which cluster's topics.
     pub merged: BTreeSet<(String, u64)>,
+    /// Records that were put aside, and on which cluster.
+    pub put_aside: BTreeSet<(String, u64)>,
+    /// How many records of a tail are carried in one turn, and of how many partitions keys are put right at most; nothing:
+    /// all.
+    pub tail_turn: Option<usize>,
+    /// How long each turn of carrying a tail was given.
+    pub turns: Vec<Duration>,
     /// Milliseconds since 1970.
     pub now_ms: i64,
 }
@@ -66,6 +73,8 @@ pub struct FakeCluster {
     pub growing: BTreeSet<TopicPartition>,
     /// The offsets of records by their timestamps, where that is asked.
     pub written: BTreeMap<TopicPartition, BTreeMap<i64, i64>>,
+    /// When the first certificate ends that it shows, in seconds since 1970.
+    pub certificate_ends: Option<i64>,
     /// Whether it answers nobody.
     pub silent: bool,
     /// What partitions hold, while there is life: records, and the marks of transactions' ends.
@@ -85,11 +94,13 @@ pub struct FakeFlow {
     pub map: BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>,
     /// The same, from copies to the source.
     pub back: BTreeMap<(TopicPartition, TargetOffset), Translation<SourceOffset>>,
+    /// What lies before the cut at which it began, as the flow the other way tells it while the source answers.
+    pub before: BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>,
     /// What mirroring withheld.
     pub withheld: Vec<Acl>,
     /// How many workers are wanted.
     pub workers: Option<u32>,
-    /// Groups that it does not mirror.
+    /// Groups and topics that it does not mirror.
     pub leaves_out: BTreeSet<String>,
     /// Where it was told to begin.
     pub begins: Vec<Begin>,

@@ -72,6 +72,14 @@ impl Stage {
         }
     }
 
+    /// Has the pair name `User:shop` as its writer, with a login on both clusters.
+    pub fn fence_shop(&mut self) {
+        let login = BTreeMap::from([("sasl.username".to_owned(), "shop".to_owned())]);
+        let clusters = self.pair.clusters.keys().cloned();
+        self.pair.fencing.writers = vec!["User:shop".to_owned()];
+        self.pair.fencing.proof = clusters.map(|it| (it, login.clone())).collect();
+    }
+
     /// Gives it life: `shop` writes and `billing` reads at `use1`, workers copy, and there is something to be read by
     /// `audit`, in which nobody is. ACLs let `shop` write to `use1`, and mirroring withheld that from `usw2`.
     pub fn with_life(mut self) -> Self {
@@ -90,7 +98,7 @@ impl Stage {
             application("billing", Role::Consumer, &["billing"], &[]),
             application("shop", Role::Producer, &[], &["orders"]),
         ];
-        self.pair.fencing.writers = vec![life.writer.clone()];
+        self.fence_shop();
         {
             let mut scene = self.scene();
             let writes = Acl {

@@ -46,6 +46,10 @@ pub struct Fence<'a> {
     pub wanted_by: WantedBy<'a>,
     /// How long one answer may take.
     pub within: Duration,
+    /// Whether all that the flow mirrors has to be known, or what it has copied is better than nothing.
+    pub all: bool,
+    /// Whether somebody goes on only behind a proven fence.
+    pub required: bool,
 }
 
 impl Fence<'_> {
@@ -56,7 +60,7 @@ impl Fence<'_> {
     pub fn hold(&self) -> Result<Reached, StepError> {
         // Wanted first: that a fence is wanted stays in the ledger where this call ends here.
         self.remember(|fence| fence.epoch = self.epoch)?;
-        let partitions = self.mirrored()?;
+        let (partitions, untold) = self.mirrored()?;
         let topics: BTreeSet<String> = partitions.iter().map(|it| it.topic.to_string()).collect();
         let source = self.world.clusters.get(&self.flow.source);
         let source = source.map_err(|error| at_source(&error))?;
@@ -83,11 +87,13 @@ impl Fence<'_> {
             })?;
         }
         let refused = match set {
-            Ok(()) => proof::refused(self.world, &*source, &topics, self.within)?,
+            Ok(()) => self.known(proof::refused(self.world, &*source, &topics, self.within))?,
             Err(reason) => Err(reason),
         };
-        let standing = proof::standing(self.world, &*source, &partitions, self.within)?;
+        let standing = proof::standing(self.world, &*source, &partitions, self.within);
+        let standing = self.known(standing)?;
         let reason = refused.clone().err().or_else(|| standing.clone().err());
+        let reason = reason.or(untold);
         let proven = reason.is_none();
         if proven {
             self.remember(|fence| fence.state = FenceState::Proven)?;
@@ -101,6 +107,17 @@ impl Fence<'_> {
         };
         let idle = standing.is_ok();
         Ok(Reached { fenced, idle, did })
+    }
+
+    /// What came of a proof. Where nobody waits for one, trouble with it is no more than a reason: what is set is set.
+    fn known(
+        &self,
+        proof: Result<Result<(), String>, StepError>,
+    ) -> Result<Result<(), String>, StepError> {
+        match proof {
+            Err(error) if !self.required => Ok(Err(error.text)),
+            proof => proof,
+        }
     }
 
     /// Adds what bars the writers; in words why that is not possible.
@@ -188,8 +205,9 @@ impl Fence<'_> {
         }
     }
 
-    /// Every partition that the flow mirrors, as on the source; of a flow that never ran, what is to be copied there.
-    fn mirrored(&self) -> Result<BTreeSet<TopicPartition>, StepError> {
+    /// Every partition that the flow mirrors or is to, as on the source; of a flow that never ran, what is to be copied
+    /// there. And why there may be more that the flow has not begun with, if that is so.
+    fn mirrored(&self) -> Result<(BTreeSet<TopicPartition>, Option<String>), StepError> {
         let (flow, flows) = (self.flow, &self.world.flows);
         let record = flows.record(flow).map_err(|error| at_target(&error))?;
         let Some(record) = record else {
@@ -202,12 +220,25 @@ impl Fence<'_> {
                     format!("flow {} never ran: nothing tells what to fence", flow.file),
                 ));
             };
-            let selected = flows.selected(onto).map_err(|error| at_target(&error))?;
-            return Ok(selected.into_keys().collect());
+            let selected = flows.partitions(onto, self.within);
+            return Ok((selected.map_err(|error| at_target(&error))?, None));
         };
         let positions = flows.positions(flow, &record);
         let positions = positions.map_err(|error| at_target(&error))?;
-        Ok(positions.into_iter().map(|it| it.source).collect())
+        let mut mirrored: BTreeSet<_> = positions.into_iter().map(|it| it.source).collect();
+        // Somebody may write to what it had not begun with as well.
+        let untold = match flows.partitions(flow, self.within) {
+            Ok(selected) => {
+                mirrored.extend(selected);
+                None
+            }
+            Err(error) if self.all => return Err(at_source(&error)),
+            Err(error) => Some(format!(
+                "what flow {} has not begun with is not known: {error}",
+                flow.file
+            )),
+        };
+        Ok((mirrored, untold))
     }
 
     /// Changes what the ledger remembers of the fence; a drill remembers nothing.

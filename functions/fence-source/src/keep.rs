@@ -47,6 +47,8 @@ pub fn keep(world: &World, request: KeepFencesRequest) -> Result<FencesKept, Ste
             leashed: false,
             wanted_by: WantedBy::Ledger,
             within: WITHIN,
+            all: true,
+            required: false,
         }
         .hold();
         let fenced = match held {

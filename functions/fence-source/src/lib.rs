@@ -4,7 +4,10 @@
 //! a. what will be added is in the ledger before it is added, so that whoever comes next can take back exactly that;
 //! b. a fence is *proven* by a write that the brokers refuse and by ends that stand, not by what ACLs say: super users and
 //!    principals of MSK IAM are subject to none;
-//! c. where it is not required, no trouble is an error: the ledger goes on wanting the fence, and [`keep`] goes on trying.
+//! c. nobody is shut out of a cluster that came back for a failback that is refused anyway, as where copies have topics of
+//!    their own;
+//! d. where it is required, and the pair does not hold what a proof takes, nobody is shut out at all, nor said to be;
+//! e. where it is not required, no trouble is an error: the ledger goes on wanting the fence, and [`keep`] goes on trying.
 
 mod fence;
 mod keep;
@@ -17,7 +20,7 @@ use std::time::Duration;
 use understudy_domain::FlowState;
 use understudy_recovery::contract::{FenceRequest, Fenced, Order};
 use understudy_recovery::pair::{FlowOfPair, WithoutAcls};
-use understudy_recovery::{Alias, ErrorName, Step, StepError};
+use understudy_recovery::{Alias, ErrorName, Step, StepError, tail};
 use understudy_shell::step::{Part, at_source, at_target, carry_out};
 use understudy_shell::{Done, PortError, World, reach};
 
@@ -62,6 +65,17 @@ pub fn handle(world: &World, request: FenceRequest) -> Result<Fenced, StepError>
                 };
                 return Ok(Done::new(fenced, [did]));
             }
+            if request.returned
+                && let Some(reason) = under_another_name(world, flow)?
+            {
+                return Err(StepError::new(ErrorName::BadRequest, reason));
+            }
+            if request.required {
+                // Before anybody is shut out.
+                let fencing = &world.pair.fencing;
+                let can = fencing.can_close(&flow.source);
+                can.map_err(|reason| StepError::new(ErrorName::FenceUnproven, reason))?;
+            }
             let fence = Fence {
                 world,
                 flow,
@@ -69,6 +83,8 @@ pub fn handle(world: &World, request: FenceRequest) -> Result<Fenced, StepError>
                 leashed: order.leash.is_leashed(),
                 wanted_by: WantedBy::Recovery(&order.execution),
                 within,
+                all: request.required,
+                required: request.required,
             };
             match fence.hold() {
                 Ok(done) => judged(
@@ -105,6 +121,37 @@ fn is_copied_to(world: &World, order: &Order, from: &FlowOfPair) -> Result<bool,
     }
     let onto = known(reach::forward(world, order)?, at_target)?;
     Ok(onto.is_some_and(|it| it.state != FlowState::Sealed))
+}
+
+/// Why nothing comes back, and nobody is to be shut out for it: copies have topics of their own. Told before anything is
+/// touched.
+fn under_another_name(world: &World, from: &FlowOfPair) -> Result<Option<String>, StepError> {
+    let flows = &world.flows;
+    let Some(record) = flows.record(from).map_err(|error| at_source(&error))? else {
+        return Ok(None);
+    };
+    let mirrored = flows.positions(from, &record);
+    let mirrored = mirrored.map_err(|error| at_source(&error))?;
+    let mut renamed = Vec::new();
+    for it in mirrored {
+        // What the flow leaves out by now is in nobody's way.
+        if it.source.topic != it.target.topic
+            && flows
+                .selects_topic(from, &it.source.topic)
+                .map_err(|error| at_source(&error))?
+        {
+            renamed.push(it);
+        }
+    }
+    let renamed = renamed
+        .iter()
+        .map(|it| (&*it.source.topic, it.source.partition, &*it.target.topic));
+    let name = flows.name(from).map_err(|error| at_source(&error))?;
+    Ok(tail::under_another_name(
+        &name,
+        from.source.as_str(),
+        renamed,
+    ))
 }
 
 /// Trouble that is none of the source's.

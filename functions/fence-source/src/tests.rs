@@ -6,17 +6,17 @@ use understudy_recovery::contract::{FenceRequest, Fenced, FencesKept, KeepFences
 use understudy_recovery::fence::FenceState;
 use understudy_recovery::pair::WithoutAcls;
 use understudy_recovery::{Alias, ErrorName, Leash, Mode, StepError};
-use understudy_shell::PortErrorKind;
 use understudy_shell::step::change_ledger;
 use understudy_shell::world::{Ends, WriteProof};
+use understudy_shell::{PortErrorKind, reach};
 
-use super::{handle, keep};
+use super::{handle, keep, under_another_name};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn stage() -> Stage {
     let mut stage = Stage::new();
-    stage.pair.fencing.writers = vec!["User:shop".to_owned()];
+    stage.fence_shop();
     stage.mirror("orders", 0, 10, 10);
     let ends = Ends {
         last_stable: 10,
@@ -52,6 +52,76 @@ fn state(stage: &Stage) -> Option<(FenceState, usize)> {
     let scene = stage.scene();
     let fence = scene.ledger.as_ref()?.fences.get(&alias)?;
     Some((fence.state, fence.added.len()))
+}
+
+#[test]
+fn nobody_is_shut_out_where_copies_have_topics_of_their_own() -> Outcome {
+    let stage = stage();
+    {
+        let mut scene = stage.scene();
+        let forward = scene.flow("forward.toml").clone();
+        let back = scene.flow("reverse.toml");
+        (back.positions, back.record) = (forward.positions, forward.record);
+        for it in &mut back.positions {
+            it.target = TopicPartition::new("usw2.orders", it.source.partition);
+        }
+    }
+    let order = stage.order(Mode::Failback, Leash::Acting);
+    let asked = FenceRequest {
+        order,
+        required: true,
+        returned: true,
+    };
+    let world = stage.world();
+    let refused = handle(&world, asked.clone()).err();
+    let refused = refused.ok_or("it is fenced")?;
+    assert_eq!(refused.name, ErrorName::BadRequest);
+    assert!(
+        refused.text.contains("usw2.orders") && refused.text.contains("resume"),
+        "{}",
+        refused.text
+    );
+    let fences = stage.scene().ledger.clone().ok_or("no ledger")?.fences;
+    assert!(fences.is_empty(), "{fences:?}");
+    // What is left out since is in nobody's way.
+    let orders = "orders".to_owned();
+    stage.scene().flow("reverse.toml").leaves_out.insert(orders);
+    let back = reach::reverse(&world, &asked.order)?;
+    assert_eq!(under_another_name(&world, back)?, None);
+    Ok(())
+}
+
+#[test]
+fn the_fence_covers_what_the_flow_has_not_begun_with() -> Outcome {
+    let stage = stage();
+    let order = order(&stage);
+    let ends = Ends {
+        last_stable: 3,
+        high_watermark: 3,
+    };
+    let late = TopicPartition::new("late", 0);
+    stage.scene().cluster("use1").ends.insert(late, ends);
+    let fenced = fence(&stage, &order, true)?;
+    assert!(fenced.set && fenced.proven, "{fenced:?}");
+    let log = stage.scene().log.clone();
+    let barred = |it: &String| it.contains(" add ") && it.contains("late");
+    assert!(log.iter().any(barred), "{log:?}");
+    Ok(())
+}
+
+#[test]
+fn a_fence_that_is_not_required_is_set_although_topics_are_not_named() -> Outcome {
+    let stage = stage();
+    let order = order(&stage);
+    let kind = PortErrorKind::TimedOut;
+    let failing = "use1.selected".to_owned();
+    stage.scene().failing.insert(failing, kind);
+    let fenced = fence(&stage, &order, false)?;
+    assert!(fenced.set && !fenced.proven, "{fenced:?}");
+    // It is proved once it is known what there is.
+    assert_eq!(state(&stage), Some((FenceState::Set, 1)));
+    assert!(fence(&stage, &order, true).is_err());
+    Ok(())
 }
 
 #[test]
@@ -154,6 +224,24 @@ fn without_acls_idleness_counts_only_if_the_pair_says_so() -> Outcome {
     stage.pair.fencing.without_acls = WithoutAcls::AcceptIdle;
     let fenced = fence(&stage, &order, true)?;
     assert!(!fenced.set && !fenced.proven);
+    Ok(())
+}
+
+#[test]
+fn nobody_is_shut_out_where_nothing_could_prove_it() -> Outcome {
+    let mut stage = stage();
+    stage.pair.fencing.proof.remove(&Alias::new("use1")?);
+    for leash in [Leash::Leashed, Leash::Acting] {
+        let error = fence(&stage, &stage.order(Mode::Switchover, leash), true).err();
+        let error = error.ok_or("it is fenced")?;
+        assert_eq!(error.name, ErrorName::FenceUnproven);
+        assert!(error.text.contains("fencing.proof.use1"), "{error}");
+        assert_eq!(state(&stage), None);
+    }
+    // What was lost is fenced as well as may be.
+    let order = stage.order(Mode::Failover, Leash::Acting);
+    stage.scene().cluster("use1").write = None;
+    assert!(fence(&stage, &order, false)?.set);
     Ok(())
 }
 

@@ -2,19 +2,25 @@
 //!
 //! It proves its own path: beside the cluster it asks the other one, and if that is silent too, the ledger. Where nothing
 //! answers, what it saw says something of the looker and nothing of the cluster.
+//!
+//! The one in the Region that stands by also measures what nobody else is there to measure: how long certificates last, and
+//! whether a recovery is overdue. Only alarms hang on that.
 
 use std::time::Duration;
 
 use understudy_recovery::contract::{ProbeRequest, Probed};
 use understudy_recovery::health::{Layer, Saw, Signal, Vantage};
 use understudy_recovery::{Alias, ErrorName, StepError};
-use understudy_shell::world::Probe;
+use understudy_shell::world::{Measured, Probe};
 use understudy_shell::{PortErrorKind, World, bounded, rate};
 
 /// How long one look may take.
 const BOUND: Duration = Duration::from_secs(5);
 /// How long it is waited for.
 const WAIT: Duration = Duration::from_millis(5_200);
+/// How long certificates are waited for, beside the look.
+const CERTIFICATES: Duration = Duration::from_secs(3);
+const DAY_SECONDS: i64 = 86_400;
 
 /// Looks and publishes.
 ///
@@ -36,6 +42,7 @@ pub fn handle(world: &World, request: ProbeRequest) -> Result<Probed, StepError>
     };
     let looking = look(world, about);
     let beside = look(world, &other);
+    let certificates = (request.vantage == Vantage::Standby).then(|| certificates(world, about));
     let saw = saw(looking.wait(WAIT));
     let path_proven = answers(beside.wait(WAIT)) || world.ledger.read(&world.pair.name).is_ok();
     let signal = Signal {
@@ -63,6 +70,9 @@ pub fn handle(world: &World, request: ProbeRequest) -> Result<Probed, StepError>
         // Only a bound of a later loss hangs on this; it says itself when it has none.
         let _noted = note_rate(world, about);
     }
+    if let Some(certificates) = certificates {
+        measure(world, about, certificates);
+    }
     Ok(Probed {
         about: request.about,
         saw,
@@ -76,6 +86,29 @@ fn look(world: &World, alias: &Alias) -> bounded::Pending<Result<Probe, String>>
         let cluster = clusters.get(&alias).map_err(|error| error.text)?;
         Ok(cluster.probe(BOUND))
     })
+}
+
+fn certificates(world: &World, alias: &Alias) -> bounded::Pending<Option<i64>> {
+    let (clusters, alias) = (world.clusters.clone(), alias.clone());
+    bounded::start(move || clusters.get(&alias).ok()?.certificate_ends(CERTIFICATES))
+}
+
+/// Publishes what else was found out. What is missing here is missed by an alarm, or was told by the look.
+fn measure(world: &World, about: &Alias, certificates: bounded::Pending<Option<i64>>) {
+    let now_ms = world.clock.now_ms();
+    let ends = certificates.wait(CERTIFICATES).flatten();
+    let ledger = world.ledger.read(&world.pair.name).ok();
+    let overdue = ledger.map(|ledger| {
+        // None before the first recovery.
+        ledger.map_or(0, |it| it.overdue_seconds(&world.pair.approval, now_ms))
+    });
+    let measured = Measured {
+        certificate_days: ends.map(|ends| (ends - now_ms / 1_000).div_euclid(DAY_SECONDS)),
+        recovery_overdue_seconds: overdue,
+    };
+    if let Err(error) = world.signals.measure(about, &measured) {
+        tracing::warn!(reason = %error, "certificates and recovery not measured");
+    }
 }
 
 fn saw(probe: Option<Result<Probe, String>>) -> Saw {

@@ -12,7 +12,7 @@ use understudy_recovery::cut::Cut;
 use understudy_recovery::evidence::{ApprovalRecord, Evidence, SCHEMA, StepRecord};
 use understudy_recovery::places::Places;
 use understudy_recovery::plan::Plan;
-use understudy_recovery::tail::TailSurvey;
+use understudy_recovery::tail::{TailPolicy, TailSurvey};
 use understudy_recovery::{Alias, Ledger, LossBound, Mode, Step};
 use understudy_shell::step::{folder_of, load};
 use understudy_shell::typed::Typing;
@@ -32,6 +32,8 @@ pub struct Seen {
     pub put_aside: u64,
     /// How many of them were merged into the topics themselves.
     pub merged: u64,
+    /// What the pair has done with such records.
+    pub tails: TailPolicy,
     /// Whether a recovery that was cut off had left a fence, and may have stopped consumers behind it.
     pub found_fenced: bool,
     /// Whether the flow back was started; nothing if that was not come to.
@@ -128,6 +130,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
         returned,
         put_aside: renewed.as_ref().map_or(0, |it| it.put_aside),
         merged: renewed.map_or(0, |it| it.merged),
+        tails: world.pair.tails.clone(),
         found_fenced,
         flow_back,
         opened,

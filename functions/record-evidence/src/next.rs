@@ -5,6 +5,7 @@ use understudy_recovery::client::Role;
 use understudy_recovery::evidence::Evidence;
 use understudy_recovery::fence::FenceState;
 use understudy_recovery::places::PlaceIs;
+use understudy_recovery::tail::{Handling, TailPolicy, TailSurvey};
 use understudy_recovery::{Mode, Step};
 
 use crate::gather::Seen;
@@ -232,15 +233,20 @@ fn stayed(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
 
 /// Records that only the cluster that came back holds.
 fn tail(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
-    let Some(survey) = evidence.tail.as_ref().filter(|it| it.records() > 0) else {
+    let Some(survey) = evidence
+        .tail
+        .as_ref()
+        .filter(|it| it.records() + it.uncounted() > 0)
+    else {
         return;
     };
     let (records, put_aside, merged) = (survey.records(), seen.put_aside, seen.merged);
     let (source, target) = (&evidence.source, &evidence.target);
-    let mut text = format!(
-        "{} records lay on {target} alone when it came back. ",
-        count(records)
-    );
+    let all = match survey.uncounted() {
+        0 => count(records),
+        more => format!("{} to {}", count(records), count(records + more)),
+    };
+    let mut text = format!("{all} records lay on {target} alone when it came back. ");
     if merged > 0 {
         text.push_str(&format!(
             "{} of them are merged into the topics on {source}. ",
@@ -255,17 +261,29 @@ fn tail(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
             survey.epoch
         ));
     }
-    let left = records.saturating_sub(put_aside + merged);
-    if left > 0 {
+    if let Some(left) = left(survey, &seen.tails) {
         text.push_str(&format!(
-            "{} of them are nowhere else: the pair leaves them there. ",
-            count(left)
+            "{left} of them are nowhere else: the pair leaves them there. "
         ));
     }
     text.push_str(&format!(
         "All of them still lie in the topics of {target}, before what was copied since."
     ));
     next.push(text);
+}
+
+/// How many records the pair's policy leaves where they are, in words; nothing if none.
+fn left(survey: &TailSurvey, policy: &TailPolicy) -> Option<String> {
+    let left = || {
+        let own = survey.with_records();
+        own.filter(|it| policy.of(&it.topic) == Handling::Leave)
+    };
+    left().next()?;
+    let records = count(left().map(|it| it.records).sum());
+    Some(match left().any(|it| it.uncounted > 0) {
+        true => format!("At least {records}"),
+        false => records,
+    })
 }
 
 fn stands_by(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
@@ -311,4 +329,31 @@ fn person(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
         )
     };
     next.push(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use understudy_recovery::tail::TailOfPartition;
+
+    use super::*;
+
+    #[test]
+    fn what_the_pair_leaves_is_told_also_where_not_all_was_counted() {
+        let partition = |topic: &str, records, uncounted| TailOfPartition {
+            topic: topic.to_owned(),
+            records,
+            uncounted,
+            ..TailOfPartition::default()
+        };
+        let mut survey = TailSurvey {
+            partitions: vec![partition("orders", 900, 50), partition("audit", 7, 0)],
+            ..TailSurvey::default()
+        };
+        let mut policy = TailPolicy::default();
+        assert_eq!(left(&survey, &policy), None);
+        policy.topics.insert("audit".to_owned(), Handling::Leave);
+        assert_eq!(left(&survey, &policy).as_deref(), Some("7"));
+        survey.partitions.push(partition("audit", 0, 5));
+        assert_eq!(left(&survey, &policy).as_deref(), Some("At least 7"));
+    }
 }

@@ -245,8 +245,11 @@ pub struct FencesKept {
 pub struct TailSurveyed {
     /// The [`crate::tail::TailSurvey`].
     pub survey: StoreKey,
-    /// Committed records that only the cluster that came back holds.
+    /// Committed records that only the cluster that came back holds; at least so many, where not all could be counted.
     pub records: u64,
+    /// Offsets that there was no time to read: at most so many records come on top.
+    #[serde(default)]
+    pub uncounted: u64,
     /// What follows.
     pub decision: TailDecision,
     /// Why, where it is not to go on.
@@ -267,7 +270,7 @@ pub enum TailDecision {
     Refuse,
 }
 
-/// `put-aside-tail` answers.
+/// `put-aside-tail` answers; asked again until it is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TailPutAside {
     /// Topics of the cluster that came back whose tail was put aside, or merged.
@@ -277,6 +280,8 @@ pub struct TailPutAside {
     /// Records that are merged into the topics themselves.
     #[serde(default)]
     pub merged: u64,
+    /// Whether that is all of them, and what was put aside was read back. Otherwise the next call goes on.
+    pub done: bool,
 }
 
 /// `unfence-source` answers.

@@ -6,6 +6,7 @@
 //! - Who and when: [`PairName`], [`Alias`], [`Epoch`], [`ExecutionName`], [`Mode`], [`Leash`].
 //! - One recovery at a time: [`Ledger`], also where each cluster keeps a copy of it: [`LedgerCopies`].
 //! - Whether to act: [`health`], [`assessment`], [`plan`], [`Consent`].
+//! - Whether one holds its pair for too long: [`overdue`].
 //! - What was reached: [`cut`], [`places`], [`fence`]; what a cluster that came back holds: [`tail`].
 //! - Applications: [`client`].
 //! - What is kept: [`evidence`].
@@ -25,6 +26,7 @@ mod ledger;
 mod ledger_copies;
 mod mode;
 mod name;
+pub mod overdue;
 pub mod pair;
 pub mod places;
 pub mod plan;

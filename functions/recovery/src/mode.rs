@@ -28,6 +28,14 @@ impl Mode {
             Self::Failback => "failback",
         }
     }
+
+    /// Whether both clusters are needed, so that the one that is left is there to be asked.
+    pub const fn is_planned(self) -> bool {
+        match self {
+            Self::Failover => false,
+            Self::Switchover | Self::Failback => true,
+        }
+    }
 }
 
 impl fmt::Display for Mode {

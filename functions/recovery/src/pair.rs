@@ -162,8 +162,51 @@ pub struct Fencing {
     pub without_acls: WithoutAcls,
     /// By cluster, the login of one of its writers: Kafka client properties by their usual names, with secrets as in a
     /// flow file (`${env:NAME}` and its like), in place of those of the flow that writes to the cluster. A write is tried
-    /// with it, which must be refused. Without one a fence is set, and not proven.
+    /// with it, which must be refused. Without one a fence cannot be proven, and no switchover leaves the cluster.
     pub proof: BTreeMap<Alias, BTreeMap<String, String>>,
+}
+
+impl Fencing {
+    /// Whether a cluster that answers can be left: closed to its writers, and that be shown, as far as the pair says.
+    ///
+    /// # Errors
+    /// What is missing, in words.
+    pub fn can_close(&self, cluster: &Alias) -> Result<(), String> {
+        let without =
+            "or take ends that stand for a fence with fencing.without_acls = \"accept-idle\"";
+        if self.without_acls == WithoutAcls::AcceptIdle {
+            Ok(())
+        } else if self.writers.is_empty() {
+            Err(format!(
+                "nothing could shut writers out of {cluster}: name them in fencing.writers, {without}"
+            ))
+        } else if self.login(cluster).is_none() {
+            Err(format!(
+                "nothing could prove that writers of {cluster} are shut out: give the login of one of them as \
+                 fencing.proof.{cluster}, {without}"
+            ))
+        } else if let Some(other) = self.not_a_writer(cluster) {
+            Err(format!(
+                "fencing.proof.{cluster} logs in as {other}, whom no fence shuts out: give the login of one of \
+                 fencing.writers, or name {other} there"
+            ))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The login of a writer of a cluster. One without a property is none: it would be that of the one who mirrors.
+    pub fn login(&self, cluster: &Alias) -> Option<&BTreeMap<String, String>> {
+        self.proof.get(cluster).filter(|login| !login.is_empty())
+    }
+
+    /// Whom the login for a cluster is of, if that tells and it is none of the writers. A name that is kept as a secret does
+    /// not tell; brokers call who logs in by SCRAM or PLAIN `User:` and the name.
+    fn not_a_writer(&self, cluster: &Alias) -> Option<String> {
+        let name = self.login(cluster)?.get("sasl.username")?;
+        let principal = format!("User:{name}");
+        (!name.contains("${") && !self.writers.contains(&principal)).then_some(principal)
+    }
 }
 
 /// What happens where writers cannot be shut out by ACLs.

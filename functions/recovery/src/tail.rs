@@ -31,6 +31,8 @@ pub struct Carried {
     pub put_aside: u64,
     /// In the topics of the copies.
     pub merged: u64,
+    /// More is to be carried or read back, by another turn.
+    pub is_cut_off: bool,
 }
 
 /// What is done with tails, as a pair has it.
@@ -84,12 +86,35 @@ pub struct TailOfPartition {
     pub copies_begin: i64,
     /// Committed records beyond the cut.
     pub records: u64,
+    /// Offsets of the tail that there was no time to read: at most so many records come on top.
+    #[serde(default)]
+    pub uncounted: u64,
+    /// The earliest timestamp of the records that were counted, in milliseconds since 1970.
+    #[serde(default)]
+    pub first_timestamp_ms: Option<i64>,
+    /// The latest one.
+    #[serde(default)]
+    pub last_timestamp_ms: Option<i64>,
+    /// Their keys; nothing where they have none.
+    #[serde(default)]
+    pub keys: Option<KeysOfTail>,
     /// What the cluster lost.
     pub lost: Option<Lost>,
     /// Its end moved while it was looked at.
     pub moved: bool,
     /// Why nothing is known, if nothing is.
     pub unknown: Option<String>,
+}
+
+/// Keys of a partition's tail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysOfTail {
+    /// Different ones.
+    pub distinct: u64,
+    /// Those of them that were written on the active cluster since the cut.
+    pub on_both: u64,
+    /// Otherwise there are at least so many.
+    pub exact: bool,
 }
 
 /// Where a flow ended with a partition.
@@ -138,14 +163,33 @@ pub enum Verdict {
 const NAMED: usize = 5;
 
 impl TailSurvey {
-    /// Committed records beyond the cut, all partitions together.
+    /// Committed records beyond the cut, all partitions together; at least so many, where some are not counted.
     pub fn records(&self) -> u64 {
         self.partitions.iter().map(|it| it.records).sum()
     }
 
-    /// Partitions that hold any.
+    /// Offsets that were not read: at most so many records come on top.
+    pub fn uncounted(&self) -> u64 {
+        self.partitions.iter().map(|it| it.uncounted).sum()
+    }
+
+    /// How many records, in words.
+    pub fn counted(&self) -> String {
+        let records = self.records();
+        match self.uncounted() {
+            0 => records.to_string(),
+            more => format!(
+                "{records} to {} (there was no time to count all; what is put aside is counted)",
+                records.saturating_add(more)
+            ),
+        }
+    }
+
+    /// Partitions that hold any, or may.
     pub fn with_records(&self) -> impl Iterator<Item = &TailOfPartition> {
-        self.partitions.iter().filter(|it| it.records > 0)
+        self.partitions
+            .iter()
+            .filter(|it| it.records > 0 || it.uncounted > 0)
     }
 
     /// What follows, under a policy. `returned` is the alias of the cluster that came back.
@@ -218,19 +262,10 @@ impl TailSurvey {
                 self.flow
             ));
         }
-        let renamed: Vec<_> = (self.partitions.iter())
-            .filter(|it| it.topic != it.copies)
-            .collect();
-        if let Some(first) = renamed.first() {
-            return Some(format!(
-                "flow {} copies {} under another name ({}), so nothing that lies on {returned} is in the way of a flow: what \
-                 only {returned} holds is copied when that flow runs again. Under mirror.policy = \"prefixed\" `understudy \
-                 switchover` moves applications; a topic that was made again and got a new name has to be left out of both \
-                 flows first (mirror.topics_exclude)",
-                self.flow,
-                named(&renamed),
-                first.copies
-            ));
+        let renamed = self.partitions.iter().filter(|it| it.topic != it.copies);
+        let renamed = renamed.map(|it| (&*it.topic, it.partition, &*it.copies));
+        if let Some(reason) = under_another_name(&self.flow, returned, renamed) {
+            return Some(reason);
         }
         let lost: Vec<_> = (self.partitions.iter())
             .filter(|it| it.lost.as_ref().is_some_and(|lost| lost.of_copies))
@@ -267,12 +302,36 @@ impl TailOfPartition {
     }
 }
 
+/// Why nothing is failed back where copies have another name than what they are copies of: `renamed` is each such partition
+/// as `returned` calls it, and the topic of its copies. Nothing if there is none.
+pub fn under_another_name<'a>(
+    flow: &str,
+    returned: &str,
+    renamed: impl Iterator<Item = (&'a str, i32, &'a str)>,
+) -> Option<String> {
+    let renamed: Vec<_> = renamed.collect();
+    let (_, _, copies) = renamed.first()?;
+    let names = renamed.iter();
+    let names = names.map(|(topic, partition, _)| format!("{topic}-{partition}"));
+    Some(format!(
+        "flow {flow} copies {} under another name ({copies}), so nothing that lies on {returned} is in the way of a flow, and \
+         nothing is put aside: what only {returned} holds is copied when that flow goes on. Under mirror.policy = \
+         \"prefixed\", shut its old writers out (`understudy fence PAIR.toml`), let the flow go on (`understudy resume \
+         FLOW.toml --epoch N`, with the epoch of its seal), and move applications home with `understudy switchover`. A topic \
+         that was made again and got a new name has to be left out of both flows first (mirror.topics_exclude)",
+        listed(names.collect())
+    ))
+}
+
 fn named(partitions: &[&TailOfPartition]) -> String {
-    let names = partitions.iter().take(NAMED);
-    let names: Vec<String> = names
-        .map(|it| format!("{}-{}", it.topic, it.partition))
-        .collect();
-    let more = partitions.len().saturating_sub(NAMED);
+    let names = partitions.iter();
+    let names = names.map(|it| format!("{}-{}", it.topic, it.partition));
+    listed(names.collect())
+}
+
+fn listed(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
     if more == 0 {
         return names.join(", ");
     }
@@ -343,6 +402,20 @@ mod tests {
             merge: vec!["orders".to_owned()],
         };
         assert_eq!(merged, expected);
+    }
+
+    #[test]
+    fn what_there_was_no_time_to_count_is_a_tail_too() {
+        let mut long = partition("orders", 0);
+        long.uncounted = 5;
+        let found = survey(vec![long, partition("audit", 2)]);
+        let expected = Verdict::Proceed {
+            quarantine: vec!["audit".to_owned(), "orders".to_owned()],
+            merge: Vec::new(),
+        };
+        assert_eq!(found.verdict(&TailPolicy::default(), "use1"), expected);
+        let words = found.counted();
+        assert!(words.starts_with("2 to 7 ("), "{words}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use understudy_recovery::health::{Health, HealthVerdict};
 use understudy_recovery::pair::{Automation, EarlyClients, Fencing, Pair, WithoutAcls};
 use understudy_recovery::places::PlacesSummary;
 use understudy_recovery::plan::{Decision, Plan, Wish, decide, waves};
-use understudy_recovery::{Consent, Epoch, ExecutionName, Leash, LossBound, Mode, PairName};
+use understudy_recovery::{Alias, Consent, Epoch, ExecutionName, Leash, LossBound, Mode, PairName};
 
 fn application(name: &str, role: Role, wave: u32) -> Application {
     Application {
@@ -29,6 +29,11 @@ fn application(name: &str, role: Role, wave: u32) -> Application {
     }
 }
 
+fn proofs() -> BTreeMap<Alias, BTreeMap<String, String>> {
+    let login = || BTreeMap::from([("sasl.username".to_owned(), "orders".to_owned())]);
+    ["use1", "usw2"].map(|it| (alias(it), login())).into()
+}
+
 fn pair() -> Pair {
     Pair {
         automation: Automation::Automatic,
@@ -39,7 +44,7 @@ fn pair() -> Pair {
         fencing: Fencing {
             writers: vec!["User:orders".to_owned()],
             without_acls: WithoutAcls::Refuse,
-            ..Fencing::default()
+            proof: proofs(),
         },
         early_clients: EarlyClients::Keep,
         applications: vec![
@@ -470,6 +475,26 @@ fn a_switchover_refuses_what_it_could_not_keep_its_word_on() {
             "{decision:?}"
         );
     }
+    // A login without a property is none.
+    let nobodys = proofs()
+        .into_iter()
+        .chain([(alias("use1"), BTreeMap::new())]);
+    let unproven = Fencing {
+        proof: nobodys.collect(),
+        ..pair().fencing
+    };
+    let another = Fencing {
+        writers: vec!["User:shop".to_owned()],
+        ..pair().fencing
+    };
+    for (fencing, why) in [
+        (unproven, "fencing.proof.use1"),
+        (another, "logs in as User:orders"),
+    ] {
+        let pair = Pair { fencing, ..pair() };
+        let decision = decided(&pair, Mode::Switchover, &person(), &peace());
+        assert!(refusal(&decision).contains(why), "{decision:?}");
+    }
     let unfenced = |without_acls| Pair {
         fencing: Fencing {
             writers: Vec::new(),
@@ -609,11 +634,11 @@ fn any_pair() -> impl Strategy<Value = Pair> {
     (
         automation,
         (0..2_000_u64, 0..90_u32),
-        any::<(bool, bool, bool)>(),
+        any::<(bool, bool, bool, bool)>(),
         any_applications(),
     )
         .prop_map(
-            |(automation, consent, (ask, accept, writers), applications)| Pair {
+            |(automation, consent, (ask, accept, writers, proven), applications)| Pair {
                 automation,
                 consent: Consent {
                     max_lost_records: consent.0,
@@ -635,7 +660,7 @@ fn any_pair() -> impl Strategy<Value = Pair> {
                     } else {
                         WithoutAcls::Refuse
                     },
-                    ..Fencing::default()
+                    proof: if proven { proofs() } else { BTreeMap::new() },
                 },
                 applications,
                 ..pair()
@@ -707,7 +732,8 @@ proptest! {
             prop_assert_eq!(assessment.source.verdict.health, Health::Healthy);
             prop_assert_eq!(&flow.state, "running");
             prop_assert_eq!(flow.gaps, 0);
-            let fenced = !pair.fencing.writers.is_empty()
+            let proven = pair.fencing.proof.contains_key(&alias("use1"));
+            let fenced = !pair.fencing.writers.is_empty() && proven
                 || pair.fencing.without_acls == WithoutAcls::AcceptIdle;
             prop_assert!(fenced);
         }

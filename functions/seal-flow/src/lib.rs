@@ -229,8 +229,8 @@ fn tidy(world: &World, flow: &FlowOfPair, leashed: bool) -> String {
     if leashed {
         return "would stop its workers".to_owned();
     }
-    let (flows, flow) = (world.flows.clone(), flow.clone());
-    match bounded::within(TIDY_WITHIN, move || flows.want_workers(&flow, 0)) {
+    let (workers, flow) = (world.workers.clone(), flow.clone());
+    match bounded::within(TIDY_WITHIN, move || workers.want(&flow, 0)) {
         Some(Ok(())) => "its workers were told to stop".to_owned(),
         Some(Err(error)) => format!("its workers write nothing, but were not stopped: {error}"),
         None => "its workers write nothing, but were not stopped: no answer in time".to_owned(),

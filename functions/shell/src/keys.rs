@@ -53,6 +53,11 @@ pub struct Renewed {
     pub ends: Option<Vec<(String, i32, i64)>>,
 }
 
+/// How far what a cluster that came back holds was read back and put right, while that takes several turns: a `TailMarks`.
+pub fn tail_marks(execution: &str) -> String {
+    format!("{}/tail-marks.json", folder_of(execution))
+}
+
 /// What is lost, once the flow is sealed: a `LossBound`.
 pub fn loss(execution: &str) -> String {
     format!("{}/loss.json", folder_of(execution))

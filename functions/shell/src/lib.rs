@@ -8,6 +8,7 @@
 //! - [`reach`]: the two ends of an order, and the flow between them.
 //! - [`verdict`]: a cluster judged from its signals.
 //! - [`step`]: how a step is carried out: its epoch checked, its record kept, its errors named.
+//! - [`turn`]: a turn of carrying a tail.
 //! - [`typed`]: what people are told to type.
 //!
 //! Handlers block. Whoever runs them gives them a thread, and bounds it.
@@ -19,6 +20,7 @@ pub mod port_error;
 pub mod rate;
 pub mod reach;
 pub mod step;
+pub mod turn;
 pub mod typed;
 pub mod verdict;
 pub mod world;

@@ -55,7 +55,8 @@ impl Part {
     }
 }
 
-/// Carries a step out under an order: refuses a stale epoch before and after, and keeps the step's record in the store.
+/// Carries a step out under an order: refuses a stale epoch before, and keeps the step's record in the store. What takes so
+/// long that a newer epoch may begin meanwhile asks again itself ([`must_hold`]).
 ///
 /// # Errors
 /// The order is stale, the ledger or the store does not answer, or the step's own errors.

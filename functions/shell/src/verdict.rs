@@ -7,8 +7,12 @@ use understudy_recovery::health::{Damping, HealthVerdict, Saw, Signal, Vantage, 
 
 /// How far apart a prober's looks are thought to be, in milliseconds, where its signals do not tell.
 const USUAL_MS: i64 = 20_000;
+/// How far apart a deployment's looks are.
+const SCHEDULED_MS: i64 = 60_000;
 /// The least distance that is believed: two looks of one moment say nothing of a schedule.
 const LEAST_MS: i64 = 1_000;
+/// The largest: what is further apart was a pause, or comes of a prober that is believed for no longer.
+const MOST_MS: i64 = 300_000;
 /// No signal is fresh for longer than this, in seconds, however seldom its prober looks.
 const FRESH_SECONDS_MOST: u32 = 300;
 
@@ -63,14 +67,23 @@ fn overdue(signals: &[Signal], now_ms: i64, damping: &Damping) -> Vec<Signal> {
     owed
 }
 
-/// How far apart looks are, by their times.
+/// How far apart looks are, by their times: as half of them are at least. A look that is late and the next one, which is
+/// not, or two by one event that was told twice, are close to each other, and no schedule; two distances do not tell which of
+/// them that is, and one alone tells little.
 fn every(times: &[i64]) -> Option<i64> {
-    times
-        .iter()
-        .zip(times.iter().skip(1))
+    let pairs = times.iter().zip(times.iter().skip(1));
+    let mut apart: Vec<i64> = pairs
         .map(|(before, after)| after.saturating_sub(*before))
         .filter(|apart| *apart >= LEAST_MS)
-        .min()
+        .collect();
+    apart.sort_unstable();
+    let within = apart.partition_point(|apart| *apart <= MOST_MS);
+    match apart.get(..within)? {
+        [] => apart.first().map(|_| MOST_MS),
+        [one] => Some((*one).max(USUAL_MS)),
+        [one, other] => Some((*other).min(SCHEDULED_MS).max(*one)),
+        more => more.get(more.len() / 2).copied(),
+    }
 }
 
 fn times(signals: &[Signal], vantage: Vantage) -> Vec<i64> {
@@ -139,7 +152,36 @@ mod tests {
             signals.push(look);
         }
         assert_eq!(verdict(signals.clone(), 300_000).health, Health::Unknown);
+        // Three minutes after the last look of the one that went dark, which docs/alarms.md says.
+        assert_eq!(verdict(signals.clone(), 419_000).health, Health::Unknown);
+        assert_eq!(verdict(signals.clone(), 420_000).health, Health::Unhealthy);
         assert_eq!(verdict(signals, 485_000).health, Health::Unhealthy);
+    }
+
+    #[test]
+    fn two_looks_in_close_order_make_no_schedule() {
+        // A look each minute, one of them told twice, and the Region in which they are made is dark for an hour once.
+        let at = [0, 60, 61, 120, 180, 240, 3_840, 3_900, 3_960, 4_020];
+        let times: Vec<i64> = at.iter().map(|at| at * 1_000).collect();
+        assert_eq!(every(&times), Some(60_000));
+        assert_eq!(every(&[0, 1_100, 2_200, 9_000, 10_100]), Some(1_100));
+        assert_eq!(every(&[0, 5, 900]), None);
+        assert_eq!(every(&[5_000]), None);
+        // Few looks: one that came late, one that was told twice, or a schedule.
+        assert_eq!(every(&[0, 200_000, 260_000]), Some(60_000));
+        assert_eq!(every(&[0, 60_000, 61_000]), Some(60_000));
+        assert_eq!(every(&[0, 120_000, 240_000]), Some(120_000));
+        assert_eq!(every(&[0, 1_100, 2_200]), Some(1_100));
+        assert_eq!(every(&[0, 600_000, 601_200]), Some(USUAL_MS));
+    }
+
+    #[test]
+    fn a_prober_that_looks_seldom_is_not_silent_between_its_looks() {
+        for apart in [300_100, 600_000, 3_600_000] {
+            let times: Vec<i64> = (0..4).map(|look| look * apart).collect();
+            assert_eq!(every(&times), Some(MOST_MS), "{apart}");
+            assert_eq!(every(&[0, apart]), Some(MOST_MS), "{apart}");
+        }
     }
 
     #[test]

@@ -6,17 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use understudy_domain::{
-    Acl, FlowRecord, Position, SourceOffset, TargetOffset, TopicPartition, Translation,
-};
+use understudy_domain::{Acl, TopicPartition};
 use understudy_recovery::client::{Adapter, Pointer};
 use understudy_recovery::contract::Start;
 use understudy_recovery::health::{Layer, Signal};
 use understudy_recovery::pair::{FlowOfPair, Pair};
-use understudy_recovery::tail::{Carried, TailSurvey};
-use understudy_recovery::{Alias, Epoch, ExecutionName, Ledger, PairName};
+use understudy_recovery::{Alias, ExecutionName, Ledger, PairName};
 
 use crate::PortError;
+
+mod flows;
+
+pub use flows::{Begin, Flows, Mirrored};
 
 /// Everything outside.
 #[derive(Clone)]
@@ -31,8 +32,10 @@ pub struct World {
     pub store: Arc<dyn Store>,
     /// The clusters.
     pub clusters: Arc<dyn Clusters>,
-    /// Flows and their workers.
+    /// What flows keep on their targets.
     pub flows: Arc<dyn Flows>,
+    /// Who carries flows out.
+    pub workers: Arc<dyn Workers>,
     /// Applications.
     pub clients: Arc<dyn Clients>,
     /// People, and questions to them.
@@ -110,6 +113,13 @@ pub trait Cluster: Send + Sync {
 
     /// One look, layer by layer, within `within`.
     fn probe(&self, within: Duration) -> Probe;
+
+    /// When the first certificate ends of those that it shows and of the one that we show there, in seconds since 1970;
+    /// nothing where there are none, or none is shown in time.
+    fn certificate_ends(&self, within: Duration) -> Option<i64> {
+        let _without_tls = within;
+        None
+    }
 
     /// Its id.
     ///
@@ -236,184 +246,13 @@ pub enum WriteProof {
     Taken,
 }
 
-/// Flows: their state on their target, and their workers.
-pub trait Flows: Send + Sync {
-    /// The flow's name.
-    ///
-    /// # Errors
-    /// Its file cannot be used.
-    fn name(&self, flow: &FlowOfPair) -> Result<String, PortError>;
-
-    /// The flow's record on its target; nothing if it never ran.
-    ///
-    /// # Errors
-    /// The target did not answer, or holds a record that cannot be read.
-    fn record(&self, flow: &FlowOfPair) -> Result<Option<FlowRecord>, PortError>;
-
-    /// Writes that the flow is sealed at `epoch`, acknowledged by all replicas. A flow sealed at a newer epoch is
-    /// [`crate::PortErrorKind::Conflict`].
-    ///
-    /// # Errors
-    /// The target did not take it, or there is no such flow.
-    fn write_seal(&self, flow: &FlowOfPair, epoch: Epoch) -> Result<FlowRecord, PortError>;
-
-    /// Takes every transactional id of the flow over, which ends its open transactions and refuses its workers.
-    ///
-    /// # Errors
-    /// The target did not do it for all of them.
-    fn fence_workers(&self, flow: &FlowOfPair, record: &FlowRecord) -> Result<(), PortError>;
-
-    /// Every position, committed ones only.
-    ///
-    /// # Errors
-    /// The target did not answer, or holds state that cannot be read.
-    fn positions(&self, flow: &FlowOfPair, record: &FlowRecord)
-    -> Result<Vec<Mirrored>, PortError>;
-
-    /// Every partition of the source that the flow mirrors, whether it has begun with it or not, and where its log
-    /// begins.
-    ///
-    /// # Errors
-    /// The source did not answer.
-    fn selected(&self, flow: &FlowOfPair) -> Result<BTreeMap<TopicPartition, i64>, PortError>;
-
-    /// How many partitions are halted by gaps that nobody dealt with.
-    ///
-    /// # Errors
-    /// The target did not answer, or holds state that cannot be read.
-    fn halted(&self, flow: &FlowOfPair, record: &FlowRecord) -> Result<u32, PortError>;
-
-    /// Where places on the source lie on the target.
-    ///
-    /// # Errors
-    /// The target did not answer, or holds state that cannot be read.
-    fn translate(
-        &self,
-        flow: &FlowOfPair,
-        record: &FlowRecord,
-        places: &BTreeSet<(TopicPartition, SourceOffset)>,
-    ) -> Result<BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>, PortError>;
-
-    /// Where places in copies lie on the source; partitions named as on the source.
-    ///
-    /// # Errors
-    /// The target did not answer, or holds state that cannot be read.
-    fn translate_back(
-        &self,
-        flow: &FlowOfPair,
-        record: &FlowRecord,
-        places: &BTreeSet<(TopicPartition, TargetOffset)>,
-    ) -> Result<BTreeMap<(TopicPartition, TargetOffset), Translation<SourceOffset>>, PortError>;
-
-    /// Whether the flow mirrors a group.
-    ///
-    /// # Errors
-    /// Its file cannot be used.
-    fn selects_group(&self, flow: &FlowOfPair, group: &str) -> Result<bool, PortError>;
-
-    /// ACLs that mirroring withheld, about writing and as they would be on the target; without those of `fence`, which
-    /// stands on the source. The source itself is asked if `ask_source`, and what it told before counts otherwise.
-    ///
-    /// # Errors
-    /// The target did not answer, or holds state that cannot be read.
-    fn withheld_acls(
-        &self,
-        flow: &FlowOfPair,
-        ask_source: bool,
-        fence: &[Acl],
-    ) -> Result<Vec<Acl>, PortError>;
-
-    /// How many workers are wanted; 0 stops them.
+/// Workers of flows.
+pub trait Workers: Send + Sync {
+    /// How many are wanted for a flow; 0 stops them.
     ///
     /// # Errors
     /// It could not be asked for.
-    fn want_workers(&self, flow: &FlowOfPair, workers: u32) -> Result<(), PortError>;
-
-    /// Writes that a sealed flow may run again from `epoch` on.
-    ///
-    /// # Errors
-    /// The target did not take it.
-    fn reopen(&self, flow: &FlowOfPair, epoch: Epoch) -> Result<(), PortError>;
-
-    /// What the source of a sealed flow, which came back, holds beyond the cut.
-    ///
-    /// # Errors
-    /// [`crate::PortErrorKind::Refused`] where a person has to choose: the flow is not sealed, or another one has copied
-    /// back since; or one of its clusters did not answer.
-    fn survey_tail(&self, flow: &FlowOfPair) -> Result<TailSurvey, PortError>;
-
-    /// Puts the tails of these topics of the source aside on the target, and reads them back. Done again it goes on where
-    /// it was. Answers how many records are put aside.
-    ///
-    /// # Errors
-    /// [`crate::PortErrorKind::Conflict`] if somebody wrote meanwhile; or one of its clusters did not answer.
-    fn put_tail_aside(&self, flow: &FlowOfPair, topics: &[String]) -> Result<u64, PortError>;
-
-    /// Merges the tails of these topics into those of the copies on the target, behind what is there; what must not rise
-    /// over something newer is put aside. Done again it goes on where it was. Answers where the records are.
-    ///
-    /// # Errors
-    /// As [`Flows::put_tail_aside`].
-    fn merge_tail(&self, flow: &FlowOfPair, topics: &[String]) -> Result<Carried, PortError>;
-
-    /// Puts keys of compacted topics right on the source of a sealed flow, as the flow `back` writes there: where a key
-    /// was last written in the tail, it gets the value that the target had at the cut, behind the tail. Done again it comes
-    /// to the same. Answers where each partition that was written to ends now.
-    ///
-    /// # Errors
-    /// One of the clusters did not answer, or the source does not take it.
-    fn renew_keys(
-        &self,
-        flow: &FlowOfPair,
-        back: &FlowOfPair,
-        topics: &[String],
-    ) -> Result<BTreeMap<TopicPartition, i64>, PortError>;
-
-    /// Lets a flow that does not run begin at these places, from `epoch` on: behind what it copied before, and behind
-    /// what the flow the other way copied. Partitions that are not named stay where they stand. Done again it is no
-    /// change. Answers how many partitions begin so.
-    ///
-    /// # Errors
-    /// One of its clusters did not answer, or the target holds state that cannot be read.
-    fn begin_at(
-        &self,
-        flow: &FlowOfPair,
-        epoch: Epoch,
-        begins: &[Begin],
-    ) -> Result<u32, PortError> {
-        let _nowhere = begins;
-        Err(PortError::new(
-            crate::PortErrorKind::Refused,
-            format!(
-                "flow {} cannot be told where to begin at {epoch}",
-                flow.file
-            ),
-        ))
-    }
-}
-
-/// Where a flow begins with one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Begin {
-    /// The partition on the flow's source.
-    pub source: TopicPartition,
-    /// The first record that is copied.
-    pub source_offset: SourceOffset,
-    /// The partition on its target.
-    pub target: TopicPartition,
-    /// Where the target ends: the copies come behind.
-    pub target_offset: TargetOffset,
-}
-
-/// A partition that a flow mirrors.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirrored {
-    /// The partition on the source.
-    pub source: TopicPartition,
-    /// Its copy on the target.
-    pub target: TopicPartition,
-    /// Where it stands.
-    pub position: Position,
+    fn want(&self, flow: &FlowOfPair, workers: u32) -> Result<(), PortError>;
 }
 
 /// Applications.
@@ -456,11 +295,30 @@ pub trait Signals: Send + Sync {
     /// It could not be published.
     fn publish(&self, about: &Alias, signal: &Signal) -> Result<(), PortError>;
 
+    /// Publishes what a prober in the Region that stands by measured beside its look. Alarms stand on it, and no recovery
+    /// does.
+    ///
+    /// # Errors
+    /// It could not be published.
+    fn measure(&self, about: &Alias, measured: &Measured) -> Result<(), PortError> {
+        let _nowhere = (about, measured);
+        Ok(())
+    }
+
     /// The newest signals about a cluster, newest last: ours and those of other vantages.
     ///
     /// # Errors
     /// They could not be read.
     fn recent(&self, about: &Alias) -> Result<Vec<Signal>, PortError>;
+}
+
+/// What a prober measures beside its look; nothing where it could not be found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// How many days are left until the first certificate ends, rounded down; below 0 behind that.
+    pub certificate_days: Option<i64>,
+    /// By how many seconds the pair's recovery is overdue.
+    pub recovery_overdue_seconds: Option<i64>,
 }
 
 /// State machines.

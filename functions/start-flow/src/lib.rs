@@ -5,7 +5,7 @@
 //! a. a flow never copies back what the other one copied: it begins where that one ended, at the cut;
 //! b. a flow back is started only if nothing lies beyond the cut: what does is surveyed first, by a failback;
 //! c. onto a cluster that came back it begins behind everything that was surveyed there, and not at all if that is not
-//!    what is there any more;
+//!    what is there any more, nor before all of that is put aside and put right;
 //! d. it is not begun anew behind the seal: what it copied is what the recovery stands on;
 //! e. the target of a flow back is open by now, so trouble here is an answer, not an error;
 //! f. with prefixed names both flows run: the one there goes on behind its cut, for its copies have topics of their own.
@@ -83,7 +83,7 @@ fn start(
                 |it: &FlowRecord| it.epoch == order.epoch.get() && it.state != FlowState::Sealed;
             if record.as_ref().is_some_and(own) && !order.leash.is_leashed() {
                 // This order began it before; it may have copied something since.
-                return Ok(match world.flows.want_workers(flow, flow.workers) {
+                return Ok(match world.workers.want(flow, flow.workers) {
                     Ok(()) => {
                         let did = format!("flow {name} runs, with {} workers", flow.workers);
                         Done::new(started(name), [did])
@@ -158,7 +158,7 @@ fn run(
         Err(error) if error.kind == PortErrorKind::Missing => {}
         reopened => reopened?,
     }
-    world.flows.want_workers(flow, flow.workers)?;
+    world.workers.want(flow, flow.workers)?;
     Ok(did)
 }
 
@@ -175,7 +175,7 @@ fn there_too(world: &World, order: &Order) -> Result<Option<String>, PortError> 
     let flow = reach::forward(world, order).map_err(refused)?;
     let name = world.flows.name(flow)?;
     world.flows.reopen(flow, order.epoch)?;
-    world.flows.want_workers(flow, flow.workers)?;
+    world.workers.want(flow, flow.workers)?;
     let did = format!(
         "flow {name} was told to go on behind its cut: its copies have topics of their own"
     );
@@ -214,7 +214,15 @@ fn begins(world: &World, order: &Order) -> Result<Result<Vec<Begin>, String>, St
 fn returns(world: &World, order: &Order) -> Result<Result<Vec<Begin>, String>, StepError> {
     let survey: TailSurvey = must_load(world, &keys::survey(&order.execution.to_string()))?;
     let renewed: Option<Renewed> = load(world, &keys::renewed(&order.execution.to_string()))?;
-    let renewed = renewed.and_then(|it| it.ends).unwrap_or_default();
+    let renewed = renewed.and_then(|it| it.ends);
+    // A machine from before tails were carried in turns does not ask whether that was all.
+    if renewed.is_none() && !order.leash.is_leashed() && survey.with_records().next().is_some() {
+        return Ok(Err(format!(
+            "what {} alone holds is not all put aside yet; start again, it goes on where it was",
+            order.target
+        )));
+    }
+    let renewed = renewed.unwrap_or_default();
     let renewed_end = |topic: &str, partition: i32| {
         let own = renewed.iter().find(|it| it.0 == topic && it.1 == partition);
         own.map(|it| it.2)
@@ -268,7 +276,9 @@ fn returns(world: &World, order: &Order) -> Result<Result<Vec<Begin>, String>, S
 mod tests {
     use understudy_fakes::Stage;
     use understudy_recovery::cut::PartitionCut;
+    use understudy_recovery::tail::TailOfPartition;
     use understudy_recovery::{Epoch, Leash, Mode};
+    use understudy_shell::world::Ends;
 
     use super::*;
 
@@ -333,6 +343,46 @@ mod tests {
         let answer = handle(&stage.world(), request)?;
         assert!(!answer.started && answer.reason.is_some());
         assert!(stage.scene().log.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn no_flow_begins_onto_a_tail_that_is_half_put_aside() -> Outcome {
+        let stage = Stage::new();
+        let order = stage.order(Mode::Failback, Leash::Acting);
+        let world = stage.world();
+        let tail = TailOfPartition {
+            topic: "orders".to_owned(),
+            copies: "orders".to_owned(),
+            end: 13,
+            records: 3,
+            ..TailOfPartition::default()
+        };
+        let survey = TailSurvey {
+            partitions: vec![tail],
+            ..TailSurvey::default()
+        };
+        let execution = order.execution.to_string();
+        save(&world, &keys::survey(&execution), &survey)?;
+        let ends = Ends {
+            last_stable: 13,
+            high_watermark: 13,
+        };
+        let target = order.target.to_string();
+        let orders = TopicPartition::new("orders", 0);
+        stage.scene().cluster(&target).ends.insert(orders, ends);
+        let mut renewed = Renewed {
+            put_aside: 2,
+            merged: 0,
+            ends: None,
+        };
+        assert!(returns(&world, &order)?.is_err());
+        save(&world, &keys::renewed(&execution), &renewed)?;
+        let reason = returns(&world, &order)?.err().unwrap_or_default();
+        assert!(reason.contains("not all put aside"), "{reason}");
+        renewed.ends = Some(Vec::new());
+        save(&world, &keys::renewed(&execution), &renewed)?;
+        assert!(returns(&world, &order)?.is_ok());
         Ok(())
     }
 

@@ -29,19 +29,20 @@ fn look(world: &World, order: &Order) -> Result<Done<TailSurveyed>, StepError> {
     let sealed = world.flows.record(came).map_err(|it| at_source(&it))?;
     let running = world.flows.record(back).map_err(|it| at_target(&it))?;
     let key = keys::survey(&order.execution.to_string());
-    let answer = |records, decision, reason| TailSurveyed {
+    let answer = |(records, uncounted), decision, reason| TailSurveyed {
         survey: key.clone(),
         records,
+        uncounted,
         decision,
         reason,
     };
     if runs_since(running.as_ref(), sealed.as_ref()) {
         let did = format!("{} is copied to {} already", order.source, order.target);
-        return Ok(Done::new(answer(0, TailDecision::Runs, None), [did]));
+        return Ok(Done::new(answer((0, 0), TailDecision::Runs, None), [did]));
     }
     let refused = |reason: String| {
         let did = reason.clone();
-        Done::new(answer(0, TailDecision::Refuse, Some(reason)), [did])
+        Done::new(answer((0, 0), TailDecision::Refuse, Some(reason)), [did])
     };
     if let Some(paused) = running.filter(|it| it.state == FlowState::Paused && it.epoch > 0) {
         let back = world.flows.name(back).map_err(|it| at_target(&it))?;
@@ -78,13 +79,14 @@ fn look(world: &World, order: &Order) -> Result<Done<TailSurveyed>, StepError> {
         }
     }
     save(world, &key, &survey)?;
-    let records = survey.records();
+    let counted = (survey.records(), survey.uncounted());
     let mut did = if is_new {
         from_nothing(world, order, back)?
     } else {
         vec![format!(
-            "{} holds {records} records beyond the cut, in {} of {} partitions",
+            "{} holds {} records beyond the cut, in {} of {} partitions",
             order.target,
+            survey.counted(),
             survey.with_records().count(),
             survey.partitions.len()
         )]
@@ -96,9 +98,9 @@ fn look(world: &World, order: &Order) -> Result<Done<TailSurveyed>, StepError> {
     did.extend(lost);
     did.extend(survey.groups.iter().cloned());
     let answer = match survey.verdict(&world.pair.tails, order.target.as_str()) {
-        Verdict::Proceed { .. } => answer(records, TailDecision::Proceed, None),
-        Verdict::Wait { reason } => answer(records, TailDecision::Wait, Some(reason)),
-        Verdict::Refuse { reason } => answer(records, TailDecision::Refuse, Some(reason)),
+        Verdict::Proceed { .. } => answer(counted, TailDecision::Proceed, None),
+        Verdict::Wait { reason } => answer(counted, TailDecision::Wait, Some(reason)),
+        Verdict::Refuse { reason } => answer(counted, TailDecision::Refuse, Some(reason)),
     };
     did.extend(answer.reason.clone());
     Ok(Done::new(answer, did))

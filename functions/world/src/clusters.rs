@@ -24,7 +24,7 @@ use crate::clock::Until;
 use crate::connections::Connections;
 use crate::pair_file::PairFile;
 use crate::trouble::{kind_of_code, of_fault};
-use crate::{look, proof};
+use crate::{certificates, look, proof};
 
 /// How many groups' places go into one transaction.
 const GROUPS_AT_ONCE: usize = 20;
@@ -124,6 +124,10 @@ impl Cluster for KafkaCluster {
 
     fn probe(&self, within: Duration) -> Probe {
         look::look(&self.connections.endpoint, within)
+    }
+
+    fn certificate_ends(&self, within: Duration) -> Option<i64> {
+        certificates::first_end(&self.connections.endpoint, within)
     }
 
     fn id(&self, within: Duration) -> Result<String, PortError> {

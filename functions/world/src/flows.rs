@@ -1,4 +1,4 @@
-//! A pair's flows, by their state on their targets. Their workers are somebody else's.
+//! A pair's flows, by their state on their targets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use understudy_domain::{
     Acl, FlowRecord, FlowState, Slot, SourceOffset, TargetOffset, TopicPartition, Translation,
 };
+use understudy_flow::before_cut::look_back;
 use understudy_flow::config::Flow;
 use understudy_flow::flow_record::{self, FlowError};
 use understudy_flow::map_state::{Known, Question, answer_all_from};
@@ -18,8 +19,9 @@ use understudy_kafka::{Cluster as Connection, Endpoint, Fault};
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::tail::{Carried, TailSurvey};
+use understudy_shell::turn::TailTurn;
 use understudy_shell::world::{Begin, Flows, Mirrored};
-use understudy_shell::{PortError, PortErrorKind};
+use understudy_shell::{PortError, PortErrorKind, bounded};
 
 use crate::pair_file::PairFile;
 use crate::trouble::{of_fault, of_flow, of_state};
@@ -29,6 +31,9 @@ use crate::{begin, tails, withheld};
 const FENCE_WITHIN: Duration = Duration::from_secs(20);
 /// How long the source has to name its topics.
 const SOURCE_WITHIN: Duration = Duration::from_secs(5);
+/// How long the source has, all in all, to say where places from before a cut lie: writers may be waiting, and a recovery
+/// goes on without.
+const LOOK_BACK_WITHIN: Duration = Duration::from_secs(5);
 /// How many slots are read at once; each takes a client of its own.
 const AT_ONCE: usize = 8;
 /// How often the record is changed again because somebody else was at it.
@@ -111,6 +116,20 @@ fn open_state(record: &FlowRecord, target: &Endpoint) -> Result<Connection, Faul
     })
 }
 
+/// Every partition that the source names and the flow mirrors.
+fn partitions(
+    flow: &Flow,
+    source: &Connection,
+    within: Duration,
+) -> Result<Vec<TopicPartition>, Fault> {
+    let topics = source.topics(within)?;
+    let selected = topics.iter().filter(|topic| flow.selects(&topic.name));
+    let partitions = selected.flat_map(|topic| {
+        (0..topic.partitions).map(|it| TopicPartition::new(topic.name.as_str(), it))
+    });
+    Ok(partitions.collect())
+}
+
 /// A newer epoch holds the flow.
 fn newer(flow: &Flow, record: &FlowRecord, epoch: Epoch) -> PortError {
     let text = format!(
@@ -173,6 +192,28 @@ fn answers(
         known.extend(ask(slots, &moved)?);
     }
     Ok(known)
+}
+
+/// The same, and what the flow the other way tells in time. What it does not tell stays as the flow's own map has it.
+fn with_look_back(flow: &Arc<Flow>, own: BTreeMap<Question, Known>) -> BTreeMap<Question, Known> {
+    let (asked, mut told) = (Arc::clone(flow), own.clone());
+    let look = move || {
+        look_back(&asked, &mut told);
+        told
+    };
+    let Some(mut told) = bounded::within(LOOK_BACK_WITHIN, look) else {
+        tracing::warn!(flow = %flow.name, "the source does not tell in time what was copied the other way before");
+        return own;
+    };
+    for (question, own) in own {
+        let untold = match told.get(&question) {
+            Some(Known::Unreadable(reason)) if !matches!(own, Known::Unreadable(_)) => reason,
+            _ => continue,
+        };
+        tracing::warn!(flow = %flow.name, reason = untold, "a place was not told");
+        told.insert(question, own);
+    }
+    told
 }
 
 impl Flows for KafkaFlows {
@@ -241,16 +282,27 @@ impl Flows for KafkaFlows {
         Ok(mirrored.collect())
     }
 
+    fn selects_topic(&self, flow: &FlowOfPair, topic: &str) -> Result<bool, PortError> {
+        Ok(self.flow(flow)?.selects(topic))
+    }
+
+    fn partitions(
+        &self,
+        flow: &FlowOfPair,
+        within: Duration,
+    ) -> Result<BTreeSet<TopicPartition>, PortError> {
+        let flow = self.flow(flow)?;
+        let at_source = |fault: Fault| of_fault(&flow.source, &fault);
+        let source = Connection::open(&flow.source).map_err(at_source)?;
+        let selected = partitions(flow, &source, within).map_err(at_source)?;
+        Ok(selected.into_iter().collect())
+    }
+
     fn selected(&self, flow: &FlowOfPair) -> Result<BTreeMap<TopicPartition, i64>, PortError> {
         let flow = self.flow(flow)?;
         let at_source = |fault: Fault| of_fault(&flow.source, &fault);
         let source = Connection::open(&flow.source).map_err(at_source)?;
-        let topics = source.topics(SOURCE_WITHIN).map_err(at_source)?;
-        let selected = topics.iter().filter(|topic| flow.selects(&topic.name));
-        let partitions = selected.flat_map(|topic| {
-            (0..topic.partitions).map(|it| TopicPartition::new(topic.name.as_str(), it))
-        });
-        let partitions: Vec<TopicPartition> = partitions.collect();
+        let partitions = partitions(flow, &source, SOURCE_WITHIN).map_err(at_source)?;
         let starts = source.edges(&partitions, Edge::Earliest, SOURCE_WITHIN);
         let starts = starts.map_err(at_source)?;
         // One that is not told holds something, as far as is known.
@@ -276,12 +328,16 @@ impl Flows for KafkaFlows {
         flow: &FlowOfPair,
         record: &FlowRecord,
         places: &BTreeSet<(TopicPartition, SourceOffset)>,
+        ask_source: bool,
     ) -> Result<BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>, PortError>
     {
         let flow = self.flow(flow)?;
         let question =
             |place: &(TopicPartition, SourceOffset)| Question::Forward(place.0.clone(), place.1);
-        let known = answers(flow, record, places.iter().map(question).collect())?;
+        let mut known = answers(flow, record, places.iter().map(question).collect())?;
+        if ask_source {
+            known = with_look_back(flow, known);
+        }
         let found = known.into_iter().filter_map(|(question, known)| {
             let Question::Forward(place, offset) = question else {
                 return None;
@@ -340,11 +396,6 @@ impl Flows for KafkaFlows {
         withheld::acls(self.flow(flow)?, ask_source, fence)
     }
 
-    fn want_workers(&self, _flow: &FlowOfPair, _workers: u32) -> Result<(), PortError> {
-        // Whoever started them stops them; those of a sealed flow write nothing, and go on once it runs again.
-        Ok(())
-    }
-
     fn reopen(&self, flow: &FlowOfPair, epoch: Epoch) -> Result<(), PortError> {
         let flow = self.flow(flow)?;
         let target = open(flow)?;
@@ -375,12 +426,22 @@ impl Flows for KafkaFlows {
         tails::look(self.flow(flow)?)
     }
 
-    fn put_tail_aside(&self, flow: &FlowOfPair, topics: &[String]) -> Result<u64, PortError> {
-        tails::put_aside(self.flow(flow)?, topics)
+    fn put_tail_aside(
+        &self,
+        flow: &FlowOfPair,
+        topics: &[String],
+        turn: &mut TailTurn,
+    ) -> Result<Carried, PortError> {
+        tails::put_aside(self.flow(flow)?, topics, turn)
     }
 
-    fn merge_tail(&self, flow: &FlowOfPair, topics: &[String]) -> Result<Carried, PortError> {
-        tails::merge_into(self.flow(flow)?, topics)
+    fn merge_tail(
+        &self,
+        flow: &FlowOfPair,
+        topics: &[String],
+        turn: &mut TailTurn,
+    ) -> Result<Carried, PortError> {
+        tails::merge_into(self.flow(flow)?, topics, turn)
     }
 
     fn renew_keys(
@@ -388,8 +449,9 @@ impl Flows for KafkaFlows {
         flow: &FlowOfPair,
         back: &FlowOfPair,
         topics: &[String],
-    ) -> Result<BTreeMap<TopicPartition, i64>, PortError> {
-        tails::renew_keys(self.flow(flow)?, self.flow(back)?, topics)
+        turn: &mut TailTurn,
+    ) -> Result<Option<BTreeMap<TopicPartition, i64>>, PortError> {
+        tails::renew_keys(self.flow(flow)?, self.flow(back)?, topics, turn)
     }
 
     fn begin_at(

@@ -8,12 +8,13 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::error::RDKafkaErrorCode;
 use serde::{Deserialize, Serialize};
 use understudy_domain::TopicPartition;
 use understudy_flow::replication::Replicas;
 use understudy_flow::state_topics::wait_led;
 use understudy_kafka::ffi::writer::Writer;
-use understudy_kafka::{Cluster, Fault};
+use understudy_kafka::{Cluster, Fault, Operation};
 use understudy_recovery::{Alias, Ledger, PairName};
 use understudy_shell::{PortError, PortErrorKind, bounded};
 
@@ -25,6 +26,8 @@ use crate::trouble::of_fault;
 
 /// How long a change may take, from the first call to the last.
 const CHANGE_WITHIN: Duration = Duration::from_secs(8);
+/// How often it is tried where the brokers do not tell what became of it.
+const TRIES: u32 = 3;
 
 /// One cluster's copy.
 pub struct LedgerTopic {
@@ -92,6 +95,38 @@ impl LedgerTopic {
         wait_led(cluster, &topic, 1)
     }
 
+    /// Takes the id over, and puts `next` behind what is there if `may` says so. The inner result is the brokers' answer.
+    fn take_over(
+        &self,
+        may: &dyn Fn(Option<&Ledger>) -> Result<(), PortError>,
+        next: &[u8],
+        until: Until,
+    ) -> Result<Result<(), Fault>, PortError> {
+        let endpoint = &self.connections.endpoint;
+        let at_cluster = |fault: Fault| of_fault(endpoint, &fault);
+        let config = endpoint.writer(&self.transactional_id());
+        let mut writer =
+            Writer::new(&config, endpoint.watch.clone(), usize::MAX).map_err(at_cluster)?;
+        let changed = writer
+            .init(until.left())
+            .map_err(at_cluster)
+            .and_then(|()| {
+                // A broker that does not know the topic yet does not know that nothing stands in it.
+                let last = self.connections.ask(|cluster| self.last(cluster, until));
+                let last = last.map_err(|error| match error.kind {
+                    PortErrorKind::Missing => {
+                        PortError::new(PortErrorKind::Unreachable, error.text)
+                    }
+                    _ => error,
+                })?;
+                may(self.held(last)?.as_ref())?;
+                Ok(self.put(&mut writer, next, until))
+            });
+        // To let go of a client may take as long as its last connection.
+        let _letting_go = bounded::start(move || drop(writer));
+        changed
+    }
+
     fn put(&self, writer: &mut Writer, next: &[u8], until: Until) -> Result<(), Fault> {
         writer.begin()?;
         let place = TopicPartition::new(self.topic(), 0);
@@ -119,7 +154,6 @@ impl LedgerCopy for LedgerTopic {
     ) -> Result<(), PortError> {
         let until = Until::within(CHANGE_WITHIN);
         let endpoint = &self.connections.endpoint;
-        let at_cluster = |fault: Fault| of_fault(endpoint, &fault);
         let bytes = encode(next).map_err(|error| {
             let text = format!("the ledger of {} cannot be written: {error}", next.pair);
             PortError::new(PortErrorKind::Malformed, text)
@@ -130,28 +164,32 @@ impl LedgerCopy for LedgerTopic {
                 None => self.make(cluster),
             },
         )?;
-        let config = endpoint.writer(&self.transactional_id());
-        let mut writer =
-            Writer::new(&config, endpoint.watch.clone(), usize::MAX).map_err(at_cluster)?;
-        let changed = writer
-            .init(until.left())
-            .map_err(at_cluster)
-            .and_then(|()| {
-                // A broker that does not know the topic yet does not know that nothing stands in it.
-                let last = self.connections.ask(|cluster| self.last(cluster, until));
-                let last = last.map_err(|error| match error.kind {
-                    PortErrorKind::Missing => {
-                        PortError::new(PortErrorKind::Unreachable, error.text)
-                    }
-                    _ => error,
-                })?;
-                may(self.held(last)?.as_ref())?;
-                self.put(&mut writer, &bytes, until).map_err(at_cluster)
-            });
-        // To let go of a client may take as long as its last connection.
-        let _letting_go = bounded::start(move || drop(writer));
-        changed
+        let mut tries = 1;
+        loop {
+            let fault = match self.take_over(may, &bytes, until)? {
+                Ok(()) => return Ok(()),
+                Err(fault) => fault,
+            };
+            if !is_untold(&fault) || tries == TRIES {
+                return Err(of_fault(endpoint, &fault));
+            }
+            tries += 1;
+        }
     }
+}
+
+/// Whether the brokers said nothing of what became of a commit. Kafka 4.1 answers so ("unknown server error") to who is
+/// fenced at that very moment: what stands there is read again, and refused as it would have been. If that is our own, it is
+/// refused as well: another one, who says the same at the same moment, may have put it there, and two would hold the pair.
+const fn is_untold(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Kafka {
+            operation: Operation::CommitTransaction,
+            code: Some(RDKafkaErrorCode::Unknown),
+            ..
+        }
+    )
 }
 
 /// The version of what is stored.
@@ -200,5 +238,22 @@ mod tests {
         assert!(refused.contains("upgrade"), "{refused}");
         assert!(decode(b"{}").is_err());
         Ok(())
+    }
+
+    #[test]
+    fn only_a_commit_that_nobody_tells_of_is_looked_at_again() {
+        let fault = |operation, code| Fault::Kafka {
+            operation,
+            subject: "understudy-orders-ledger".to_owned(),
+            code,
+            reason: "so it was".to_owned(),
+        };
+        let commit = Operation::CommitTransaction;
+        assert!(is_untold(&fault(commit, Some(RDKafkaErrorCode::Unknown))));
+        for told in [Some(RDKafkaErrorCode::InvalidTransactionalState), None] {
+            assert!(!is_untold(&fault(commit, told)), "{told:?}");
+        }
+        let begin = Operation::BeginTransaction;
+        assert!(!is_untold(&fault(begin, Some(RDKafkaErrorCode::Unknown))));
     }
 }

@@ -9,8 +9,8 @@ use understudy_shell::{PortError, World};
 
 use crate::ledger_topic::LedgerTopic;
 use crate::{
-    FileLedger, FileSignals, FileStore, KafkaClusters, KafkaFlows, LocalClients, PairFile,
-    SystemClock,
+    FileLedger, FileSignals, FileStore, KafkaClusters, KafkaFlows, LocalClients, OthersWorkers,
+    PairFile, SystemClock,
 };
 
 /// What a machine has of its own: whoever is told, and what carries recoveries out.
@@ -39,6 +39,7 @@ impl Local {
             store: Arc::new(FileStore::new(state)),
             clusters: Arc::new(KafkaClusters::new(file)),
             flows: Arc::new(KafkaFlows::new(file)?),
+            workers: Arc::new(OthersWorkers),
             clients: Arc::new(LocalClients::new(&file.folder, Arc::clone(&self.people))),
             people: self.people,
             signals: Arc::new(FileSignals::new(state)),

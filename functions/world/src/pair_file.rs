@@ -125,13 +125,22 @@ impl PairFile {
     }
 
     fn put_together(
-        pair: Pair,
+        mut pair: Pair,
         texts: &BTreeMap<String, String>,
         mut imported: BTreeMap<String, Flow>,
         folder: PathBuf,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, PairFileError> {
         let (mut flows, mut proofs) = (BTreeMap::new(), BTreeMap::new());
+        // There is no flow file whose login one could take the place of.
+        let Pair {
+            flows: all,
+            fencing,
+            ..
+        } = &mut pair;
+        all.iter()
+            .filter(|it| imported.contains_key(&it.file))
+            .for_each(|it| drop(fencing.proof.remove(&it.target)));
         for of_pair in &pair.flows {
             if let Some(flow) = imported.remove(&of_pair.file) {
                 must_lead(&pair, of_pair, "source", &of_pair.source, &flow.source)?;
@@ -150,7 +159,7 @@ impl PairFile {
             let flow = parse(text)?;
             must_lead(&pair, of_pair, "source", &of_pair.source, &flow.source)?;
             must_lead(&pair, of_pair, "target", &of_pair.target, &flow.target)?;
-            if let Some(login) = pair.fencing.proof.get(&of_pair.target) {
+            if let Some(login) = pair.fencing.login(&of_pair.target) {
                 let as_writer = with_login(text, login)
                     .ok_or_else(|| wrong(&pair, of_pair, "it has no [target]".to_owned()))?;
                 proofs.insert(of_pair.target.clone(), Arc::new(parse(&as_writer)?));

@@ -4,18 +4,30 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use understudy_domain::TopicPartition;
-use understudy_domain::tail::Loss;
+use understudy_domain::tail::{Loss, TailMarks};
 use understudy_flow::config::Flow;
-use understudy_recovery::tail::{Carried, Lost, PlaceOfCut, TailOfPartition, TailSurvey};
-use understudy_salvage::{Export, Line, SalvageError, Settled, export, lost, merge, renew, survey};
+use understudy_recovery::tail::{
+    Carried, KeysOfTail, Lost, PlaceOfCut, TailOfPartition, TailSurvey,
+};
+use understudy_salvage::{
+    Export, Line, SalvageError, Turn, Within, export_for, lost, merge_for, renew, survey,
+};
+use understudy_shell::turn::TailTurn;
 use understudy_shell::{PortError, PortErrorKind};
 
-/// Surveys it. Keys that were written on both sides are not counted: that takes as long as the active cluster is read.
+/// How long a survey reads tails, and what was written since: whatever there is, an answer comes well within a step's time.
+/// Of what it does not come to, offsets are told, and what is put aside is counted then.
+const SURVEY_WITHIN: Within = Within {
+    tails: Some(Duration::from_secs(120)),
+    keys: Duration::from_secs(20),
+};
+
+/// Surveys it.
 ///
 /// # Errors
 /// The flow is not sealed, or a cluster does not answer.
 pub fn look(flow: &Flow) -> Result<TailSurvey, PortError> {
-    let found = survey(flow, Duration::ZERO).map_err(|error| trouble(&error))?;
+    let found = survey(flow, SURVEY_WITHIN).map_err(|error| trouble(&error))?;
     let other = found.other_cluster.as_ref().map(|it| {
         format!(
             "the address of {} leads to cluster {}, and flow {} was made for {}",
@@ -28,12 +40,15 @@ pub fn look(flow: &Flow) -> Result<TailSurvey, PortError> {
             it.group, it.topic, it.partition, it.source_offset, it.tail_begins
         )
     });
+    // A topic that was made again, got a new name and is left out since is nothing of the flow's any more.
+    let partitions = (found.partitions.iter())
+        .filter(|line| line.topic == line.copies || flow.selects(&line.topic));
     Ok(TailSurvey {
         groups: groups.collect(),
         flow: found.flow,
         epoch: found.epoch,
         other_cluster: other,
-        partitions: found.partitions.iter().map(partition).collect(),
+        partitions: partitions.map(partition).collect(),
     })
 }
 
@@ -48,6 +63,14 @@ fn partition(line: &Line) -> TailOfPartition {
         held_back: line.held_back_offsets,
         copies_begin: line.copies_begin.unwrap_or_default(),
         records: line.tally.records,
+        uncounted: line.uncounted_offsets,
+        first_timestamp_ms: line.tally.first_timestamp_ms,
+        last_timestamp_ms: line.tally.last_timestamp_ms,
+        keys: line.keys.as_ref().map(|keys| KeysOfTail {
+            distinct: keys.distinct,
+            on_both: keys.on_both,
+            exact: keys.exact,
+        }),
         lost: line.loss.as_ref().map(|loss| Lost {
             of_copies: !matches!(loss, Loss::Deleted { .. }),
             gone: matches!(loss, Loss::TopicGone),
@@ -58,58 +81,76 @@ fn partition(line: &Line) -> TailOfPartition {
     }
 }
 
-/// Puts these topics' tails aside; how many records are.
+/// Puts these topics' tails aside, for one turn; where the records are.
 ///
 /// # Errors
 /// [`PortErrorKind::Conflict`] if not all of it is that is there; or a cluster does not answer.
-pub fn put_aside(flow: &Flow, topics: &[String]) -> Result<u64, PortError> {
-    if topics.is_empty() {
-        return Ok(0);
-    }
-    let done = export(flow, topics, None).map_err(|error| trouble(&error))?;
-    Ok(settled(&done)?.put_aside)
-}
-
-/// Merges these topics' tails into the topics of the copies; where the records are.
-///
-/// # Errors
-/// As [`put_aside`].
-pub fn merge_into(flow: &Flow, topics: &[String]) -> Result<Carried, PortError> {
+pub fn put_aside(
+    flow: &Flow,
+    topics: &[String],
+    turn: &mut TailTurn,
+) -> Result<Carried, PortError> {
     if topics.is_empty() {
         return Ok(Carried::default());
     }
-    let done = merge(flow, topics).map_err(|error| trouble(&error))?;
-    let settled = settled(&done)?;
+    let goes_on = |marks: &TailMarks| turn.asker.go_on(marks).map_err(|error| error.to_string());
+    let mut turn = Turn::within(turn.within, &mut turn.marks).asking(&goes_on);
+    let done = export_for(flow, topics, &mut turn).map_err(|error| trouble(&error))?;
+    settled(&done)
+}
+
+/// Merges these topics' tails into the topics of the copies, for one turn; where the records are.
+///
+/// # Errors
+/// As [`put_aside`].
+pub fn merge_into(
+    flow: &Flow,
+    topics: &[String],
+    turn: &mut TailTurn,
+) -> Result<Carried, PortError> {
+    if topics.is_empty() {
+        return Ok(Carried::default());
+    }
+    let goes_on = |marks: &TailMarks| turn.asker.go_on(marks).map_err(|error| error.to_string());
+    let mut turn = Turn::within(turn.within, &mut turn.marks).asking(&goes_on);
+    let done = merge_for(flow, topics, &mut turn).map_err(|error| trouble(&error))?;
+    settled(&done)
+}
+
+fn settled(done: &Export) -> Result<Carried, PortError> {
+    let settled = done.settled();
+    let settled =
+        settled.map_err(|left| PortError::new(PortErrorKind::Conflict, left.join("; ")))?;
     Ok(Carried {
         put_aside: settled.put_aside,
         merged: settled.merged,
+        is_cut_off: settled.is_cut_off,
     })
 }
 
-fn settled(done: &Export) -> Result<Settled, PortError> {
-    let settled = done.settled();
-    settled.map_err(|left| PortError::new(PortErrorKind::Conflict, left.join("; ")))
-}
-
-/// Puts right what compaction would keep of these topics' tails; where each partition that was written to ends now.
+/// Puts right what compaction would keep of these topics' tails, for one turn; where each partition that was written to ends
+/// now, once all are.
 ///
 /// # Errors
-/// A cluster does not answer, or does not take it.
+/// [`PortErrorKind::Conflict`] if somebody else wrote there meanwhile; or a cluster does not answer, or does not take it.
 pub fn renew_keys(
     flow: &Flow,
     back: &Flow,
     topics: &[String],
-) -> Result<BTreeMap<TopicPartition, i64>, PortError> {
+    turn: &mut TailTurn,
+) -> Result<Option<BTreeMap<TopicPartition, i64>>, PortError> {
     if topics.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(Some(BTreeMap::new()));
     }
-    renew(flow, back, topics).map_err(|error| trouble(&error))
+    let goes_on = |marks: &TailMarks| turn.asker.go_on(marks).map_err(|error| error.to_string());
+    let mut turn = Turn::within(turn.within, &mut turn.marks).asking(&goes_on);
+    renew(flow, back, topics, &mut turn).map_err(|error| trouble(&error))
 }
 
 fn trouble(error: &SalvageError) -> PortError {
     let kind = match error {
         SalvageError::Tool(_) | SalvageError::Unfinished(_) => PortErrorKind::Unreachable,
-        SalvageError::Changed { .. } => PortErrorKind::Conflict,
+        SalvageError::Changed { .. } | SalvageError::WrittenSince { .. } => PortErrorKind::Conflict,
         SalvageError::NotSealed { .. }
         | SalvageError::FlowBack { .. }
         | SalvageError::OtherCluster { .. }

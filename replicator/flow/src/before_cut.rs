@@ -33,7 +33,7 @@ pub const fn may_have_begun_at_a_cut(position: &Position) -> bool {
 
 /// Answers what the flow's own map could not, because it lies before the cut at which the flow began. While the source
 /// does not answer nobody can tell; where the other flow's state may not be read, the answers stay as they are.
-pub(crate) fn look_back(flow: &Flow, known: &mut BTreeMap<Question, Known>) {
+pub fn look_back(flow: &Flow, known: &mut BTreeMap<Question, Known>) {
     let asked: BTreeMap<Question, Position> = known
         .iter()
         .filter_map(|(question, known)| Some((question.clone(), before_the_cut(question, known)?)))

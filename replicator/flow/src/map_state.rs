@@ -36,6 +36,7 @@ pub enum Question {
 }
 
 /// What the map answered.
+#[derive(Clone)]
 pub enum Known {
     /// Where on the target, and the position that was held against.
     Target(Position, Translation<TargetOffset>),

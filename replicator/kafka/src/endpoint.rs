@@ -61,6 +61,8 @@ pub struct Endpoint {
     generation: Arc<AtomicU64>,
     /// Whether its tokens are those of MSK's IAM.
     msk_iam: bool,
+    /// Whether its clients stay for long, see [`Endpoint::lasting`].
+    lasts: bool,
     /// What the clients of this cluster say of it.
     pub watch: Watch,
 }
@@ -106,6 +108,7 @@ impl Endpoint {
             }),
             generation: Arc::default(),
             msk_iam: false,
+            lasts: false,
             watch: Watch::new(alias),
         }
     }
@@ -115,6 +118,17 @@ impl Endpoint {
     pub fn with_msk_iam(mut self, msk_iam: bool) -> Self {
         self.msk_iam = msk_iam;
         self
+    }
+
+    /// The same cluster, for clients that stay as long as the process and ask again and again: they connect to every broker.
+    /// Without this they connect to those only that they have something for, which is sooner done and wider clusters are
+    /// not troubled by; but while a broker is away, they spin until their call's time limit (see `connect_to_all`).
+    #[must_use]
+    pub fn lasting(&self) -> Self {
+        Self {
+            lasts: true,
+            ..self.clone()
+        }
     }
 
     /// Who we are on this cluster, as ACLs name it.
@@ -278,8 +292,17 @@ impl Endpoint {
     /// answers such a question with "not the coordinator" to a client without a `group.id`; so it gets the name of one
     /// of the groups that are asked for, which needs no further right.
     pub fn reader_of_groups(&self, group: &str) -> ClientConfig {
-        let mut config = self.reader_to_end();
+        let mut config = self.asker();
         config.set("group.id", group);
+        config
+    }
+
+    /// A client that asks brokers by their ids: for offsets, groups, configs.
+    pub fn asker(&self) -> ClientConfig {
+        let mut config = self.reader_to_end();
+        if self.lasts {
+            connect_to_all(&mut config);
+        }
         config
     }
 
@@ -348,7 +371,11 @@ impl Endpoint {
 
     /// Admin calls and metadata.
     pub fn admin(&self) -> ClientConfig {
-        self.common("admin")
+        let mut config = self.common("admin");
+        if self.lasts {
+            connect_to_all(&mut config);
+        }
+        config
     }
 
     /// One look at one address: this one and no other is asked first.
@@ -390,6 +417,17 @@ impl Endpoint {
             None => "topic".to_owned(),
         }
     }
+}
+
+/// Lets a client connect to every broker rather than to those that it has something for, unless the configuration file
+/// says which.
+///
+/// An admin call of librdkafka 2.12.1 waits for its broker by asking for a connection whenever the state of any broker
+/// changes (`rd_kafka_broker_get_async`), which a client of few connections answers at once, without the wait between
+/// two attempts (`RD_KAFKA_OP_CONNECT`). Each attempt that is refused is such a change: while a broker was away, the
+/// client's threads did nothing else, as fast as they could.
+fn connect_to_all(config: &mut ClientConfig) {
+    or(config, "enable.sparse.connections", "false");
 }
 
 /// Sets a default that the configuration file may override.

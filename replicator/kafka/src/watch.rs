@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -9,6 +10,10 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::ffi::login::Logins;
+
+/// For how long a complaint of the same kind is not logged again, however many clients and brokers it comes from: in a
+/// rolling restart every client says it of every broker, and the calls between them are answered.
+const LOGGED_AGAIN: Duration = Duration::from_secs(60);
 
 /// The last complaint of any client of one cluster, and who it is about.
 ///
@@ -18,11 +23,16 @@ use crate::ffi::login::Logins;
 pub struct Watch {
     alias: Arc<str>,
     complaint: Arc<Mutex<Option<Complaint>>>,
+    /// Each kind that was logged of late, and when. Taken while `complaint` is held.
+    logged: Arc<Mutex<Logged>>,
     /// By topic: the id under which this client, or a clone of it, fetches. Written by the client's log event, read by
     /// its reader, both on the thread that polls.
     topic_ids: Arc<Mutex<HashMap<String, String>>>,
     logins: Logins,
 }
+
+/// Kinds of complaints, and when each was logged.
+type Logged = Vec<(Option<RDKafkaErrorCode>, Instant)>;
 
 /// Why a cluster is not answering as it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +51,7 @@ impl Watch {
         Self {
             alias: alias.into(),
             complaint: Arc::default(),
+            logged: Arc::default(),
             topic_ids: Arc::default(),
             logins: Logins::default(),
         }
@@ -74,6 +85,17 @@ impl Watch {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(topic.to_owned(), id.to_owned());
+    }
+
+    /// Whether nothing of this kind was logged for [`LOGGED_AGAIN`]; if so, from now on something was.
+    fn is_to_be_logged(&self, code: Option<RDKafkaErrorCode>) -> bool {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.retain(|(_, at)| at.elapsed() < LOGGED_AGAIN);
+        let is_due = logged.iter().all(|(known, _)| *known != code);
+        if is_due {
+            logged.push((code, Instant::now()));
+        }
+        is_due
     }
 
     /// The cluster's alias.
@@ -128,7 +150,7 @@ impl ClientContext for Watch {
         let news = held
             .as_ref()
             .is_none_or(|known| known.code != complaint.code);
-        if news {
+        if news && self.is_to_be_logged(code) {
             tracing::warn!(cluster = %self.alias, reason = %complaint.reason, advice = complaint.advice, "cluster complains");
         }
         *held = Some(complaint);
@@ -207,6 +229,16 @@ mod tests {
             let line = format!("[thrd:main]: Topic {topic} changed id from AAAAAAAAAAAAAAAAAAAAAA to {id}");
             prop_assert_eq!(changed_id(&line), Some((topic.as_str(), id.as_str())));
         }
+    }
+
+    #[test]
+    fn a_complaint_of_one_kind_is_logged_once_however_often_the_cluster_answers_between() {
+        let watch = Watch::new("use1");
+        let away = Some(RDKafkaErrorCode::BrokerTransportFailure);
+        assert!(watch.is_to_be_logged(away));
+        watch.settled();
+        assert!(!watch.clone().is_to_be_logged(away));
+        assert!(watch.is_to_be_logged(Some(RDKafkaErrorCode::Authentication)));
     }
 
     #[test]

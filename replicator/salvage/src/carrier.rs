@@ -7,6 +7,9 @@
 //! c. *One transaction* holds the copies and the progress behind them: the next offset to be read, how many records
 //!    were put aside or merged, and what those that were put aside come to.
 //! d. *Any doubt ends the run.* After an error the outcome of a commit may be unknown; the next run begins at (a).
+//! e. *A turn ends between two transactions.* The next one goes on there, as the next run does.
+//! f. *Who writes the same keys meanwhile cannot keep a merge from ending.* A transaction that came too late is half as
+//!    long when it is made again, and each time at least one key less is in question ([`crate::guard`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +29,10 @@ use crate::ground::Ground;
 use crate::guard::Guard;
 use crate::look::Found;
 use crate::transactions::Transactions;
+use crate::turn::Turn;
+
+/// After so many records at the latest, how far it was read is committed.
+const RECORDS_A_SETTLE: u64 = 20_000;
 
 /// What becomes of the records of a partition's tail.
 pub enum Rule {
@@ -50,6 +57,19 @@ pub struct Carrier<'a> {
     /// Topics of tails that are there.
     made: BTreeSet<String>,
     numbers: u32,
+    /// How many transactions were aborted and made again, because somebody wrote keys of theirs before them.
+    pub made_again: u64,
+}
+
+/// How far a partition was carried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Went {
+    /// To its end.
+    Whole,
+    /// To what is committed, where the turn was over.
+    TurnOver,
+    /// Not on: a transaction was aborted, and it begins again at what is committed.
+    Anew,
 }
 
 impl<'a> Carrier<'a> {
@@ -74,10 +94,12 @@ impl<'a> Carrier<'a> {
             pending: BTreeMap::new(),
             made: BTreeSet::new(),
             numbers: 0,
+            made_again: 0,
         })
     }
 
-    /// Carries what is left of a partition's tail; it is committed once [`Carrier::commit`] is called, if not before.
+    /// Carries what is left of a partition's tail, for as long as the turn lasts; it is committed once [`Carrier::commit`] is
+    /// called, if not before. Whether that was all.
     ///
     /// # Errors
     /// A cluster does not answer or refuses; what was committed stands.
@@ -87,8 +109,9 @@ impl<'a> Carrier<'a> {
         name: &TopicPartition,
         tail: &Tail,
         mut rule: Rule,
-    ) -> Result<(), SalvageError> {
-        let carried = self.carry_by(found, name, tail, &mut rule);
+        turn: &Turn<'_>,
+    ) -> Result<bool, SalvageError> {
+        let carried = self.carry_by(found, name, tail, &mut rule, turn);
         if carried.is_err() {
             // The brokers do it themselves in a while; until then readers wait.
             let _aborted = self.transactions.abort();
@@ -102,7 +125,8 @@ impl<'a> Carrier<'a> {
         name: &TopicPartition,
         tail: &Tail,
         rule: &mut Rule,
-    ) -> Result<(), SalvageError> {
+        turn: &Turn<'_>,
+    ) -> Result<bool, SalvageError> {
         let flow = self.ground.flow;
         if matches!(rule, Rule::MergeGuarded(..)) {
             // It may have to be aborted: nothing of others is in it.
@@ -124,20 +148,30 @@ impl<'a> Carrier<'a> {
             place,
             is_aimed: false,
         };
-        while !self.carry_once(found, &key, tail, rule, &mut lane)? {}
-        Ok(())
+        loop {
+            let went = self.carry_once((found, &key, tail), rule, &mut lane, turn)?;
+            match went {
+                Went::Whole => return Ok(true),
+                Went::TurnOver => return Ok(false),
+                // What others wrote is met by the next turn as well.
+                Went::Anew if turn.is_over() => return Ok(false),
+                Went::Anew => {}
+            }
+        }
     }
 
-    /// Whether it came to the end; otherwise it is begun again at what is committed.
     fn carry_once(
         &mut self,
-        found: &Found,
-        key: &TailKey,
-        tail: &Tail,
+        (found, key, tail): (&Found, &TailKey, &Tail),
         rule: &mut Rule,
         lane: &mut Lane<'_>,
-    ) -> Result<bool, SalvageError> {
+        turn: &Turn<'_>,
+    ) -> Result<Went, SalvageError> {
         let flow = self.ground.flow;
+        if let Rule::MergeGuarded(_, guard) = rule {
+            // What others have written by now is left out before a transaction is opened, not found in its way.
+            guard.catch_up(self.ground)?;
+        }
         let mut progress = self.stored.get(key).cloned().unwrap_or_else(|| {
             let id = found.topic_id(lane.name).map(str::to_owned);
             TailProgress::new(lane.place.topic.to_string(), id, tail.begins)
@@ -158,10 +192,23 @@ impl<'a> Carrier<'a> {
             tail.end.get(),
         );
         let mut range = range.map_err(at_source)?;
+        let mut read = 0_u64;
         while let Some(record) = range.next_record().map_err(at_source)? {
+            let next = SourceOffset::new(record.offset()).next();
             self.take(record, &mut progress, rule, lane)?;
-            if self.transactions.is_full() && !self.settle(key, &progress, rule, lane)? {
-                return Ok(false);
+            read += 1;
+            // What writes nothing fills no transaction.
+            if self.transactions.is_full() || read.is_multiple_of(RECORDS_A_SETTLE) {
+                match merges {
+                    true => progress.pass_merged(next),
+                    false => progress.pass(next),
+                }
+                if !self.settle(key, &progress, rule, lane)? {
+                    return Ok(Went::Anew);
+                }
+                if turn.is_over() {
+                    return Ok(Went::TurnOver);
+                }
             }
         }
         if merges {
@@ -169,10 +216,11 @@ impl<'a> Carrier<'a> {
         }
         progress.pass(tail.end);
         if matches!(rule, Rule::MergeGuarded(..)) {
-            return self.settle(key, &progress, rule, lane);
+            let settled = self.settle(key, &progress, rule, lane)?;
+            return Ok(if settled { Went::Whole } else { Went::Anew });
         }
         self.pending.insert(key.clone(), progress);
-        Ok(true)
+        Ok(Went::Whole)
     }
 
     /// Adds one record to the transaction, for the topic that takes it.
@@ -268,8 +316,11 @@ impl<'a> Carrier<'a> {
             if let Some(last) = last
                 && guard.look(self.ground, last)?
             {
+                self.transactions.halve();
                 let aborted = self.transactions.abort();
                 aborted.map_err(|fault| self.unfinished(&copies.topic, fault))?;
+                self.made_again += 1;
+                tracing::info!(partition = %copies, made_again = self.made_again, "somebody wrote keys of a merge before it: made again");
                 guard.begin_anew();
                 return Ok(false);
             }

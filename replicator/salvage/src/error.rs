@@ -90,6 +90,16 @@ pub enum SalvageError {
         /// What it is like, and what to do.
         found: String,
     },
+    /// Somebody else wrote behind a tail while keys were put right.
+    #[error(
+        "somebody wrote to {partition} at offset {offset}, behind what was put aside, while keys were put right there"
+    )]
+    WrittenSince {
+        /// On the source.
+        partition: TopicPartition,
+        /// The first such record.
+        offset: i64,
+    },
     /// More keys than are remembered.
     #[error(
         "the tail of {partition} has more than {bytes} bytes of keys, too many to tell which of them are newer elsewhere: put it aside, and restore the topic"

@@ -3,18 +3,19 @@
 //! a. A key that was written there since the cut is left out: its value in the tail is the older one.
 //! b. Others go on writing meanwhile. So the records of a transaction get their offsets first, and are committed only if
 //!    nobody has written one of their keys before them since the last look: whoever writes behind them is newer. Otherwise
-//!    the transaction is aborted, and made again without those keys.
+//!    the transaction is aborted, and made again without those keys. So each time there are fewer keys that may be late.
 //! c. Writes of open transactions count: they may be committed.
 
 use std::collections::HashSet;
 
-use understudy_domain::TopicPartition;
-use understudy_domain::tail::{NO_TIMESTAMP, Tail, TailHeader, TailOrigin};
+use understudy_domain::tail::{NO_TIMESTAMP, TailHeader, TailOrigin};
+use understudy_domain::{SourceOffset, TopicPartition};
 use understudy_kafka::Fault;
+use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::log_range::LogRange;
 
 use crate::SalvageError;
-use crate::ground::Ground;
+use crate::ground::{Ground, WITHIN};
 
 /// How many bytes of keys of one partition's tail are remembered.
 const KEY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -34,24 +35,20 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Nothing was looked at yet of what stands behind the cut.
-    ///
-    /// # Errors
-    /// The source does not answer, or the tail has too many keys.
+    /// The keys are those of what is to be merged. Nothing was looked at yet of what stands behind the cut.
     pub fn new(
-        ground: &Ground<'_>,
+        keys: HashSet<Vec<u8>>,
         name: &TopicPartition,
-        tail: &Tail,
         copies: TopicPartition,
         cut: i64,
-    ) -> Result<Self, SalvageError> {
-        Ok(Self {
-            keys: keys_of(ground, name, tail)?,
+    ) -> Self {
+        Self {
+            keys,
             let_in: HashSet::new(),
             name: name.clone(),
             copies,
             seen: cut,
-        })
+        }
     }
 
     /// Whether the value of this key in the tail may be the newest: then the open transaction holds it.
@@ -68,6 +65,24 @@ impl Guard {
     /// The transaction has ended.
     pub fn begin_anew(&mut self) {
         self.let_in.clear();
+    }
+
+    /// Looks at what others have written by now, while no transaction is open: it stands in nobody's way then.
+    ///
+    /// # Errors
+    /// The target does not answer.
+    pub fn catch_up(&mut self, ground: &Ground<'_>) -> Result<(), SalvageError> {
+        let edges = ground
+            .target
+            .edges([&self.copies], Edge::HighWatermark, WITHIN);
+        let mut edges = edges.map_err(|fault| SalvageError::target(ground.flow, &fault))?;
+        // Where it is not told, the look that every commit takes finds it.
+        if let Some(Ok(end)) = edges.remove(&self.copies)
+            && end > self.seen
+        {
+            self.look(ground, end)?;
+        }
+        Ok(())
     }
 
     /// Looks at what others wrote up to `end`. Whether the open transaction must not be committed.
@@ -107,20 +122,20 @@ impl Guard {
     }
 }
 
-/// The keys in a tail.
+/// The keys in a part of a tail.
 ///
 /// # Errors
 /// The source does not answer, or there are too many.
 pub fn keys_of(
     ground: &Ground<'_>,
     name: &TopicPartition,
-    tail: &Tail,
+    (from, end): (SourceOffset, SourceOffset),
 ) -> Result<HashSet<Vec<u8>>, SalvageError> {
     let flow = ground.flow;
     let at_source = |fault: Fault| SalvageError::source(flow, &fault);
-    let (from, end) = (tail.first.get(), tail.end.get());
     let config = flow.source.reader_to_end();
-    let mut range = LogRange::open(config, &flow.source, name, from, end).map_err(at_source)?;
+    let range = LogRange::open(config, &flow.source, name, from.get(), end.get());
+    let mut range = range.map_err(at_source)?;
     let (mut keys, mut bytes) = (HashSet::new(), 0_usize);
     while let Some(record) = range.next_record().map_err(at_source)? {
         let Some(key) = record.key().filter(|key| !keys.contains(*key)) else {
@@ -144,7 +159,6 @@ pub fn keys_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use understudy_domain::SourceOffset;
 
     fn guard(keys: &[&str]) -> Guard {
         Guard {

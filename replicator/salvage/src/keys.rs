@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use understudy_domain::TopicPartition;
 use understudy_domain::tail::{KeyCensus, NO_TIMESTAMP, Tail, TailOrigin};
@@ -16,18 +16,19 @@ use understudy_kafka::log_range::LogRange;
 
 /// How many different keys of one topic's tail are remembered: some 50 MB.
 const KEYS_MAX: usize = 1_000_000;
-/// How many records of the active cluster are read between two looks at the clock.
+/// How many records are read between two looks at the clock.
 const RECORDS_A_LOOK: u32 = 1_000;
 
 /// What the tail of one topic came to.
 pub struct TopicTail {
-    /// By partition.
-    pub tallies: BTreeMap<i32, Tally>,
+    /// By partition, with how many offsets there was no time for.
+    pub tallies: BTreeMap<i32, (Tally, u64)>,
     /// Its keys, and which of them were met on the active cluster.
     pub census: KeyCensus,
 }
 
-/// Counts the tail of a topic, and until `limit` looks for its keys on the active cluster.
+/// Counts the tail of a topic, for as long as there is time, and looks for its keys on the active cluster, for as long as
+/// `keys_left` says, which is less then by what that took.
 ///
 /// # Errors
 /// The source does not answer.
@@ -35,18 +36,37 @@ pub fn count(
     ground: &Ground<'_>,
     topic: &str,
     tails: &[(&TopicPartition, &Tail)],
-    limit: Instant,
+    until: Option<Instant>,
+    keys_left: &mut Duration,
 ) -> Result<TopicTail, SalvageError> {
     let flow = ground.flow;
     let mut census = KeyCensus::new(KEYS_MAX);
     let mut tallies = BTreeMap::new();
     for (name, tail) in tails {
         let at_source = |fault: Fault| SalvageError::source(flow, &fault);
-        let (from, end) = (tail.first.get(), tail.end.get());
+        let (mut from, end) = (tail.first.get(), tail.end.get());
+        let is_over = || until.is_some_and(|until| Instant::now() >= until);
+        let mut tally = Tally::default();
+        if is_over() {
+            // Not even a client is opened.
+            census.leave_off();
+            tallies.insert(name.partition, (tally, uncounted(from, end)));
+            continue;
+        }
         let config = flow.source.reader_to_end();
         let mut range = LogRange::open(config, &flow.source, name, from, end).map_err(at_source)?;
-        let mut tally = Tally::default();
-        while let Some(record) = range.next_record().map_err(at_source)? {
+        let mut read = 0_u32;
+        loop {
+            if read.is_multiple_of(RECORDS_A_LOOK) && is_over() {
+                census.leave_off();
+                break;
+            }
+            let Some(record) = range.next_record().map_err(at_source)? else {
+                from = end;
+                break;
+            };
+            read = read.wrapping_add(1);
+            from = record.offset() + 1;
             if ground.is_renewed(name, &record.headers()) {
                 continue;
             }
@@ -55,15 +75,22 @@ pub fn count(
                 census.note(name.partition, key);
             }
         }
-        tallies.insert(name.partition, tally);
+        tallies.insert(name.partition, (tally, uncounted(from, end)));
     }
+    let began = Instant::now();
     if !census.is_empty()
-        && let Err(fault) = meet(ground, topic, &mut census, limit)
+        && let Err(fault) = meet(ground, topic, &mut census, began + *keys_left)
     {
         tracing::debug!(%fault, topic, "keys on the active cluster are not all known");
         census.leave_off();
     }
+    *keys_left = keys_left.saturating_sub(began.elapsed());
     Ok(TopicTail { tallies, census })
+}
+
+/// How many offsets lie between.
+fn uncounted(from: i64, end: i64) -> u64 {
+    u64::try_from(end - from).unwrap_or_default()
 }
 
 /// Reads what was written to the topic on the active cluster since the cut.

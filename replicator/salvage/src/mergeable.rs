@@ -3,14 +3,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use understudy_domain::tail::{Loss, Tail};
-use understudy_domain::{CLEANUP_POLICY, Position, TopicPartition};
+use understudy_domain::{CLEANUP_POLICY, Position, SourceOffset, TopicPartition};
 use understudy_kafka::Fault;
 use understudy_kafka::ffi::admin::Edge;
 
 use crate::SalvageError;
 use crate::carrier::Rule;
 use crate::ground::{Ground, WITHIN};
-use crate::guard::Guard;
+use crate::guard::{Guard, keys_of};
 
 /// How long a tombstone stays at least, where the target does not tell: not at all.
 const TOMBSTONES_MS: i64 = 0;
@@ -30,7 +30,7 @@ fn is_compacted(ground: &Ground<'_>, copies: &str) -> Result<Option<i64>, Salvag
     Ok(Some(stays.unwrap_or(TOMBSTONES_MS)))
 }
 
-/// What becomes of a partition's tail.
+/// What becomes of a partition's tail, of which everything before the offset beside it was merged.
 ///
 /// # Errors
 /// A cluster does not answer, or the tail has too many keys.
@@ -38,7 +38,7 @@ pub fn rule(
     ground: &Ground<'_>,
     name: &TopicPartition,
     position: Option<&Position>,
-    tail: &Tail,
+    (tail, from): (&Tail, SourceOffset),
 ) -> Result<Rule, SalvageError> {
     // A log that is another one than what was copied is no continuation of the copies.
     let (Some(position), None | Some(Loss::Deleted { .. })) = (position, &tail.loss) else {
@@ -75,7 +75,8 @@ pub fn rule(
     if !holds_all()? {
         return Ok(Rule::LeaveOut);
     }
-    let mut guard = Guard::new(ground, name, tail, copies.clone(), cut)?;
+    let keys = keys_of(ground, name, (from, tail.end))?;
+    let mut guard = Guard::new(keys, name, copies.clone(), cut);
     guard.look(ground, end)?;
     // Looking took its time.
     if !holds_all()? {

@@ -4,18 +4,21 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use understudy_domain::TopicPartition;
-use understudy_domain::tail::{NO_TIMESTAMP, TailDigest, TailOrigin, TailProgress, TailRecord};
+use understudy_domain::tail::{NO_TIMESTAMP, ReadMark, TailOrigin, TailProgress, TailRecord};
+use understudy_domain::{TargetOffset, TopicPartition};
 use understudy_kafka::Fault;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::ffi::reader::Record;
 
 use crate::SalvageError;
 use crate::ground::{Ground, WITHIN};
+use crate::turn::Turn;
 use understudy_kafka::log_range::LogRange;
 
 /// How many faults are named.
 const NAMED: usize = 3;
+/// How many records are read between two looks at the clock.
+const RECORDS_A_LOOK: u64 = 1_000;
 
 /// What was read back of one partition.
 #[derive(Default)]
@@ -24,9 +27,12 @@ pub struct ReadBack {
     pub faults: Vec<String>,
     /// The file that holds the records, if one was wanted and there are any.
     pub file: Option<PathBuf>,
+    /// The turn was over before the end, and nothing is wrong so far: its marks say where to go on.
+    pub is_cut_off: bool,
 }
 
-/// Reads the tail of `name` back from the topic that took it, and compares it with `progress`.
+/// Reads the tail of `name` back from the topic that took it, and compares it with `progress`. Goes on where an earlier turn
+/// was over; a file is written from the beginning.
 ///
 /// # Errors
 /// The target does not answer, or a file cannot be written.
@@ -35,6 +41,7 @@ pub fn read_back(
     name: &TopicPartition,
     progress: &TailProgress,
     folder: Option<&Path>,
+    turn: &mut Turn<'_>,
 ) -> Result<ReadBack, SalvageError> {
     let flow = ground.flow;
     let at_target = |fault: Fault| SalvageError::target(flow, &fault);
@@ -62,17 +69,48 @@ pub fn read_back(
         Some(folder) if progress.records > 0 => Some(TailFile::begin(folder, &place)?),
         Some(_) | None => None,
     };
-    let mut read = Reading::default();
-    let config = flow.target.reader_to_end();
-    let mut range = LogRange::open(config, &flow.target, &place, start, end).map_err(at_target)?;
-    while let Some(record) = range.next_record().map_err(at_target)? {
-        if let Some(line) = read.take(name, &record)
-            && let Some(file) = &mut file
-        {
-            file.line(&line)?;
+    let known = turn.marks.read_back.get(&place.to_string()).copied();
+    // A mark behind the end is one of a log that is no more.
+    let known = known.filter(|it| file.is_none() && it.next.get() <= end);
+    let mut read = Reading::of(known.unwrap_or_default());
+    let from = read.mark.next.get().max(start);
+    if from < end {
+        // What is marked up to its end takes no client.
+        if !turn.may_begin() {
+            back.is_cut_off = true;
+            return Ok(back);
+        }
+        let config = flow.target.reader_to_end();
+        let range = LogRange::open(config, &flow.target, &place, from, end);
+        let mut range = range.map_err(at_target)?;
+        let mut met = 0_u64;
+        while let Some(record) = range.next_record().map_err(at_target)? {
+            if let Some(line) = read.take(name, &record)
+                && let Some(file) = &mut file
+            {
+                file.line(&line)?;
+            }
+            met += 1;
+            if !met.is_multiple_of(RECORDS_A_LOOK) || !turn.is_over() {
+                continue;
+            }
+            if read.faults.is_empty() {
+                turn.marks.read_back.insert(place.to_string(), read.mark);
+                back.is_cut_off = true;
+            } else {
+                // What is wrong is not right again behind the next turn.
+                back.faults = read.faults;
+            }
+            return Ok(back);
         }
     }
+    read.mark.next = TargetOffset::new(end);
+    let mark = read.mark;
     back.faults = read.compare(&place, start, progress);
+    if back.faults.is_empty() && turn.marks.read_back.insert(place.to_string(), mark) != Some(mark)
+    {
+        turn.go_on()?;
+    }
     if let Some(file) = file
         && back.faults.is_empty()
     {
@@ -84,16 +122,23 @@ pub fn read_back(
 /// What came so far.
 #[derive(Default)]
 struct Reading {
-    records: u64,
-    digest: TailDigest,
+    mark: ReadMark,
     faults: Vec<String>,
 }
 
 impl Reading {
+    const fn of(mark: ReadMark) -> Self {
+        Self {
+            mark,
+            faults: Vec::new(),
+        }
+    }
+
     /// Takes the next record in; what it is on a line of a file.
     fn take(&mut self, name: &TopicPartition, record: &Record) -> Option<Vec<u8>> {
         let headers = record.headers();
         let stored_ms = record.timestamp_ms().unwrap_or(NO_TIMESTAMP);
+        self.mark.next = TargetOffset::new(record.offset()).next();
         let Some((origin, own)) = TailOrigin::split(&headers) else {
             self.fault(format!(
                 "offset {} is no record of a tail: somebody else wrote it",
@@ -123,8 +168,8 @@ impl Reading {
             value: record.payload(),
             headers: own,
         };
-        self.records += 1;
-        self.digest.add(&as_it_was);
+        self.mark.records += 1;
+        self.mark.digest.add(&as_it_was);
         Some(as_it_was.line(name))
     }
 
@@ -140,15 +185,15 @@ impl Reading {
                 "{place} begins at {start}: something deleted records of it"
             ));
         }
-        if self.records != progress.records {
+        if self.mark.records != progress.records {
             self.fault(format!(
                 "{place} holds {} records, {} were put aside",
-                self.records, progress.records
+                self.mark.records, progress.records
             ));
-        } else if self.digest != progress.digest {
+        } else if self.mark.digest != progress.digest {
             self.fault(format!(
                 "what {place} holds comes to {}, what was read from the source to {}",
-                self.digest, progress.digest
+                self.mark.digest, progress.digest
             ));
         }
         self.faults
@@ -216,6 +261,7 @@ fn at(path: &Path) -> impl FnOnce(std::io::Error) -> SalvageError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use understudy_domain::tail::TailDigest;
 
     #[test]
     fn a_file_is_there_whole_or_not_at_all() -> Result<(), Box<dyn std::error::Error>> {

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use understudy_domain::tail::{Tail, renewed_note};
-use understudy_domain::{CLEANUP_POLICY, Position, TopicPartition};
+use understudy_domain::{CLEANUP_POLICY, Position, SourceOffset, TopicPartition};
 use understudy_flow::config::Flow;
 use understudy_kafka::Fault;
 use understudy_kafka::ffi::admin::Edge;
@@ -23,20 +23,27 @@ use crate::ground::{Ground, WITHIN};
 use crate::guard::keys_of;
 use crate::look::look;
 use crate::transactions::{COMMIT_WITHIN, Transactions};
+use crate::turn::Turn;
 
 /// Between two looks at ends that are to stand.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Puts right what compaction would keep of these topics' tails, on the source of `flow`, as whoever `back` writes there.
-/// Answers where each partition that was written to ends now. Copies under another name are left alone.
+/// Answers where each partition that was written to ends now; nothing if the turn was over before all were. Copies under
+/// another name are left alone.
+///
+/// Somebody else may write meanwhile whom the fence does not keep out: everything between what is known of each partition and
+/// the end that is answered was read then, and puts keys right.
 ///
 /// # Errors
+/// Somebody else did ([`SalvageError::WrittenSince`]), or whoever asked may not go on.
 /// The flow is not sealed, a cluster does not answer, or the cluster that came back does not take it.
 pub fn renew(
     flow: &Flow,
     back: &Flow,
     topics: &[String],
-) -> Result<BTreeMap<TopicPartition, i64>, SalvageError> {
+    turn: &mut Turn<'_>,
+) -> Result<Option<BTreeMap<TopicPartition, i64>>, SalvageError> {
     let mut ground = Ground::open(flow)?;
     ground.keep(topics)?;
     let at_source = |fault: Fault| SalvageError::source(flow, &fault);
@@ -53,28 +60,80 @@ pub fn renew(
         }
     }
     if left.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(Some(BTreeMap::new()));
     }
     let id = back.state.salvage_transactional_id();
     let writer = Transactions::take_over(&back.target, &id, back.max_bytes_per_second);
     let mut writer = writer.map_err(at_source)?;
     ground.still_stands()?;
     let begins = ground.copies_begin()?;
+    for (name, tail, _) in &left {
+        // Before anything is written behind it.
+        turn.marks.known(name, tail.end);
+    }
     let mut numbers = 0..;
     for (name, tail, position) in &left {
-        let keys = keys_of(&ground, name, tail)?;
+        if turn.marks.is_renewed(name) {
+            continue;
+        }
+        if !turn.may_begin() {
+            return Ok(None);
+        }
+        turn.go_on()?;
+        let keys = keys_of(&ground, name, (tail.first, tail.end))?;
         let number = Index(numbers.next().unwrap_or(u32::MAX));
         let begin = begins.get(*name).copied().unwrap_or(0);
         let held = begin..position.target_offset.get();
-        let renewed = renew_partition(&ground, &mut writer, number, (name, held), keys);
+        let renewed = renew_partition(&ground, (&mut writer, &*turn), number, (name, held), keys);
         if let Err(error) = renewed {
             // The brokers do it themselves in a while; until then readers wait.
             let _aborted = writer.abort();
             return Err(error);
         }
+        turn.marks.renewed(name);
+        turn.go_on()?;
     }
     let names: Vec<&TopicPartition> = left.iter().map(|(name, _, _)| *name).collect();
-    standing_ends(&ground, &names)
+    let ends = standing_ends(&ground, &names)?;
+    let all = nobody_wrote(&ground, &ends, turn)?;
+    Ok(all.then_some(ends))
+}
+
+/// Whether all was read that stands before these ends and was not known: it puts keys right, and nobody else wrote. Not if the
+/// turn was over before.
+///
+/// # Errors
+/// Somebody wrote: that is no part of what was put aside, and the flow back would begin behind it. Or the source does not
+/// answer.
+fn nobody_wrote(
+    ground: &Ground<'_>,
+    ends: &BTreeMap<TopicPartition, i64>,
+    turn: &mut Turn<'_>,
+) -> Result<bool, SalvageError> {
+    let flow = ground.flow;
+    let at_source = |fault: Fault| SalvageError::source(flow, &fault);
+    for (name, end) in ends {
+        let Some(from) = turn.marks.known_to(name).filter(|from| from.get() < *end) else {
+            continue;
+        };
+        if !turn.may_begin() {
+            return Ok(false);
+        }
+        let config = flow.source.reader_to_end();
+        let range = LogRange::open(config, &flow.source, name, from.get(), *end);
+        let mut range = range.map_err(at_source)?;
+        while let Some(record) = range.next_record().map_err(at_source)? {
+            if !ground.is_renewed(name, &record.headers()) {
+                return Err(SalvageError::WrittenSince {
+                    partition: name.clone(),
+                    offset: record.offset(),
+                });
+            }
+        }
+        turn.marks.note_known_to(name, SourceOffset::new(*end));
+        turn.go_on()?;
+    }
+    Ok(true)
 }
 
 /// Where partitions end once nothing is open in them: the marks of a commit come a moment after its answer.
@@ -126,7 +185,7 @@ fn compacted(ground: &Ground<'_>) -> Result<BTreeSet<String>, Fault> {
 /// Writes behind the tail what the active cluster held of these keys at the cut: between these offsets of the copies.
 fn renew_partition(
     ground: &Ground<'_>,
-    writer: &mut Transactions,
+    (writer, turn): (&mut Transactions, &Turn<'_>),
     number: Index,
     (name, held): (&TopicPartition, Range<i64>),
     mut keys: HashSet<Vec<u8>>,
@@ -148,6 +207,11 @@ fn renew_partition(
             }
         }
     }
+    // Whoever has taken the pair over since may have opened this cluster to applications.
+    let commit = |writer: &mut Transactions| {
+        turn.go_on()?;
+        writer.commit().map_err(at_source)
+    };
     writer.aim(number, name, name).map_err(at_source)?;
     let wanted: BTreeSet<i64> = newest.values().copied().collect();
     if !wanted.is_empty() {
@@ -156,7 +220,7 @@ fn renew_partition(
             if wanted.contains(&record.offset()) {
                 writer.forward(number, record, &note).map_err(at_source)?;
                 if writer.is_full() {
-                    writer.commit().map_err(at_source)?;
+                    commit(writer)?;
                 }
             }
         }
@@ -165,8 +229,8 @@ fn renew_partition(
     for key in keys {
         writer.put(name, &key, None, &note).map_err(at_source)?;
         if writer.is_full() {
-            writer.commit().map_err(at_source)?;
+            commit(writer)?;
         }
     }
-    writer.commit().map_err(at_source)
+    commit(writer)
 }

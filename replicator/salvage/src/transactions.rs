@@ -26,9 +26,15 @@ const STATE: u8 = 0;
 pub struct Transactions {
     writer: Writer,
     throttle: Throttle,
+    fill: Fill,
+    opened: Option<Instant>,
+}
+
+/// What is in the open transaction, and how much goes in at most.
+struct Fill {
     bytes: u64,
     records: u64,
-    opened: Option<Instant>,
+    records_max: u64,
 }
 
 impl Transactions {
@@ -47,8 +53,7 @@ impl Transactions {
         Ok(Self {
             writer,
             throttle: Throttle::new(bytes_per_second_max),
-            bytes: 0,
-            records: 0,
+            fill: Fill::new(),
             opened: None,
         })
     }
@@ -98,17 +103,15 @@ impl Transactions {
     fn open(&mut self, bytes: usize) -> Result<(), Fault> {
         self.writer.begin()?;
         self.opened.get_or_insert_with(Instant::now);
-        self.bytes += bytes as u64;
-        self.records += 1;
+        self.fill.add(bytes as u64);
         Ok(())
     }
 
     /// Whether enough is in it, or it is open for long.
     pub fn is_full(&self) -> bool {
-        self.bytes >= BYTES_MAX
-            || self.records >= RECORDS_MAX
+        self.fill.is_full()
             || self.opened.is_some_and(|at| at.elapsed() >= OPEN_MAX)
-            || self.throttle.is_turn_over(self.bytes, 1.0, 1)
+            || self.throttle.is_turn_over(self.fill.bytes, 1.0, 1)
     }
 
     /// Where the last record numbered so stands, of those added since this was asked last; all are acknowledged then.
@@ -132,7 +135,9 @@ impl Transactions {
         }
         self.writer.flush(COMMIT_WITHIN)?;
         self.writer.commit(COMMIT_WITHIN)?;
-        let bytes = self.begin_anew();
+        self.opened = None;
+        let bytes = self.fill.begin_anew();
+        self.fill.double();
         std::thread::sleep(self.throttle.spend(bytes, 1.0, Instant::now()));
         Ok(())
     }
@@ -142,12 +147,74 @@ impl Transactions {
     /// # Errors
     /// The brokers do not answer: they do it by themselves in a while, and until then readers wait.
     pub fn abort(&mut self) -> Result<(), Fault> {
-        self.begin_anew();
+        self.opened = None;
+        self.fill.begin_anew();
         self.writer.abort(COMMIT_WITHIN)
     }
 
+    /// The next one holds half as many records as this one, and at least one; each commit lets the next hold twice as many
+    /// again.
+    pub fn halve(&mut self) {
+        self.fill.halve();
+    }
+}
+
+impl Fill {
+    const fn new() -> Self {
+        Self {
+            bytes: 0,
+            records: 0,
+            records_max: RECORDS_MAX,
+        }
+    }
+
+    const fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.records += 1;
+    }
+
+    const fn is_full(&self) -> bool {
+        self.bytes >= BYTES_MAX || self.records >= self.records_max
+    }
+
+    fn double(&mut self) {
+        self.records_max = self.records_max.saturating_mul(2).min(RECORDS_MAX);
+    }
+
+    /// It may have been full of bytes, or open for long, well before it held as many as it may.
+    fn halve(&mut self) {
+        self.records_max = (self.records.min(self.records_max) / 2).max(1);
+    }
+
+    /// How many bytes were in it.
     fn begin_anew(&mut self) -> u64 {
-        (self.records, self.opened) = (0, None);
+        self.records = 0;
         std::mem::take(&mut self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_is_made_again_is_half_as_long_whatever_filled_it() {
+        let mut fill = Fill::new();
+        for expected in [16, 8, 4, 2, 1, 1] {
+            let mut records = 0;
+            while !fill.is_full() {
+                fill.add(BYTES_MAX / 16);
+                records += 1;
+            }
+            assert_eq!(records, expected);
+            fill.halve();
+            fill.begin_anew();
+        }
+        fill.double();
+        assert_eq!(fill.records_max, 2);
+        for _commit in 0..64 {
+            fill.double();
+        }
+        assert_eq!(fill.records_max, RECORDS_MAX);
     }
 }

@@ -104,6 +104,8 @@ pub struct Partition {
     pub slot: Slot,
     /// Topic and partition of its copies, on the target.
     pub copies: TopicPartition,
+    /// Which life of the partition this is, as in its position.
+    pub incarnation: u32,
     /// Next to be read on the source.
     pub source_offset: SourceOffset,
     /// One past the last copy on the target.
@@ -157,6 +159,15 @@ impl Partition {
             (None, None) => None,
         }
     }
+}
+
+/// How far a partition is copied, in which of its lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopiedTo {
+    /// Next to be read on the source.
+    pub offset: SourceOffset,
+    /// As in its position.
+    pub incarnation: u32,
 }
 
 /// One slot that this worker holds.
@@ -281,25 +292,72 @@ pub struct SettingsCounts {
 }
 
 impl Inner {
-    /// Notes what the source just showed of a partition: its end for readers of committed records, and its high
-    /// watermark.
+    /// How far each partition is copied, as the source is about to be asked for its end.
+    pub fn copied_to(&self) -> BTreeMap<TopicPartition, CopiedTo> {
+        let copied_to = |(name, partition): (&TopicPartition, &Partition)| {
+            let copied_to = CopiedTo {
+                offset: partition.source_offset,
+                incarnation: partition.incarnation,
+            };
+            (name.clone(), copied_to)
+        };
+        self.partitions.iter().map(copied_to).collect()
+    }
+
+    /// Notes what the source just showed of a partition that was copied to `asked_at` when it was asked: its end for readers
+    /// of committed records, and its high watermark. Nothing if another life of the partition has begun since.
     pub fn saw_end(
         &mut self,
         name: &TopicPartition,
+        asked_at: CopiedTo,
         last_stable: i64,
         high_watermark: Option<i64>,
         now: Instant,
     ) {
-        let Some(partition) = self.partitions.get_mut(name) else {
-            self.stable_ends.remove(name);
+        let of_this_life =
+            |partition: &&mut Partition| partition.incarnation == asked_at.incarnation;
+        let Some(partition) = self.partitions.get_mut(name).filter(of_this_life) else {
             return;
         };
+        let end = SourceOffset::new(last_stable);
+        partition.source_end_offset = Some(end.max(partition.source_offset));
+        if end < asked_at.offset {
+            // The source was cut, or is another one: what it holds is not known to be copied, whatever its length.
+            return;
+        }
         partition.end_seen_at = Some(now);
+        if partition.lag_records() == 0 {
+            partition.caught_up_at = Some(now);
+        }
         if let Some(high_watermark) = high_watermark {
             self.stable_ends
                 .entry(name.clone())
                 .or_default()
                 .see(last_stable, high_watermark, now);
+        }
+    }
+
+    /// Forgets what was seen of partitions that are not copied here any more.
+    pub fn forget_ends_of_others(&mut self) {
+        let partitions = &self.partitions;
+        self.stable_ends
+            .retain(|name, _| partitions.contains_key(name));
+    }
+
+    /// A partition goes on without a copy: past a gap, or in a new life, of which nothing that was seen before tells anything.
+    pub fn moved(&mut self, name: &TopicPartition, to: CopiedTo) {
+        let Some(partition) = self.partitions.get_mut(name) else {
+            return;
+        };
+        partition.source_offset = to.offset;
+        if partition.incarnation != to.incarnation {
+            partition.incarnation = to.incarnation;
+            partition.source_end_offset = None;
+            partition.end_seen_at = None;
+            partition.caught_up_at = None;
+            partition.last_timestamp_ms = None;
+            partition.last_copy = None;
+            self.stable_ends.remove(name);
         }
     }
 

@@ -77,7 +77,7 @@ pub fn run(
     if let Some(name) = &pair.glue_registry {
         places.push(region::registries(name, &seen, active));
     }
-    places.push(region::both(&seen));
+    places.push(region::both(&seen, active));
     places.retain(|place| !place.findings.is_empty());
     Ok(Readiness::new(pair.name.as_str(), places))
 }

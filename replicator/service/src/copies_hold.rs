@@ -245,8 +245,8 @@ impl Holding {
             }
         };
         let reason = format!(
-            "{what}: somebody deleted or cut it, and the copies of source offsets {start} to {} are lost there{doubt}",
-            position.source_offset.get().saturating_sub(1)
+            "{what}: somebody deleted or cut it, and {}{doubt}",
+            what_is_lost(&position, start, short.end())
         );
         self.short.suspected.remove(partition);
         self.active
@@ -265,14 +265,21 @@ impl Holding {
         position: &Position,
         end: TargetOffset,
     ) -> Result<Option<(SourceOffset, bool)>, HoldError> {
+        // What was passed there without a copy is a gap of its own already, and stays one.
+        let beginning = self.gaps.first_behind_passed(
+            partition,
+            position.incarnation,
+            position.started_at.source,
+        );
+        let beginning = beginning.min(position.source_offset);
         if end <= position.started_at.target {
-            return Ok(Some((position.started_at.source, true)));
+            return Ok(Some((beginning, true)));
         }
         let found = match self.ask_back(partition, end)? {
             Some(Translation::Exact(first)) => Some((first, true)),
             Some(Translation::AtLeast(first)) => Some((first, false)),
             // The map has forgotten what both logs had: everything that it knows of is lost.
-            Some(Translation::BeforeHistory) => Some((position.started_at.source, false)),
+            Some(Translation::BeforeHistory) => Some((beginning, false)),
             Some(Translation::Ahead | Translation::NoSync | Translation::NotReady) | None => None,
         };
         Ok(found.map(|(first, exactly)| (first.min(position.source_offset), exactly)))
@@ -346,6 +353,27 @@ impl Holding {
     }
 }
 
+/// Which copies are lost with a log's part from `end` on, where the partition's own begin with that of `start`: also
+/// what its earlier lives left there, of which nothing tells any more where it stood on the source.
+fn what_is_lost(position: &Position, start: SourceOffset, end: TargetOffset) -> String {
+    let to = position.source_offset;
+    let mut words = match start < to {
+        true => format!(
+            "the copies of source offsets {start} to {} are lost there",
+            to.get().saturating_sub(1)
+        ),
+        false => "what lay there is lost".to_owned(),
+    };
+    let began = position.started_at.target;
+    if position.incarnation > 0 && end < began {
+        words.push_str(&format!(
+            ", and so is what earlier lives of the partition left at offsets {end} to {} of that log, of which the source's offsets are not known any more",
+            began.get().saturating_sub(1)
+        ));
+    }
+    words
+}
+
 /// Whether there is no such topic, or none with this partition: it may have been made again with fewer. Asked for by
 /// name, because in a list of all topics those are missing as well that may not be described.
 fn is_gone(target: &Cluster, copies: &TopicPartition) -> bool {
@@ -355,5 +383,59 @@ fn is_gone(target: &Cluster, copies: &TopicPartition) -> bool {
             tracing::debug!(%copies, %fault, "could not look whether it is gone");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use understudy_domain::{MapCursor, Origin};
+
+    use super::*;
+
+    fn position(incarnation: u32) -> Position {
+        let origin = Origin {
+            source: SourceOffset::new(100),
+            target: TargetOffset::new(50),
+        };
+        Position {
+            source_offset: SourceOffset::new(130),
+            source_leader_epoch: None,
+            source_topic_id: None,
+            target_offset: TargetOffset::new(80),
+            source_end_offset: None,
+            source_end_seen_at_ms: None,
+            started_at: origin,
+            incarnation,
+            target_topic: None,
+            flow_epoch: 0,
+            map: MapCursor::default(),
+            records: 30,
+            former: Vec::new(),
+        }
+    }
+
+    fn lost(incarnation: u32, start: i64, end: i64) -> String {
+        let (start, end) = (SourceOffset::new(start), TargetOffset::new(end));
+        what_is_lost(&position(incarnation), start, end)
+    }
+
+    #[test]
+    fn copies_of_earlier_lives_that_are_lost_are_named_by_where_they_lay() {
+        let whole = lost(1, 100, 0);
+        assert!(whole.contains("source offsets 100 to 129"), "{whole}");
+        assert!(whole.contains("earlier lives"), "{whole}");
+        assert!(whole.contains("at offsets 0 to 49"), "{whole}");
+        // Only copies of this life.
+        assert!(!lost(1, 110, 60).contains("earlier lives"));
+        assert!(!lost(1, 100, 50).contains("earlier lives"));
+        // What was there before the flow is nobody's copy.
+        assert!(!lost(0, 100, 0).contains("earlier lives"));
+    }
+
+    #[test]
+    fn where_this_life_has_no_copy_none_of_its_offsets_is_said_to_be_lost() {
+        let nothing = lost(2, 130, 20);
+        assert!(!nothing.contains("source offsets 130"), "{nothing}");
+        assert!(nothing.contains("at offsets 20 to 49"), "{nothing}");
     }
 }

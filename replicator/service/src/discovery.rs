@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{FlowRecord, FlowState, Slot, SourceOffset, TopicPartition};
+use understudy_domain::{FlowRecord, FlowState, Slot, TopicPartition};
 use understudy_kafka::cluster::Topic;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster, Fault};
@@ -89,7 +89,7 @@ impl Discovery {
         answers: Answers,
         starts: LogStarts,
     ) -> Result<Self, Fault> {
-        let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
+        let (source, target) = (Cluster::kept(&flow.source)?, Cluster::kept(&flow.target)?);
         Ok(Self {
             flow,
             source,
@@ -469,29 +469,30 @@ impl Discovery {
     }
 
     fn look_at_ends(&self) -> Result<(), Fault> {
-        let held: Vec<TopicPartition> = self.board.hold().partitions.keys().cloned().collect();
+        let copied_to = self.board.hold().copied_to();
         // The high watermark first: without open transactions it is then never beyond the stable end.
-        let tops = self.source.edges(&held, Edge::HighWatermark, WITHIN)?;
-        let ends = self.source.edges(&held, Edge::LastStable, WITHIN)?;
+        let tops = self
+            .source
+            .edges(copied_to.keys(), Edge::HighWatermark, WITHIN)?;
+        // The stable end lies between what was copied before and the high watermark: where these are one, so is it. That
+        // is every partition to which nobody writes.
+        let top_of = |name: &TopicPartition| tops.get(name)?.as_ref().ok();
+        let (still, moving): (Vec<_>, Vec<_>) = copied_to
+            .iter()
+            .partition(|(name, copied_to)| top_of(name) == Some(&copied_to.offset.get()));
+        let moving = moving.iter().map(|(name, _)| *name);
+        let mut ends = self.source.edges(moving, Edge::LastStable, WITHIN)?;
+        let still = still.into_iter();
+        ends.extend(still.map(|(name, copied_to)| (name.clone(), Ok(copied_to.offset.get()))));
         let now = Instant::now();
         let mut board = self.board.hold();
+        board.forget_ends_of_others();
         for (name, end) in ends {
-            if let Ok(end) = &end {
-                let top = tops.get(&name).and_then(|top| top.as_ref().ok());
-                board.saw_end(&name, *end, top.copied(), now);
-            }
-            let (Ok(end), Some(partition)) = (end, board.partitions.get_mut(&name)) else {
+            let (Ok(end), Some(copied_to)) = (end, copied_to.get(&name)) else {
                 continue;
             };
-            let end = SourceOffset::new(end);
-            partition.source_end_offset = Some(
-                partition
-                    .source_end_offset
-                    .map_or(end, |known| known.max(end)),
-            );
-            if partition.lag_records() == 0 {
-                partition.caught_up_at = Some(now);
-            }
+            let top = top_of(&name).copied();
+            board.saw_end(&name, *copied_to, end, top, now);
         }
         Ok(())
     }

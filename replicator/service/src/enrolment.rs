@@ -339,6 +339,7 @@ impl Holding {
         let shown = Partition {
             slot: self.slot,
             copies: self.context.flow.target_of(partition),
+            incarnation: 0,
             source_offset: at,
             target_offset: end,
             source_end_offset: None,

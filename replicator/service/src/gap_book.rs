@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use understudy_domain::{
-    GapCause, GapKey, GapRecord, Slot, SourceOffset, StateTopics, TopicPartition,
+    GapCause, GapKey, GapRecord, GapState, Slot, SourceOffset, StateTopics, TopicPartition,
 };
 use understudy_kafka::Cluster;
 use understudy_kafka::plane::StateWrite;
@@ -39,6 +39,7 @@ pub struct Present {
 #[derive(Debug)]
 struct Older {
     cause: GapCause,
+    state: GapState,
     end: Option<SourceOffset>,
     found_at_ms: i64,
 }
@@ -47,15 +48,27 @@ impl Older {
     const fn of(record: &GapRecord) -> Self {
         Self {
             cause: record.cause,
+            state: record.state,
             end: record.end,
             found_at_ms: record.found_at_ms,
         }
     }
 
+    /// Where copying went on behind it, if that was without a copy of it.
+    const fn passed_to(&self) -> Option<SourceOffset> {
+        match self.state {
+            GapState::Skipped | GapState::Parked => self.end,
+            GapState::Halted | GapState::Continued | GapState::Moved | GapState::Closed => None,
+        }
+    }
+
     /// Whether nobody can ask for what it tells any more: it was settled long ago, and lies in an earlier life of the
-    /// partition or below the start of the source's log.
+    /// partition or below the start of the source's log. Where nothing follows a topic that was made again without the
+    /// partition, its settled gap is what says so, and its life the present one for good.
     fn is_past(&self, key: &GapKey, now_ms: i64, present: Present) -> bool {
-        let below = |start: SourceOffset| key.start.max(self.end.unwrap_or(key.start)) <= start;
+        let is_the_end = self.cause == GapCause::Recreated;
+        let end = self.end.unwrap_or(key.start);
+        let below = |start: SourceOffset| !is_the_end && key.start.max(end) <= start;
         self.found_at_ms.saturating_add(SETTLED_KEPT_MS) < now_ms
             && (key.incarnation < present.incarnation || present.source_start.is_some_and(below))
     }
@@ -97,6 +110,30 @@ impl GapBook {
             (None, Some(older)) => older.cause == cause,
             (None, None) => false,
         }
+    }
+
+    /// Where the first copy may stand at `start` or behind it, in this life of the partition: gaps that begin there and were
+    /// passed have none.
+    pub fn first_behind_passed(
+        &self,
+        partition: &TopicPartition,
+        incarnation: u32,
+        start: SourceOffset,
+    ) -> SourceOffset {
+        let mut key = GapKey {
+            partition: partition.clone(),
+            incarnation,
+            start,
+        };
+        let end = |key: &GapKey| match (self.records.get(key), self.older.get(key)) {
+            (Some(record), _) => Older::of(record).passed_to(),
+            (None, older) => older.and_then(Older::passed_to),
+        };
+        // Each end lies behind its start, so that comes to one.
+        while let Some(end) = end(&key).filter(|end| *end > key.start) {
+            key.start = end;
+        }
+        key.start
     }
 
     /// Settled gaps that nobody can ask for any more at `now_ms`, milliseconds since 1970, some of them if there are many.
@@ -166,5 +203,118 @@ impl GapBook {
                 self.older.insert(key, Older::of(&record));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 100 * SETTLED_KEPT_MS;
+
+    fn book() -> GapBook {
+        GapBook {
+            place: TopicPartition::new("understudy.use1-usw2.gaps", 0),
+            records: BTreeMap::new(),
+            older: BTreeMap::new(),
+        }
+    }
+
+    fn key(number: i32, incarnation: u32, start: i64) -> GapKey {
+        GapKey {
+            partition: TopicPartition::new("orders", number),
+            incarnation,
+            start: SourceOffset::new(start),
+        }
+    }
+
+    fn settled(cause: GapCause, state: GapState, end: Option<i64>) -> GapRecord {
+        GapRecord {
+            end: end.map(SourceOffset::new),
+            cause,
+            reason: String::new(),
+            found_at_ms: 0,
+            state,
+            resolution: None,
+        }
+    }
+
+    #[test]
+    fn what_was_passed_before_the_first_copy_is_not_said_to_be_lost_with_the_copies() {
+        use GapState as State;
+        let mut book = book();
+        book.note(
+            key(0, 1, 0),
+            settled(GapCause::Deleted, State::Skipped, Some(40)),
+        );
+        book.note(
+            key(0, 1, 40),
+            settled(GapCause::Refused, State::Parked, Some(41)),
+        );
+        // Copied after all, another life's, another partition's, one without an end.
+        book.note(
+            key(0, 1, 41),
+            settled(GapCause::Refused, State::Closed, Some(42)),
+        );
+        book.note(
+            key(0, 0, 41),
+            settled(GapCause::Deleted, State::Skipped, Some(50)),
+        );
+        book.note(
+            key(1, 1, 41),
+            settled(GapCause::Deleted, State::Skipped, Some(50)),
+        );
+        book.note(
+            key(2, 0, 7),
+            settled(GapCause::Recreated, State::Continued, None),
+        );
+        let first = |number, incarnation, start| {
+            let partition = TopicPartition::new("orders", number);
+            book.first_behind_passed(&partition, incarnation, SourceOffset::new(start))
+                .get()
+        };
+        assert_eq!(first(0, 1, 0), 41);
+        assert_eq!(first(0, 1, 5), 5, "no gap begins there");
+        assert_eq!(first(0, 0, 0), 0);
+        assert_eq!(first(2, 0, 7), 7);
+    }
+
+    #[test]
+    fn what_was_passed_is_known_however_many_gaps_came_since() {
+        let mut book = book();
+        for start in 0..400_i64 {
+            let mut record = settled(GapCause::Refused, GapState::Skipped, Some(start + 1));
+            record.found_at_ms = start;
+            book.note(key(0, 0, start), record);
+        }
+        assert!(book.all().len() < 400);
+        let partition = TopicPartition::new("orders", 0);
+        let first = book.first_behind_passed(&partition, 0, SourceOffset::ZERO);
+        assert_eq!(first.get(), 400);
+    }
+
+    #[test]
+    fn a_settled_gap_is_forgotten_unless_it_says_that_nothing_follows() {
+        let mut book = book();
+        let deleted = key(0, 0, 10);
+        let vanished = key(1, 0, 10);
+        let before = key(2, 0, 10);
+        book.note(
+            deleted.clone(),
+            settled(GapCause::Deleted, GapState::Skipped, Some(20)),
+        );
+        let recreated = || settled(GapCause::Recreated, GapState::Continued, None);
+        book.note(vanished.clone(), recreated());
+        book.note(before.clone(), recreated());
+        // The source's log began, when last seen, behind all that was copied.
+        let present = |partition: &TopicPartition| {
+            Some(Present {
+                incarnation: u32::from(partition.partition == 2),
+                source_start: Some(SourceOffset::new(30)),
+            })
+        };
+        assert_eq!(book.past(NOW_MS, &present), [deleted, before]);
+        assert!(book.is_settled(&vanished, GapCause::Recreated));
+        assert!(book.past(SETTLED_KEPT_MS, &present).is_empty(), "too early");
     }
 }

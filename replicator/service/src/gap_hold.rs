@@ -11,7 +11,7 @@ use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::plane::{DataPlane, Parked, Stall, StallKind};
 
-use crate::board::PartitionState;
+use crate::board::{CopiedTo, PartitionState};
 use crate::clock::now_ms;
 use crate::holding::{HoldError, Holding};
 use crate::rebirth::what_else;
@@ -276,9 +276,17 @@ impl Holding {
                 self.refused.remove(&partition);
                 self.plane.stop(&partition);
                 self.active.remove(&partition);
-                if self.is_vanished(&partition) {
-                    self.context.board.hold().partitions.remove(&partition);
+                let vanished = self.is_vanished(&partition);
+                let moved_to = self.state.get(&partition).map(|entry| CopiedTo {
+                    offset: entry.position.source_offset,
+                    incarnation: entry.position.incarnation,
+                });
+                let mut board = self.context.board.hold();
+                match moved_to {
+                    Some(moved_to) if !vanished => board.moved(&partition, moved_to),
+                    _ => drop(board.partitions.remove(&partition)),
                 }
+                drop(board);
                 self.seen = None;
             }
             Err(reason) => {
@@ -315,12 +323,16 @@ impl Holding {
         };
         let old = entry.position.clone();
         let position = old.clone();
+        if let Some(why) = in_vain(record.cause, resolution, self.is_vanished(partition)) {
+            self.answer_in_vain(key, record, why)?;
+            return Ok(false);
+        }
         let moved = match resolution {
             Resolution::Retry if record.cause == GapCause::CopiesLost => {
                 match self.unless_it_fails(key, self.are_back(partition, &position))? {
                     Some(true) => position,
                     Some(false) => {
-                        self.answer_in_vain(key, record)?;
+                        self.answer_in_vain(key, record, "the copies are not back")?;
                         return Ok(false);
                     }
                     None => return Ok(false),
@@ -404,8 +416,16 @@ impl Holding {
     }
 
     /// Writes down that what an operator asked for cannot be done: the partition stays halted until another answer.
-    fn answer_in_vain(&mut self, key: &GapKey, record: &GapRecord) -> Result<(), HoldError> {
-        tracing::warn!(slot = %self.slot, partition = %key.partition, "the copies are not back; still halted");
+    fn answer_in_vain(
+        &mut self,
+        key: &GapKey,
+        record: &GapRecord,
+        why: &str,
+    ) -> Result<(), HoldError> {
+        tracing::warn!(
+            slot = %self.slot, partition = %key.partition, why,
+            "what was decided about its gap cannot be done; still halted"
+        );
         let unanswered = GapRecord {
             resolution: None,
             ..record.clone()
@@ -466,6 +486,25 @@ impl Holding {
     }
 }
 
+/// Why what was decided can never be done, if so.
+fn in_vain(cause: GapCause, resolution: Resolution, is_vanished: bool) -> Option<&'static str> {
+    match (cause, resolution) {
+        (GapCause::CopiesLost, Resolution::ContinueInSame | Resolution::Retry) if is_vanished => {
+            Some(
+                "the source's topic was made again without this partition: nothing can be copied or compared again; settle it with skip",
+            )
+        }
+        (
+            GapCause::CopiesLost
+            | GapCause::Deleted
+            | GapCause::Truncated
+            | GapCause::Recreated
+            | GapCause::Refused,
+            _,
+        ) => None,
+    }
+}
+
 /// A gap, found just now.
 pub(crate) fn found(end: Option<SourceOffset>, cause: GapCause, reason: String) -> GapRecord {
     GapRecord {
@@ -492,4 +531,28 @@ fn advice(key: &GapKey, record: &GapRecord) -> String {
         key.partition.partition,
         ways.join("|")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_copies_of_a_partition_that_the_source_has_no_more_can_only_be_skipped() {
+        let can = |cause: GapCause, vanished| -> Vec<Resolution> {
+            let all = cause.resolutions().iter().copied();
+            all.filter(|resolution| in_vain(cause, *resolution, vanished).is_none())
+                .collect()
+        };
+        assert_eq!(can(GapCause::CopiesLost, true), [Resolution::Skip]);
+        for cause in [
+            GapCause::Deleted,
+            GapCause::Truncated,
+            GapCause::Recreated,
+            GapCause::Refused,
+            GapCause::CopiesLost,
+        ] {
+            assert_eq!(can(cause, false), cause.resolutions(), "{cause:?}");
+        }
+    }
 }

@@ -450,6 +450,7 @@ impl Holding {
         let shown = Partition {
             slot: self.slot,
             copies: self.target_of(partition),
+            incarnation: position.incarnation,
             source_offset: position.source_offset,
             target_offset: position.target_offset,
             source_end_offset: position.source_end_offset,

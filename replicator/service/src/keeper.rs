@@ -98,7 +98,7 @@ impl Keeper {
         metrics: Metrics,
         lost: Arc<AtomicBool>,
     ) -> Result<Self, Fault> {
-        let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
+        let (source, target) = (Cluster::kept(&flow.source)?, Cluster::kept(&flow.target)?);
         Ok(Self {
             flow,
             catalog,

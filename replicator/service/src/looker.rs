@@ -89,7 +89,7 @@ impl Looker {
     /// A property that librdkafka refuses.
     pub fn new(context: Context) -> Result<Self, Fault> {
         let flow = &context.flow;
-        let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
+        let (source, target) = (Cluster::kept(&flow.source)?, Cluster::kept(&flow.target)?);
         Ok(Self {
             context,
             source,

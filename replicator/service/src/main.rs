@@ -3,6 +3,8 @@
 mod access;
 mod answers;
 mod board;
+#[cfg(test)]
+mod board_tests;
 mod catalog;
 mod check;
 mod check_aws;
@@ -423,7 +425,11 @@ fn main() -> ExitCode {
             logging::start_quiet();
             match action {
                 salvage::Action::Survey { keys_within, json } => {
-                    report(salvage::survey(&flow, keys_within), json)
+                    let within = salvage::Within {
+                        tails: None,
+                        keys: keys_within,
+                    };
+                    report(salvage::survey(&flow, within), json)
                 }
                 salvage::Action::Merge { topic, json } => {
                     report(salvage::merge(&flow, &topic), json)

@@ -6,7 +6,7 @@ use understudy_domain::{
 };
 
 use super::*;
-use crate::board::{Board, Inner, Part, Partition, SlotEntry};
+use crate::board::{Board, CopiedTo, Inner, Part, Partition, SlotEntry};
 use crate::config::Flow;
 use crate::events::EventLine;
 use crate::history::{EVERY, History, Totals};
@@ -29,6 +29,7 @@ fn partition(lag: i64, seen: Duration, state: PartitionState) -> Partition {
     Partition {
         slot: Slot::new(0),
         copies: TopicPartition::new("copies", 0),
+        incarnation: 0,
         source_offset: SourceOffset::new(84_200),
         target_offset: TargetOffset::new(84_913),
         source_end_offset: Some(SourceOffset::new(84_200 + lag)),
@@ -72,7 +73,12 @@ pub(crate) fn fill(board: &Board) {
     }
     // As discovery would see an open transaction.
     let now = Instant::now();
-    inner.saw_end(&TopicPartition::new("orders", 0), 84_200, Some(84_205), now);
+    let orders = TopicPartition::new("orders", 0);
+    let asked_at = CopiedTo {
+        offset: SourceOffset::new(84_200),
+        incarnation: 0,
+    };
+    inner.saw_end(&orders, asked_at, 84_200, Some(84_205), now);
 }
 
 fn view(board: &Board, history: &History, errors: Vec<EventLine>) -> View {

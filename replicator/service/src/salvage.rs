@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-pub use understudy_salvage::{export, merge, survey};
+pub use understudy_salvage::{Within, export, merge, survey};
 
 /// What to do.
 #[derive(Subcommand)]

@@ -287,7 +287,7 @@ fn mirror(
 /// Reaches both clusters, makes the state topics and the flow's record; tries again for what may heal.
 /// `None` when told to stop before that.
 fn prepare(flow: &Flow, board: &Board, stop: &Stop) -> Result<Option<FlowRecord>, WorkerError> {
-    let (source, target) = (Cluster::open(&flow.source)?, Cluster::open(&flow.target)?);
+    let (source, target) = (Cluster::kept(&flow.source)?, Cluster::kept(&flow.target)?);
     let mut wait = Duration::from_millis(250);
     let mut changing_since = None;
     while !stop.is_set() {

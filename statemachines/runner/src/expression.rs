@@ -16,6 +16,8 @@ const BOUND_MS: u64 = 1_000;
 pub struct Expression {
     text: String,
     ast: AstNode,
+    /// The variables that it reads, `states` among them: no others are bound.
+    reads: BTreeSet<String>,
 }
 
 impl Expression {
@@ -31,9 +33,18 @@ impl Expression {
     /// It is not JSONata, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let ast = parser::parse(text).map_err(|error| format!("{text:?}: {error}"))?;
+        let mut reads = BTreeSet::new();
+        walk(&tree(&ast), &mut |key, value| {
+            if key == "Variable"
+                && let Some(name) = value.as_str()
+            {
+                reads.insert(name.to_owned());
+            }
+        });
         Ok(Self {
             text: text.to_owned(),
             ast,
+            reads,
         })
     }
 
@@ -52,10 +63,15 @@ impl Expression {
         states: &Value,
     ) -> Result<Value, String> {
         let mut context = Context::new();
-        for (name, value) in variables {
-            context.bind(name.clone(), JValue::from(value.clone()));
+        for name in &self.reads {
+            let value = match name.as_str() {
+                "states" => Some(states),
+                name => variables.get(name),
+            };
+            if let Some(value) = value {
+                context.bind(name.clone(), JValue::from(value.clone()));
+            }
         }
-        context.bind("states".to_owned(), JValue::from(states.clone()));
         let options = EvaluatorOptions {
             timeout_ms: Some(BOUND_MS),
             ..EvaluatorOptions::default()
@@ -74,14 +90,8 @@ impl Expression {
 
     /// Variables that it reads, without `$states`.
     pub fn variables(&self) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
-        self.walk(&mut |key, value| {
-            if key == "Variable"
-                && let Some(name) = value.as_str().filter(|name| *name != "states")
-            {
-                found.insert(name.to_owned());
-            }
-        });
+        let mut found = self.reads.clone();
+        found.remove("states");
         found
     }
 
@@ -113,9 +123,13 @@ impl Expression {
 
     /// Every key and value of the tree, as the parser writes it.
     fn walk(&self, see: &mut dyn FnMut(&str, &Value)) {
-        let tree = serde_json::to_value(&self.ast).unwrap_or_default();
-        walk(&tree, see);
+        walk(&tree(&self.ast), see);
     }
+}
+
+/// The tree as the parser writes it.
+fn tree(ast: &AstNode) -> Value {
+    serde_json::to_value(ast).unwrap_or_default()
 }
 
 fn walk(tree: &Value, see: &mut dyn FnMut(&str, &Value)) {

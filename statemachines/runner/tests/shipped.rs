@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 use understudy_machines::{Machine, check, shipped};
+use understudy_recovery::Mode;
+use understudy_recovery::overdue::{SURVEY_SECONDS, TURN_SECONDS};
 
 fn machines() -> Vec<Machine> {
     shipped::ALL
@@ -43,6 +45,78 @@ fn the_comment_adds_up_the_longest_path() {
             "{}: {seconds} s is more than its RTO of {bound} s",
             machine.name()
         );
+    }
+}
+
+#[test]
+fn a_recovery_is_overdue_when_its_machine_says_so() {
+    for mode in Mode::ALL {
+        let text = shipped::ALL.into_iter().find(|it| it.0 == mode.name());
+        let text = text.map_or("", |(_, text)| text);
+        let said = format!("an RTO of {} s", mode.bound_seconds());
+        assert!(text.contains(&said), "{mode}: {said}");
+        let waits = text.matches(".waitForTaskToken").count();
+        assert_eq!(
+            Some(waits),
+            usize::try_from(mode.questions()).ok(),
+            "{mode}"
+        );
+    }
+}
+
+/// What a machine's loops of looks and turns add, in seconds, by the counts in its choices and the limits of its states; of
+/// what ends by itself far below its limit, that.
+fn looped_seconds(text: &str) -> u64 {
+    let file: Value = serde_json::from_str(text).unwrap_or_default();
+    let states = file.get("States").and_then(Value::as_object).cloned();
+    let states = states.unwrap_or_default();
+    let seconds = |name: &str, field: &str| {
+        let told = states.get(name).and_then(|state| state.get(field));
+        told.and_then(Value::as_u64).unwrap_or(0)
+    };
+    let text = |of: Option<&Value>, field: &str| {
+        let told = of.and_then(|of| of.get(field)).and_then(Value::as_str);
+        told.unwrap_or_default().to_owned()
+    };
+    let choices = states
+        .values()
+        .filter_map(|it| it.get("Choices")?.as_array());
+    let mut sum = 0;
+    for choice in choices.flatten() {
+        let condition = text(Some(choice), "Condition");
+        let count = ["$looks < ", "$turns < "].into_iter().find_map(|counted| {
+            let (_, rest) = condition.split_once(counted)?;
+            rest.split(' ').next()?.parse::<u64>().ok()
+        });
+        let Some(count) = count else { continue };
+        let mut looks = text(Some(choice), "Next");
+        let pause = seconds(&looks, "Seconds");
+        if pause > 0 {
+            looks = text(states.get(&looks), "Next");
+        }
+        let limit = seconds(&looks, "TimeoutSeconds");
+        let (takes, times) = match looks.as_str() {
+            "SurveyTail" => (u64::from(SURVEY_SECONDS), 1),
+            "PutAsideTail" => (u64::from(TURN_SECONDS), 1),
+            // Looked at once more when consumers have stopped.
+            "AwaitDrain" => (limit, 2),
+            _ => (limit, 1),
+        };
+        assert!(
+            takes > 0 && takes <= limit,
+            "{looks}: {takes} s of {limit} s"
+        );
+        sum += times * count * (takes + pause);
+    }
+    sum
+}
+
+#[test]
+fn what_a_machine_repeats_makes_nothing_overdue() {
+    for mode in Mode::ALL {
+        let text = shipped::ALL.into_iter().find(|it| it.0 == mode.name());
+        let looped = looped_seconds(text.map_or("", |(_, text)| text));
+        assert_eq!(u64::from(mode.looped_seconds()), looped, "{mode}");
     }
 }
 

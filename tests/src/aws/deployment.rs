@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::aws::ministack::Ministack;
+use crate::aws::packed::pack;
 use crate::aws::region::{ACCOUNT, AwsRegion};
 use crate::aws::tools;
 use crate::aws::version::Version;
@@ -85,7 +86,9 @@ impl Deployment {
         write(&config, &configuration(regions, ledger).to_string())?;
         let templates = folder.join("cdk.out");
         let mut synth = cli(&package);
+        // AWS's schemas and rules are checked by `scripts/check`; loading them takes longer than everything else here.
         synth
+            .env("CDK_VALIDATION", "false")
             .args(["synth", "--quiet", "--no-notices", "--output"])
             .arg(&templates)
             .arg("-c")
@@ -96,6 +99,7 @@ impl Deployment {
         let compiling = tools::compiling_cdk()?;
         run("cdk synth", NODE, &mut synth, SYNTH_LIMIT)?;
         drop(compiling);
+        pack(&templates)?;
         let name = pair.get("name").and_then(Value::as_str).unwrap_or_default();
         Ok(Self {
             package,

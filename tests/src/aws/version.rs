@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::aws::packed::pack;
 use crate::aws::region::parsed;
 use crate::error::{Doing, Result};
 
@@ -54,6 +55,7 @@ impl Version {
             }
             fs::write(&file, text).doing(format!("write {}", file.display()))?;
         }
+        pack(&folder)?;
         Ok(folder)
     }
 

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::error::{ChaosError, Result};
 use crate::error::Doing;
+use crate::wait::pause_behind;
 
 /// The status of a process that Ctrl-C ended, by a shell's convention.
 const INTERRUPTED: i32 = 130;
@@ -92,6 +93,7 @@ impl Interrupt {
     ) -> Result<T> {
         let begun = Instant::now();
         loop {
+            let looked = Instant::now();
             match look() {
                 Ok(answer) => return Ok(answer),
                 Err(seen) if begun.elapsed() >= limit => {
@@ -101,7 +103,7 @@ impl Interrupt {
                         seen,
                     });
                 }
-                Err(_) => self.sleep(PAUSE)?,
+                Err(_) => self.sleep(pause_behind(looked.elapsed()))?,
             }
         }
     }

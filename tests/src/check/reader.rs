@@ -10,6 +10,7 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 use super::Seen;
+use crate::ends::wait_settled;
 use crate::error::{Doing, LabError, Result};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -53,13 +54,7 @@ impl Reader {
     /// A consumer reports the end of a partition once only, so each reading has a consumer of its own.
     pub(crate) fn read_to_end(&mut self) -> Result<()> {
         let consumer = self.connect()?;
-        let metadata = consumer
-            .fetch_metadata(Some(&self.topic), LIMIT)
-            .doing(format!("look up {}", self.topic))?;
-        let count = metadata
-            .topics()
-            .first()
-            .map_or(0, |topic| topic.partitions().len() as i32);
+        let count = self.count_partitions(&consumer)?;
         let mut unfinished: BTreeSet<i32> = (0..count).collect();
         let mut list = TopicPartitionList::new();
         for partition in 0..count {
@@ -105,6 +100,19 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the topic is known and no transaction on it is open.
+    pub(crate) fn wait_settled(&self, limit: Duration) -> Result<()> {
+        wait_settled(&self.client, &self.topic, limit)
+    }
+
+    fn count_partitions(&self, consumer: &BaseConsumer) -> Result<i32> {
+        let metadata = consumer
+            .fetch_metadata(Some(&self.topic), LIMIT)
+            .doing(format!("look up {}", self.topic))?;
+        let topic = metadata.topics().first();
+        Ok(topic.map_or(0, |topic| topic.partitions().len() as i32))
     }
 
     fn connect(&self) -> Result<BaseConsumer> {

@@ -230,7 +230,11 @@ fn a_topic_made_again_with_fewer_partitions_has_a_gap_for_each_that_is_gone() ->
         let is_gone = gap["reason"].to_string().contains("no such partition");
         assert_eq!(is_gone, *partition >= 2, "{gap}");
     }
-    assert!(worker.metrics()?.contains("understudy_gaps_found_total 4"),);
+    wait_for("four gaps to be counted", LIMIT, || {
+        let metrics = worker.metrics().map_err(|error| error.to_string())?;
+        let counted = metrics.contains("understudy_gaps_found_total 4");
+        counted.then_some(()).ok_or(metrics)
+    })?;
     // Over a restart they are the same gaps.
     worker.kill()?;
     worker.restart()?;
@@ -461,6 +465,7 @@ fn an_ancient_time_is_copied_and_one_that_the_target_refuses_is_a_gap() -> Outco
     let (code, asked) = flow.tool(&worker, &["gaps", "resolve", "--as", "retry", "--json"])?;
     assert_eq!(code, 0, "{asked}");
     worker.wait_copied(flow.source, "ages", LIMIT)?;
+    flow.target.wait_settled("ages", LIMIT)?;
     let times: Vec<_> = flow.target.read_all("ages")?;
     let times: Vec<_> = times.iter().map(|record| record.timestamp_ms).collect();
     assert_eq!(times, values.map(|(_, at)| Some(at)));
@@ -657,6 +662,7 @@ fn line<'a>(status: &'a Value, topic: &str, partition: i32) -> Option<&'a Value>
 
 /// Every record that a `read_committed` reader sees, in the order of partitions and offsets.
 fn read_messages(cluster: &Cluster, topic: &str) -> Result<Vec<OwnedMessage>, Box<dyn Error>> {
+    cluster.wait_settled(topic, LIMIT)?;
     let mut config = cluster.client();
     config
         .set("group.id", "gaps-reader")

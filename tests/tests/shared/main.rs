@@ -9,5 +9,6 @@ mod handover;
 mod mm2_scenarios;
 mod reslot;
 mod seal;
+mod tails;
 mod topics;
 mod verify_groups;

@@ -327,7 +327,7 @@ fn expect_place(
     offset: i64,
 ) -> Outcome {
     let mut judge = Judge::with_clients((source.client(), topic), (target.client(), copy));
-    judge.compare()?;
+    judge.compare_settled(LIMIT)?;
     let place = judge
         .place_on_target(partition, offset)
         .ok_or("its record has no copy")?;

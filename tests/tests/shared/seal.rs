@@ -20,7 +20,7 @@ use understudy_world::{KafkaClusters, KafkaFlows, PairFile};
 
 type Outcome = Result<(), Box<dyn Error>>;
 /// By partition: source and target offset.
-type Cut = BTreeMap<i32, (i64, i64)>;
+pub type Cut = BTreeMap<i32, (i64, i64)>;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const WITHIN: Duration = Duration::from_secs(10);
@@ -139,7 +139,9 @@ fn steps_see_clusters_groups_and_places_as_they_are() -> Outcome {
     let places: BTreeSet<_> = (0..PARTITIONS)
         .map(|partition| (place(partition), SourceOffset::new(17)))
         .collect();
-    let found = scene.flows.translate(scene.forward(), &record, &places)?;
+    let found = scene
+        .flows
+        .translate(scene.forward(), &record, &places, false)?;
     assert_eq!(found.len(), places.len());
     let mut to_commit = BTreeMap::new();
     for ((place, _), translation) in found {
@@ -312,9 +314,10 @@ fn a_fenced_writer_is_refused_and_one_that_is_not_leaves_no_record() -> Outcome 
 }
 
 /// A pair over the two clusters, as steps reach it.
-struct Scene {
+pub struct Scene {
     pair: PairFile,
-    flows: KafkaFlows,
+    /// Its flows.
+    pub flows: KafkaFlows,
     clusters: KafkaClusters,
     /// The flow back, for a worker.
     back: FlowFile,
@@ -322,7 +325,7 @@ struct Scene {
 
 impl Scene {
     /// The forward flow mirrors one topic and has the topic's name.
-    fn new(
+    pub fn new(
         source: &Cluster,
         target: &Cluster,
         topic: &str,
@@ -367,12 +370,18 @@ impl Scene {
         Ok((forward, scene))
     }
 
-    fn forward(&self) -> &FlowOfPair {
+    /// The flow there.
+    pub fn forward(&self) -> &FlowOfPair {
         self.pair.pair.flows.first().expect("a pair has two flows")
     }
 
+    /// The flow back.
+    pub fn back(&self) -> &FlowOfPair {
+        self.pair.pair.flows.last().expect("a pair has two flows")
+    }
+
     /// The three parts of a seal, in their order.
-    fn seal(&self, epoch: u64) -> Result<Cut, Box<dyn Error>> {
+    pub fn seal(&self, epoch: u64) -> Result<Cut, Box<dyn Error>> {
         let flow = self.forward();
         let record = self.flows.write_seal(flow, Epoch::new(epoch))?;
         self.flows.fence_workers(flow, &record)?;

@@ -35,7 +35,7 @@ fn new_topics_and_new_partitions_appear_while_it_runs() -> Outcome {
     for topic in ["grows-a", "grows-b"] {
         worker.wait_copied(source, topic, LIMIT)?;
         assert_eq!(target.partitions(topic)?, source.partitions(topic)?);
-        let comparison = Judge::new(source, target, topic).compare()?;
+        let comparison = Judge::new(source, target, topic).compare_settled(LIMIT)?;
         assert!(comparison.is_exact(), "{topic}: {comparison}");
     }
     Ok(())
@@ -92,7 +92,8 @@ fn partitions_that_grew_wait_until_the_older_ones_were_copied() -> Outcome {
         }
     })?;
     worker.wait_copied(source, "waits", LIMIT)?;
-    assert!(Judge::new(source, target, "waits").compare()?.is_exact());
+    let found = Judge::new(source, target, "waits").compare_settled(LIMIT)?;
+    assert!(found.is_exact(), "{found}");
     Ok(())
 }
 
@@ -112,6 +113,7 @@ fn a_paused_topic_waits_and_others_go_on_until_it_is_resumed() -> Outcome {
     worker.wait_status("pause-a to wait", LIMIT, |status| {
         (0..2).all(|partition| is(status, "pause-a", partition, "paused"))
     })?;
+    target.wait_settled("pause-a", LIMIT)?;
     let stood = target.ends("pause-a")?;
     for topic in ["pause-a", "pause-b"] {
         write(source, topic, "second", 200)?;
@@ -129,6 +131,7 @@ fn a_paused_topic_waits_and_others_go_on_until_it_is_resumed() -> Outcome {
     worker.wait_status("pause-b to wait", LIMIT, |status| {
         (0..2).all(|partition| is(status, "pause-b", partition, "paused"))
     })?;
+    target.wait_settled("pause-b", LIMIT)?;
     let stood = target.ends("pause-b")?;
     write(source, "pause-b", "third", 200)?;
     tool(&worker, "resume", &["--topic", "pause-a", "--json"])?;
@@ -142,7 +145,8 @@ fn a_paused_topic_waits_and_others_go_on_until_it_is_resumed() -> Outcome {
     );
     for topic in ["pause-a", "pause-b"] {
         worker.wait_copied(source, topic, LIMIT)?;
-        assert!(Judge::new(source, target, topic).compare()?.is_exact());
+        let found = Judge::new(source, target, topic).compare_settled(LIMIT)?;
+        assert!(found.is_exact(), "{found}");
     }
     worker.wait_ready(LIMIT).map_err(Into::into)
 }
@@ -247,7 +251,8 @@ fn a_bandwidth_limit_is_kept() -> Outcome {
         "{:?}",
         began.elapsed()
     );
-    assert!(Judge::new(source, target, "slow").compare()?.is_exact());
+    let found = Judge::new(source, target, "slow").compare_settled(LIMIT)?;
+    assert!(found.is_exact(), "{found}");
     Ok(())
 }
 
@@ -265,7 +270,7 @@ fn times_of_a_topic_that_stamps_its_records_itself_are_copied_as_they_are() -> O
     worker.wait_copied(source, "stamped", LIMIT)?;
     write(source, "stamped", "second", 300)?;
     worker.wait_copied(source, "stamped", LIMIT)?;
-    let comparison = Judge::new(source, target, "stamped").compare()?;
+    let comparison = Judge::new(source, target, "stamped").compare_settled(LIMIT)?;
     assert!(comparison.is_exact(), "{comparison}");
     let kind = target.topic_config("stamped", "message.timestamp.type")?;
     assert_eq!(kind.as_deref(), Some("CreateTime"));
@@ -307,7 +312,7 @@ fn a_copy_that_would_replace_timestamps_waits_by_name_until_it_keeps_them() -> O
     target.set_topic_configs("times-a", &keeps)?;
     worker.wait_copied(source, "times-a", LIMIT)?;
     for topic in ["times-a", "times-b"] {
-        let comparison = Judge::new(source, target, topic).compare()?;
+        let comparison = Judge::new(source, target, topic).compare_settled(LIMIT)?;
         assert!(comparison.is_exact(), "{topic}: {comparison}");
     }
     worker.wait_ready(LIMIT).map_err(Into::into)
@@ -324,6 +329,7 @@ fn a_topic_that_is_gone_from_the_source_stays_on_the_target_and_is_named() -> Ou
     for topic in ["leaves-a", "leaves-b"] {
         worker.wait_copied(source, topic, LIMIT)?;
     }
+    target.wait_settled("leaves-a", LIMIT)?;
     let copies = target.read_all("leaves-a")?;
     assert_eq!(copies.len(), 200);
     source.delete_topic("leaves-a")?;
@@ -391,6 +397,7 @@ fn filters_that_are_narrowed_and_widened_again_go_on_exactly() -> Outcome {
         Ok(())
     };
     stops(worker)?;
+    target.wait_settled("narrow-b", LIMIT)?;
     let stood = target.ends("narrow-b")?;
     let worker = start("narrow", |file| {
         wide(file).mirror("topics_exclude", vec!["narrow-b"])
@@ -406,7 +413,7 @@ fn filters_that_are_narrowed_and_widened_again_go_on_exactly() -> Outcome {
     for topic in ["narrow-a", "narrow-b"] {
         write(source, topic, "third", 200)?;
         worker.wait_copied(source, topic, LIMIT)?;
-        let comparison = Judge::new(source, target, topic).compare()?;
+        let comparison = Judge::new(source, target, topic).compare_settled(LIMIT)?;
         assert!(
             comparison.is_exact() && comparison.copied == 600,
             "{topic}: {comparison}"
@@ -480,7 +487,8 @@ fn keys_that_move_to_new_partitions_stay_in_order() -> Outcome {
             some => Err(format!("{some} records, {moved} of keys that moved")),
         }
     })?;
-    assert!(Judge::new(source, target, "moving").compare()?.is_exact());
+    let found = Judge::new(source, target, "moving").compare_settled(LIMIT)?;
+    assert!(found.is_exact(), "{found}");
     worker.expect_running().map_err(Into::into)
 }
 

@@ -39,6 +39,11 @@ fn each_group_is_exact_or_it_is_said_how_much_it_would_read_again_or_skip() -> O
         source.commit_group(group, &[(TOPIC, 0, offset)])?;
     }
     source.commit_group("verified-a", &[("elsewhere", 0, 3)])?;
+    worker.wait_status("every place to be exact", LIMIT, |status| {
+        let lines = status["groups"].as_array().into_iter().flatten();
+        let exact = lines.filter(|line| line["topic"] == TOPIC && line["state"] == "exact");
+        exact.count() == 3
+    })?;
     let (code, found) = json(&worker, "verify")?;
     let found = &found;
     assert_eq!(code, 0, "{found}");

@@ -76,6 +76,12 @@ impl Cluster for One {
         }
     }
 
+    fn certificate_ends(&self, _within: Duration) -> Option<i64> {
+        self.look("certificate_ends", |cluster| Ok(cluster.certificate_ends))
+            .ok()
+            .flatten()
+    }
+
     fn id(&self, _within: Duration) -> Answer<String> {
         self.look("id", |_cluster| Ok(self.alias.clone()))
     }

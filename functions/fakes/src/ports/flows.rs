@@ -1,6 +1,7 @@
 //! Flows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use understudy_domain::{
     Acl, FlowRecord, FlowState, SourceOffset, TargetOffset, TopicPartition, Translation,
@@ -8,7 +9,8 @@ use understudy_domain::{
 use understudy_recovery::Epoch;
 use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::tail::{Carried, PlaceOfCut, TailOfPartition, TailSurvey};
-use understudy_shell::world::{Begin, Flows, Mirrored};
+use understudy_shell::turn::TailTurn;
+use understudy_shell::world::{Begin, Flows, Mirrored, Workers};
 use understudy_shell::{PortError, PortErrorKind};
 
 use super::{Answer, Ports};
@@ -160,6 +162,16 @@ impl Flows for Ports {
         self.flow(flow, "positions", |flow| Ok(flow.positions.clone()))
     }
 
+    fn selects_topic(&self, flow: &FlowOfPair, topic: &str) -> Answer<bool> {
+        self.fuse.look()?;
+        Ok(!self.scene().flow(&flow.file).leaves_out.contains(topic))
+    }
+
+    fn partitions(&self, flow: &FlowOfPair, _within: Duration) -> Answer<BTreeSet<TopicPartition>> {
+        let selected = self.selected(flow)?;
+        Ok(selected.into_keys().collect())
+    }
+
     fn selected(&self, flow: &FlowOfPair) -> Answer<BTreeMap<TopicPartition, i64>> {
         self.look(&flow.file, "selected", |scene| {
             scene.may(flow.source.as_str(), "selected")?;
@@ -174,9 +186,12 @@ impl Flows for Ports {
         flow: &FlowOfPair,
         _record: &FlowRecord,
         places: &BTreeSet<(TopicPartition, SourceOffset)>,
+        ask_source: bool,
     ) -> Answer<BTreeMap<(TopicPartition, SourceOffset), Translation<TargetOffset>>> {
+        let source = flow.source.to_string();
         self.look(&flow.file, "translate", |scene| {
             scene.may(flow.target.as_str(), "translate")?;
+            let source_tells = ask_source && scene.may(&source, "translate").is_ok();
             let lives = scene.life.is_some();
             let flow = scene.flow(&flow.file);
             let one = |place: &(TopicPartition, SourceOffset)| {
@@ -186,7 +201,11 @@ impl Flows for Ports {
                     let known = flow.map.get(place).copied();
                     known.unwrap_or(Translation::BeforeHistory)
                 };
-                (place.clone(), known)
+                let before = flow.before.get(place).filter(|_| source_tells);
+                match (known, before) {
+                    (Translation::BeforeHistory, Some(told)) => (place.clone(), *told),
+                    (known, _) => (place.clone(), known),
+                }
             };
             Ok(places.iter().map(one).collect())
         })
@@ -229,18 +248,6 @@ impl Flows for Ports {
         self.flow(flow, "withheld_acls", |flow| {
             let withheld = flow.withheld.iter().filter(|acl| !fence.contains(acl));
             Ok(withheld.cloned().collect())
-        })
-    }
-
-    fn want_workers(&self, flow: &FlowOfPair, workers: u32) -> Answer<()> {
-        let happens = Happened::Workers {
-            flow: flow.file.clone(),
-            wanted: workers,
-        };
-        let what = format!(" {workers}");
-        self.change_flow(flow, "want_workers", what, happens, |flow| {
-            flow.workers = Some(workers);
-            Ok(())
         })
     }
 
@@ -287,27 +294,54 @@ impl Flows for Ports {
         })
     }
 
-    fn put_tail_aside(&self, flow: &FlowOfPair, topics: &[String]) -> Answer<u64> {
+    fn put_tail_aside(
+        &self,
+        flow: &FlowOfPair,
+        topics: &[String],
+        turn: &mut TailTurn,
+    ) -> Answer<Carried> {
         self.change(&flow.file, "put_tail_aside", |scene| {
+            scene.turns.push(turn.within);
             scene.may(flow.source.as_str(), "put_tail_aside")?;
             scene.may(flow.target.as_str(), "put_tail_aside")?;
+            let cluster = flow.target.to_string();
             let tails = tails(scene, flow).into_iter();
             let own = tails.filter(|(it, _)| topics.contains(&it.topic));
-            let records: Vec<u64> = own.flat_map(|(_, records)| records).collect();
-            let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+            let (mut left, mut now) = (scene.tail_turn.unwrap_or(usize::MAX), Vec::new());
+            let mut carried = Carried::default();
+            for record in own.flat_map(|(_, records)| records) {
+                if !scene.put_aside.contains(&(cluster.clone(), record)) {
+                    if left == 0 {
+                        carried.is_cut_off = true;
+                        continue;
+                    }
+                    left -= 1;
+                    scene.put_aside.insert((cluster.clone(), record));
+                    now.push(record);
+                }
+                carried.put_aside += 1;
+            }
+            let count = carried.put_aside;
             scene
                 .log
                 .push(format!("put aside {count} of {}", flow.file));
-            scene.happens(Happened::PutAside { records });
-            Ok(count)
+            scene.happens(Happened::PutAside { records: now });
+            Ok(carried)
         })
     }
 
-    fn merge_tail(&self, flow: &FlowOfPair, topics: &[String]) -> Answer<Carried> {
+    fn merge_tail(
+        &self,
+        flow: &FlowOfPair,
+        topics: &[String],
+        turn: &mut TailTurn,
+    ) -> Answer<Carried> {
         self.change(&flow.file, "merge_tail", |scene| {
+            scene.turns.push(turn.within);
             scene.may(flow.source.as_str(), "merge_tail")?;
             scene.may(flow.target.as_str(), "merge_tail")?;
             let (mut carried, mut aside) = (Carried::default(), Vec::new());
+            let mut left = scene.tail_turn.unwrap_or(usize::MAX);
             let cluster = flow.target.to_string();
             for (it, records) in tails(scene, flow) {
                 let partition = TopicPartition::new(it.copies.as_str(), it.partition);
@@ -317,8 +351,13 @@ impl Flows for Ports {
                         aside.push(record);
                         continue;
                     }
-                    carried.merged += 1;
-                    if scene.merged.insert((cluster.clone(), record)) {
+                    if !scene.merged.contains(&(cluster.clone(), record)) {
+                        if left == 0 {
+                            carried.is_cut_off = true;
+                            continue;
+                        }
+                        left -= 1;
+                        scene.merged.insert((cluster.clone(), record));
                         scene.cluster(&cluster).append(&partition, Some(record));
                         scene.happens(Happened::Merged {
                             cluster: cluster.clone(),
@@ -326,6 +365,7 @@ impl Flows for Ports {
                             record,
                         });
                     }
+                    carried.merged += 1;
                 }
             }
             carried.put_aside = u64::try_from(aside.len()).unwrap_or(u64::MAX);
@@ -342,9 +382,12 @@ impl Flows for Ports {
         flow: &FlowOfPair,
         back: &FlowOfPair,
         topics: &[String],
-    ) -> Answer<BTreeMap<TopicPartition, i64>> {
+        turn: &mut TailTurn,
+    ) -> Answer<Option<BTreeMap<TopicPartition, i64>>> {
         // Topics here are not compacted: a mark alone is written, as of a transaction that ended.
+        turn.asker.go_on(&turn.marks)?;
         self.change(&flow.file, "renew_keys", |scene| {
+            scene.turns.push(turn.within);
             scene.may(flow.source.as_str(), "renew_keys")?;
             scene.may(flow.target.as_str(), "renew_keys")?;
             scene.log.push(format!(
@@ -357,19 +400,30 @@ impl Flows for Ports {
             let own: Vec<_> = own
                 .filter(|it| topics.iter().any(|topic| **topic == *it.topic))
                 .collect();
-            let mut ends = BTreeMap::new();
-            for partition in own {
-                let cluster = flow.source.to_string();
-                let offset = scene.cluster(&cluster).append(&partition, None);
+            let mut left = scene.tail_turn.unwrap_or(usize::MAX);
+            let cluster = flow.source.to_string();
+            for partition in &own {
+                if turn.marks.is_renewed(partition) {
+                    continue;
+                }
+                if left == 0 {
+                    return Ok(None);
+                }
+                left -= 1;
+                scene.cluster(&cluster).append(partition, None);
                 scene.happens(Happened::Copied {
                     flow: "salvage".to_owned(),
-                    cluster,
+                    cluster: cluster.clone(),
                     partition: partition.clone(),
                     record: None,
                 });
-                ends.insert(partition, offset + 1);
+                turn.marks.renewed(partition);
             }
-            Ok(ends)
+            let ends = own.into_iter().map(|partition| {
+                let end = scene.cluster(&cluster).end_of(&partition);
+                (partition, end)
+            });
+            Ok(Some(ends.collect()))
         })
     }
 
@@ -405,6 +459,20 @@ impl Flows for Ports {
                 });
             }
             Ok(count)
+        })
+    }
+}
+
+impl Workers for Ports {
+    fn want(&self, flow: &FlowOfPair, workers: u32) -> Answer<()> {
+        let happens = Happened::Workers {
+            flow: flow.file.clone(),
+            wanted: workers,
+        };
+        let what = format!(" {workers}");
+        self.change_flow(flow, "want_workers", what, happens, |flow| {
+            flow.workers = Some(workers);
+            Ok(())
         })
     }
 }

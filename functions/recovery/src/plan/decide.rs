@@ -8,7 +8,7 @@
 //!
 //! A leash changes nothing here: a drill decides as the real one would.
 
-use super::will::{can_be_fenced, names, will};
+use super::will::{names, will};
 use super::{Decision, Plan, Wish, waves};
 use crate::assessment::{Assessment, FlowSeen};
 use crate::contract::Order;
@@ -231,7 +231,6 @@ impl Case<'_> {
 
     /// What a recovery that loses nothing needs besides.
     fn nothing_would_be_lost(&self, flow: &FlowSeen) -> Held {
-        let source = &self.order.source;
         match self.order.mode {
             Mode::Failover => Ok(()),
             Mode::Switchover | Mode::Failback if flow.gaps > 0 => Err(format!(
@@ -239,13 +238,8 @@ impl Case<'_> {
                 halted(flow.gaps),
                 flow.flow
             )),
-            Mode::Switchover | Mode::Failback if !can_be_fenced(&self.pair.fencing) => {
-                Err(format!(
-                    "nothing could shut writers out of {source}: name them in fencing.writers, or take ends that stand \
-                     for a fence with fencing.without_acls = \"accept-idle\""
-                ))
-            }
-            Mode::Switchover | Mode::Failback => Ok(()),
+            // Said before anybody is shut out.
+            Mode::Switchover | Mode::Failback => self.pair.fencing.can_close(&self.order.source),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Plan, Wave};
 use crate::client::{Adapter, Application, Role};
-use crate::pair::{Fencing, Pair, WithoutAcls};
+use crate::pair::{Fencing, Pair};
 use crate::places::PlacesSummary;
 use crate::{Alias, Mode};
 
@@ -45,8 +45,11 @@ impl Acts<'_> {
     fn switchover(&self) -> Vec<String> {
         let Plan { source, target, .. } = self.plan;
         let mut acts = vec![match self.writers() {
-            Some(writers) => format!(
+            Some(writers) if self.pair.fencing.login(source).is_some() => format!(
                 "shut {writers} out of what is mirrored from {source}, and prove it: a write is refused and every end stands"
+            ),
+            Some(writers) => format!(
+                "shut {writers} out of what is mirrored from {source}, and wait until every end stands: no write is tried"
             ),
             None => {
                 format!("wait until every end of {source} stands, as nothing shuts its writers out")
@@ -132,11 +135,6 @@ impl Acts<'_> {
         let Fencing { writers, .. } = &self.pair.fencing;
         (!writers.is_empty()).then(|| names(writers))
     }
-}
-
-/// Whether the cluster that is left can be closed to its writers, as far as the pair says.
-pub(super) fn can_be_fenced(fencing: &Fencing) -> bool {
-    !fencing.writers.is_empty() || fencing.without_acls == WithoutAcls::AcceptIdle
 }
 
 fn moved(application: &Application, target: &Alias) -> String {

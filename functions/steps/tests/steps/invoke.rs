@@ -2,7 +2,8 @@
 
 use crate::support::{Drill, Outcome};
 use serde_json::{Value, json};
-use understudy_recovery::{ErrorName, Step};
+use understudy_recovery::{ErrorName, Step, StepError};
+use understudy_shell::world::Measured;
 
 #[test]
 fn a_payload_that_does_not_fit_is_a_bad_request_for_every_step() {
@@ -72,6 +73,42 @@ fn people_are_told_the_same_once() -> Outcome {
     assert_eq!(said.told.len(), 1);
     let subject = said.told.first().and_then(|it| it.split('\n').next());
     assert_eq!(subject, Some("orders: TargetActive second line"));
+    Ok(())
+}
+
+#[test]
+fn the_prober_that_stands_by_measures_certificates_and_recoveries_that_are_overdue() -> Outcome {
+    let drill = Drill::new();
+    let now_ms = drill.now_ms();
+    let measured = |vantage: &str| -> Result<Vec<Measured>, StepError> {
+        drill.said().measured.clear();
+        let probe = json!({"about": "use1", "vantage": vantage});
+        drill.invoke(Step::ProbeHealth, probe)?;
+        Ok(drill.said().measured.iter().map(|(_, it)| *it).collect())
+    };
+    let steady = Measured {
+        certificate_days: None,
+        recovery_overdue_seconds: Some(0),
+    };
+    assert_eq!(measured("standby")?, [steady]);
+    assert_eq!(measured("active")?, [], "the other one does");
+    let ends = now_ms / 1_000 + 20 * 86_400 - 1;
+    drill.stage.scene().cluster("use1").certificate_ends = Some(ends);
+    let before_three_weeks = Measured {
+        certificate_days: Some(19),
+        ..steady
+    };
+    assert_eq!(measured("standby")?, [before_three_weeks]);
+    let down = understudy_shell::PortErrorKind::Unreachable;
+    let failing = |scene: &mut understudy_fakes::Scene| {
+        scene.failing.insert("ledger.read".to_owned(), down);
+    };
+    failing(&mut drill.stage.scene());
+    let nobody_knows = Measured {
+        recovery_overdue_seconds: None,
+        ..before_three_weeks
+    };
+    assert_eq!(measured("standby")?, [nobody_knows]);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use understudy_recovery::contract::Start;
 use understudy_recovery::health::{Layer, Saw, Signal, Vantage};
 use understudy_recovery::{Alias, ExecutionName, Step, StepError};
 use understudy_shell::world::{
-    Cluster, Clusters, Ends, Machines, People, Presence, Probe, Signals, WriteProof,
+    Cluster, Clusters, Ends, Machines, Measured, People, Presence, Probe, Signals, WriteProof,
 };
 use understudy_shell::{PortError, PortErrorKind, World};
 use understudy_steps::invoke;
@@ -30,6 +30,8 @@ pub struct Said {
     pub silent: BTreeSet<String>,
     /// Signals, by cluster.
     pub signals: BTreeMap<String, Vec<Signal>>,
+    /// What probers measured beside their looks.
+    pub measured: Vec<(String, Measured)>,
     /// Executions by name; whether each runs.
     pub executions: BTreeMap<String, bool>,
     /// What executions were started with.
@@ -167,6 +169,11 @@ impl Signals for Others {
         let mut said = self.said();
         let signals = said.signals.entry(about.to_string()).or_default();
         signals.push(signal.clone());
+        Ok(())
+    }
+
+    fn measure(&self, about: &Alias, measured: &Measured) -> Result<(), PortError> {
+        self.said().measured.push((about.to_string(), *measured));
         Ok(())
     }
 

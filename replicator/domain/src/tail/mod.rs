@@ -3,6 +3,7 @@
 //! - What a partition came to: [`Tail`], from its position at the cut and a look at the log that came back.
 //! - How it is put aside: [`TailOrigin`] in headers, [`TailProgress`] in the transaction of the copies, and
 //!   [`TailDigest`] over what was put aside, so that it can be read back and compared.
+//! - How far it has come where that takes several turns: [`TailMarks`].
 //! - Which keys were written on both sides since: [`KeyCensus`].
 //!
 //! Nothing here decides what becomes of a tail: that is for whoever answers for the records.
@@ -10,12 +11,14 @@
 mod census;
 mod digest;
 mod fate;
+mod marks;
 mod progress;
 mod record;
 
 pub use census::{KeyCensus, KeyCount};
 pub use digest::TailDigest;
 pub use fate::{HeldLog, Loss, ReturnedLog, Tail};
+pub use marks::{ReadMark, TailMarks};
 pub use progress::{Merged, Missing, TailKey, TailProgress};
 pub use record::{NO_TIMESTAMP, TailHeader, TailOrigin, TailRecord, is_renewed, renewed_note};
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use understudy_aws::PairDocument;
 use understudy_flow::bounded;
+use understudy_recovery::pair::Pair;
 use understudy_world::PairFile;
 
 /// At most so many differences are named.
@@ -40,12 +41,16 @@ pub fn both_run(files: &PairDocument) -> bool {
 
 /// What differs, each named by its key; empty if nothing does.
 pub fn differences(deployed: &PairDocument, files: &PairDocument, region: &str) -> Vec<String> {
-    let json = |document: &PairDocument| serde_json::to_value(&document.pair).unwrap_or_default();
     let mut all = Vec::new();
-    compare("", &json(deployed), &json(files), &mut all);
+    // Each Region reads secrets in itself.
+    if deployed.pair != files.pair {
+        let text = |pair: &Pair| serde_json::to_string(pair).unwrap_or_default();
+        let json = |text: &str| serde_json::from_str(text).unwrap_or_default();
+        let here = read_in(&text(&files.pair), region);
+        compare("", &json(&text(&deployed.pair)), &json(&here), &mut all);
+    }
     for (file, text) in &files.flows {
         let here = deployed.flows.get(file);
-        // Each Region reads secrets in itself.
         if here != Some(text) && here != Some(&read_in(text, region)) {
             all.push(match here {
                 Some(there) => format!("flow file {file}: {}", line(there, &read_in(text, region))),
@@ -95,7 +100,7 @@ fn line(there: &str, here: &str) -> String {
     )
 }
 
-/// A flow file's text as a Region reads it: the secrets that it names are that Region's own or its replicas, which have
+/// A text as a Region reads it: the secrets that it names are that Region's own or its replicas, which have
 /// the same ARN but for the Region.
 pub fn read_in(text: &str, region: &str) -> String {
     let mut parts = text.split("${secretsmanager:arn:");
@@ -114,10 +119,12 @@ pub fn read_in(text: &str, region: &str) -> String {
     out
 }
 
-/// The secrets that flow files name, each with the fields that are meant.
-pub fn secrets(flows: &BTreeMap<String, String>) -> Vec<String> {
-    let mut found: Vec<String> = flows
-        .values()
+/// The secrets that flow files and logins of writers name.
+pub fn secrets(document: &PairDocument) -> Vec<String> {
+    let logins = document.pair.fencing.proof.values();
+    let logins = logins.flat_map(BTreeMap::values);
+    let texts = document.flows.values().chain(logins);
+    let mut found: Vec<String> = texts
         .flat_map(|text| text.split("${secretsmanager:").skip(1))
         .filter_map(|rest| rest.split('}').next())
         // arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME, then :KEY.
@@ -184,8 +191,29 @@ mod tests {
         let deployed = document(1, &here)?;
         let same = differences(&deployed, &document(1, PASSWORD)?, "us-west-2");
         assert_eq!(same, Vec::<String>::new());
-        let named = secrets(&deployed.flows);
+        let named = secrets(&deployed);
         assert_eq!(named, ["arn:aws:secretsmanager:us-west-2:1:secret:login-a"]);
+        // A writer's login stands in the pair.
+        let proven = |mut document: PairDocument, region: &str| {
+            let secret = read_in(PASSWORD, region).replace("login-a", "shop");
+            let secret = secret.split('"').nth(1).unwrap_or_default().to_owned();
+            let login = BTreeMap::from([("sasl.password".to_owned(), secret)]);
+            let usw2 = document.pair.clusters.keys().next_back().cloned();
+            document.pair.fencing.proof = usw2.map(|it| (it, login)).into_iter().collect();
+            document
+        };
+        let files = proven(document(1, PASSWORD)?, "us-east-1");
+        let deployed = proven(deployed, "us-west-2");
+        let same = differences(&deployed, &files, "us-west-2");
+        assert_eq!(same, Vec::<String>::new());
+        assert_eq!(differences(&deployed, &files, "us-east-1").len(), 2);
+        let named = secrets(&deployed);
+        assert!(
+            named
+                .iter()
+                .any(|arn| arn.ends_with("us-west-2:1:secret:shop")),
+            "{named:?}"
+        );
         Ok(())
     }
 }

@@ -5,13 +5,15 @@ pub mod applications;
 mod flow;
 mod functions;
 mod ledger;
+mod quotas;
 
 use understudy_shell::PortError;
 
-pub use alarms::{alarm, other_alarms, people};
+pub use alarms::{alarm, notified, other_alarms, people};
 pub use flow::{Role, parameter, pointer, registries, secret, service};
 pub use functions::{Drill, callable, drill, functions, machine, newest_drill, schedule};
 pub use ledger::{ledger, prober, table};
+pub use quotas::{functions_at_once, log_policies, vcpus, vcpus_unknown};
 
 /// What an answer is.
 pub type Told<T> = Result<T, PortError>;

@@ -1,6 +1,6 @@
 //! What was seen of a Region, and of both beside each other.
 
-use understudy_aws::ServiceFacts;
+use understudy_aws::{Quota, ServiceFacts};
 use understudy_recovery::pair::Pair;
 use understudy_recovery::{Alias, Ledger};
 
@@ -22,6 +22,8 @@ pub struct Seen {
     pub pointers: Vec<(String, Told<Option<String>>)>,
     /// The schemas of the Glue registry, if the pair names one.
     pub schemas: Option<Told<Vec<(String, String)>>>,
+    /// How many vCPUs the account may have there, and has.
+    pub vcpus: Option<Told<Quota>>,
     /// What tells the functions' program.
     pub code: Option<String>,
 }
@@ -37,6 +39,7 @@ impl Seen {
             service: None,
             pointers: Vec::new(),
             schemas: None,
+            vcpus: None,
             code: None,
         }
     }
@@ -102,8 +105,8 @@ pub fn active<'a>(seen: &'a [Seen; 2], home: &'a Alias) -> Option<&'a Alias> {
     Some(newest.as_ref().map_or(home, |ledger| &ledger.active))
 }
 
-/// What both Regions must have alike.
-pub fn both(seen: &[Seen; 2]) -> Place {
+/// What both Regions must have alike, and whether what moves from one finds room in the other.
+pub fn both(seen: &[Seen; 2], active: Option<&Alias>) -> Place {
     let mut findings = Vec::new();
     let ledgers: Vec<_> = seen.iter().map(|it| &it.ledger).collect();
     if let [Some(Ok(first)), Some(Ok(second))] = ledgers.as_slice() {
@@ -127,17 +130,43 @@ pub fn both(seen: &[Seen; 2]) -> Place {
             )
         });
     }
+    if let [
+        Seen {
+            region: there,
+            vcpus: Some(of_active),
+            ..
+        },
+        Seen {
+            region: here,
+            vcpus: Some(of_standby),
+            ..
+        },
+    ] = active_first(seen, active)
+    {
+        findings.push(match active {
+            Some(_) => judge::vcpus((there, of_active), (here, of_standby)),
+            None => judge::vcpus_unknown(),
+        });
+    }
     Place {
         place: "both Regions".to_owned(),
         findings,
     }
 }
 
+/// Both, the one of the active cluster first; home's where nobody can tell.
+fn active_first<'a>(seen: &'a [Seen; 2], active: Option<&Alias>) -> [&'a Seen; 2] {
+    let [first, second] = seen;
+    if active == Some(&second.alias) {
+        [second, first]
+    } else {
+        [first, second]
+    }
+}
+
 /// The registries of both Regions beside each other.
 pub fn registries(name: &str, seen: &[Seen; 2], active: Option<&Alias>) -> Place {
-    let mut sides: Vec<&Seen> = seen.iter().collect();
-    sides.sort_by_key(|it| active != Some(&it.alias));
-    let findings = match sides.as_slice() {
+    let findings = match active_first(seen, active) {
         _ if active.is_none() => vec![Finding::unknown(
             format!("Glue registry {name}"),
             "which Region's is to be followed is not known: nor is the ledger",
@@ -203,6 +232,27 @@ mod tests {
             service: Some(("understudy/flow".to_owned(), 2, Ok(facts))),
             ..Seen::silent((&alias, "some-region"))
         })
+    }
+
+    #[test]
+    fn where_nobody_knows_the_active_cluster_nobody_knows_what_must_fit() -> Outcome {
+        let of = |alias, limit, used| -> Result<Seen, Box<dyn std::error::Error>> {
+            Ok(Seen {
+                vcpus: Some(Ok(Quota { limit, used })),
+                ..seen(alias, Ok(None))?
+            })
+        };
+        let seen = [of("use1", 100.0, Some(20.0))?, of("usw2", 6.0, None)?];
+        let judged = |active| {
+            let found = both(&seen, active).findings;
+            let found = found.into_iter().find(|it| it.what == "Fargate vCPUs");
+            found.map(|it| it.standing)
+        };
+        let [home, standby] = &seen;
+        assert_eq!(judged(Some(&home.alias)), Some(Standing::Warning));
+        assert_eq!(judged(Some(&standby.alias)), Some(Standing::Ok));
+        assert_eq!(judged(None), Some(Standing::Unknown));
+        Ok(())
     }
 
     #[test]

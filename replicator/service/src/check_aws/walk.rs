@@ -87,6 +87,9 @@ pub fn look<'a>(
     found.extend(walk.cluster());
     found.push(walk.bucket());
     found.extend(walk.applications());
+    found.push(judge::functions_at_once(&inventory.functions_at_once()));
+    found.push(judge::log_policies(&inventory.log_policies()));
+    seen.vcpus = Some(inventory.fargate_vcpus());
     seen.ledger = Some(ledger);
     seen.code = Some(facts.code);
     let into = pair.flows.iter().find(|flow| flow.target == *side.0);
@@ -128,6 +131,10 @@ impl Walk<'_> {
             let told = self.inventory.function(&self.name(step.name()));
             (step, told.map(|(facts, _)| facts))
         });
+        let changed = told
+            .iter()
+            .filter_map(|(_, told)| told.as_ref().ok()?.changed_at_seconds);
+        let changed = changed.max();
         let mut found = judge::functions(&BTreeMap::from(told));
         let arns = Step::ALL.map(|step| (placeholder(step), self.function_arn(step)));
         let arns = BTreeMap::from(arns);
@@ -140,11 +147,12 @@ impl Walk<'_> {
                 &arns,
             ));
         }
-        found.push(self.last_drill());
+        found.push(self.last_drill(changed));
         found
     }
 
-    fn last_drill(&self) -> Finding {
+    /// `changed` is when the newest function was last changed, in seconds since 1970.
+    fn last_drill(&self, changed: Option<i64>) -> Finding {
         let failover = format!("{}failover", self.settings.machines);
         let ended = match self.inventory.ended(&failover) {
             Ok(ended) => ended,
@@ -153,7 +161,7 @@ impl Walk<'_> {
         let newest = judge::newest_drill(&ended);
         let newest = newest.map(|it| (it, self.drill(&it.name)));
         let newest = newest.as_ref().map(|(it, told)| (*it, told));
-        judge::drill(newest, now_ms() / 1_000)
+        judge::drill(newest, changed, now_ms() / 1_000)
     }
 
     fn drill(&self, execution: &str) -> Told<judge::Drill> {
@@ -240,6 +248,7 @@ impl Walk<'_> {
         let flow = flow.map(|it| self.name(&format!("{}-{}-", it.source, it.target)));
         found.extend(judge::other_alarms(&people, flow.as_deref(), &alarms));
         found.push(judge::people(&self.inventory.subscriptions(&people)));
+        found.extend(judge::notified(&people, &self.pair.notify));
         found
     }
 
@@ -266,7 +275,7 @@ impl Walk<'_> {
         let read = environment.get("UNDERSTUDY_PAIR_DIGEST");
         let digests = read.map(|read| (read.as_str(), stands.as_str()));
         let mut found = judge::parameter(&differs, digests);
-        for arn in drift::secrets(&document.flows) {
+        for arn in drift::secrets(&document) {
             found.push(judge::secret(
                 &arn,
                 &self.inventory.secret(&arn),
@@ -276,19 +285,12 @@ impl Walk<'_> {
         found
     }
 
-    /// The text of the pair, from its parameter or from where that says.
+    /// The text of the pair, from its parameter.
     fn document(&self) -> Result<String, Finding> {
         let (what, name) = ("pair's parameter", &self.settings.pair_parameter);
         let not_told = |error| Finding::of_error(what, &error, DEPLOY);
         let text = self.inventory.parameter(name).map_err(not_told)?;
-        let text =
-            text.ok_or_else(|| Finding::fails(what, format!("there is no {name}"), DEPLOY))?;
-        let Some(key) = PairDocument::stored_under(&text) else {
-            return Ok(text);
-        };
-        let bytes = self.inventory.object(&self.settings.bucket, &key);
-        let bytes = bytes.map_err(not_told)?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        text.ok_or_else(|| Finding::fails(what, format!("there is no {name}"), DEPLOY))
     }
 
     fn cluster(&self) -> Option<Finding> {
@@ -317,7 +319,8 @@ impl Walk<'_> {
     fn applications(&self) -> Vec<Finding> {
         use judge::applications;
         let (inventory, alias) = (self.inventory, self.side.0);
-        let mut findings = Vec::new();
+        let closable = applications::closable(&self.pair.fencing, alias);
+        let mut findings: Vec<_> = closable.into_iter().collect();
         for application in &self.pair.applications {
             let what = format!("application {}", application.name);
             for adapter in &application.adapters {

@@ -13,7 +13,9 @@ use understudy_aws::{
 use understudy_recovery::contract::{TriggerOutcome, Triggered};
 use understudy_recovery::{Leash, Step};
 use understudy_shell::World;
-use understudy_world::{KafkaClusters, KafkaFlows, LocalClients, PairFile, SystemClock};
+use understudy_world::{
+    KafkaClusters, KafkaFlows, LocalClients, OthersWorkers, PairFile, SystemClock,
+};
 
 use super::carry_out::{Asked, person};
 use super::home::{Home, LocalError, Place};
@@ -93,6 +95,7 @@ fn world(file: &PairFile, session: &Session, settings: &Settings) -> Result<Worl
         store: Arc::new(S3Store::new(session, &settings.bucket)),
         clusters: Arc::new(KafkaClusters::new(file)),
         flows: Arc::new(flows),
+        workers: Arc::new(OthersWorkers),
         clients: Arc::new(LocalClients::new(&file.folder, people.clone())),
         people,
         signals: Arc::new(AwsSignals::new(

@@ -27,6 +27,9 @@ pub fn of(answer: &Value) -> Option<String> {
             None => decision.to_owned(),
         });
     }
+    if let Some(records) = number("records") {
+        facts.extend(tail(payload, records));
+    }
     if let Some(order) = payload.get("order") {
         let field = |name: &str| order.get(name).and_then(Value::as_str).unwrap_or("?");
         facts.push(format!(
@@ -83,6 +86,29 @@ pub fn of(answer: &Value) -> Option<String> {
         facts.extend(text("reason").map(str::to_owned));
     }
     (!facts.is_empty()).then(|| facts.join("; "))
+}
+
+/// What only a cluster that came back holds, as a survey or whoever puts it aside tells it.
+fn tail(payload: &Value, records: u64) -> Option<String> {
+    let number = |field: &str| payload.get(field).and_then(Value::as_u64);
+    if payload.get("survey").is_some() {
+        return Some(match number("uncounted") {
+            None | Some(0) => format!("{records} records beyond the cut"),
+            Some(more) => format!("{records} to {} records beyond the cut", records + more),
+        });
+    }
+    let topics = number("topics")?;
+    let merged = match number("merged") {
+        None | Some(0) => String::new(),
+        Some(merged) => format!(", {merged} merged"),
+    };
+    let more = match payload.get("done").and_then(Value::as_bool) {
+        Some(false) => " so far",
+        Some(true) | None => "",
+    };
+    Some(format!(
+        "{records} records of {topics} topics put aside{merged}{more}"
+    ))
 }
 
 /// A loss in words.
@@ -146,6 +172,16 @@ mod tests {
             "8 partitions; lost: 3 to 10 records, none older than 1.2 s"
         );
         assert_eq!(of(&json!({ "Payload": { "told": 0 } })), None);
+        let surveyed = json!({ "survey": "k", "records": 412, "uncounted": 88, "decision": "proceed", "reason": null });
+        assert_eq!(
+            of(&surveyed).as_deref(),
+            Some("proceed; 412 to 500 records beyond the cut")
+        );
+        let aside = json!({ "topics": 2, "records": 7, "merged": 3, "done": false });
+        assert_eq!(
+            of(&aside).as_deref(),
+            Some("7 records of 2 topics put aside, 3 merged so far")
+        );
         let no = of(&json!({ "approved": false, "by": "ada" }));
         assert_eq!(no.as_deref(), Some("ada said no"));
     }

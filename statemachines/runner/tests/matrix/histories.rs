@@ -71,9 +71,10 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(handling: Handling) -> Self {
+    fn new(handling: Handling, tail_turn: Option<usize>) -> Self {
         let mut stage = Stage::new().with_life();
         stage.pair.tails.otherwise = handling;
+        stage.scene().tail_turn = tail_turn;
         Self {
             stage,
             ends: BTreeMap::new(),
@@ -359,8 +360,10 @@ proptest! {
     fn every_acknowledged_record_is_in_one_place_through_any_history(
         turns in prop::collection::vec(turn(), 1..14),
         handling in prop_oneof![Just(Handling::Quarantine), Just(Handling::Merge)],
+        // How much of a tail is carried at once: little, and enough for an execution's turns.
+        tail_turn in prop_oneof![Just(None), (10_usize..40).prop_map(Some)],
     ) {
-        let mut pair = Pair::new(handling);
+        let mut pair = Pair::new(handling, tail_turn);
         for turn in turns {
             pair.take(turn)?;
         }

@@ -195,6 +195,12 @@ fn moves() -> Vec<Scenario> {
         way(Switchover, "nobody answers", "SourceStillActive", early).people(SILENT),
         way(
             Switchover,
+            "nothing could prove a fence",
+            "SourceStillActive",
+            |stage| stage.pair.fencing.proof.clear(),
+        ),
+        way(
+            Switchover,
             "the source is not healthy",
             "SourceStillActive",
             |stage| {
@@ -258,6 +264,18 @@ fn returns() -> Vec<Scenario> {
     let moves_home = |name, ends, set| way(Failback, name, ends, set);
     vec![
         moves_home("a tail is put aside", "TargetActive", returned),
+        moves_home("a tail takes several turns", "TargetActive", |stage| {
+            returned(stage);
+            stage.scene().tail_turn = Some(1);
+        }),
+        moves_home(
+            "a tail is longer than anybody waits",
+            "SourceStillActive",
+            |stage| {
+                returned(stage);
+                stage.scene().tail_turn = Some(0);
+            },
+        ),
         moves_home("only to stand by", "StandbyReady", returned).standby_only(),
         moves_home("it stands by already", "TargetActive", standing_by),
         moves_home("the way home was begun", "TargetActive", |stage| {
@@ -327,6 +345,26 @@ fn returns() -> Vec<Scenario> {
             returned(stage);
             early(stage);
         }),
+        moves_home(
+            "nothing could prove a fence at home",
+            "SourceStillActive",
+            |stage| {
+                returned(stage);
+                stage.pair.fencing.proof.clear();
+            },
+        ),
+        moves_home(
+            "nothing could prove a fence away",
+            "SourceStillActive",
+            |stage| {
+                returned(stage);
+                stage
+                    .pair
+                    .fencing
+                    .proof
+                    .retain(|it, _| it.as_str() == "use1");
+            },
+        ),
         moves_home("a person says no", "SourceStillActive", |stage| {
             returned(stage);
             early(stage);

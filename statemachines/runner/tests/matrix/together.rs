@@ -1,4 +1,5 @@
-//! Recoveries that meet: alarms by the dozen, an alarm in the middle of a switchover, a failover in the middle of a drill.
+//! Recoveries that meet: alarms by the dozen, an alarm in the middle of a switchover, a failover in the middle of a drill;
+//! either cluster lost in the middle of a failback.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use understudy_fakes::Stage;
 use understudy_machines::shipped;
 use understudy_recovery::health::{Layer, Saw, Signal, Vantage};
 use understudy_recovery::pair::Automation;
-use understudy_recovery::{Leash, Mode, Step};
+use understudy_recovery::{Alias, Leash, Mode, Step};
 use understudy_steps::invoke;
 
 use crate::rig::{People, Played, Rig};
@@ -161,6 +162,96 @@ fn an_alarm_during_a_switchover_is_a_failover_that_finishes_it_from_any_state() 
         findings.add(state, untrue);
     }
     findings.none_in(20);
+}
+
+/// The failback that nothing disturbs: `use1` is active, and `usw2` is home, which came back with a tail.
+fn failback() -> Trial {
+    let ways = scenario::all().into_iter();
+    // Of a long tail, others meet a part.
+    let mut long = ways.filter(|it| it.name == "a tail takes several turns");
+    Trial::of(long.next().expect("a failback"))
+}
+
+#[test]
+fn the_active_cluster_is_lost_during_a_failback_and_a_failover_takes_over_from_any_state() {
+    let trial = failback();
+    let mut findings = Findings::default();
+    for (state, moment) in &trial.moments {
+        let stage = trial.stage(moment);
+        let moved = active(&stage) == "usw2";
+        stage.scene().cluster("use1").silent = true;
+        let mut untrue = Vec::new();
+        if !moved {
+            // A person knows what is not there: what was written since the cut and was not copied yet.
+            let failover = Trial::next(&stage, Mode::Failover, false);
+            let end = failover.outcome.end_state;
+            if end != "TargetActive" {
+                untrue.push(format!("the failover ends as {end}"));
+            }
+            let since = stage.scene().history.len();
+            let rest = trial.go_on(&stage, &moment.position);
+            let end = &rest.outcome.end_state;
+            // Before its claim it finds home active, and says so.
+            if !matches!(state.as_str(), "Begin" | "ClaimEpoch") && end != "Superseded" {
+                untrue.push(format!("the failback ends as {end}"));
+            }
+            let scene = stage.scene().clone();
+            untrue.extend(trial.changed_since(&rest, scene, since));
+        }
+        if active(&stage) != "usw2" {
+            untrue.push("usw2 is not active".to_owned());
+        }
+        // The one that was lost is back, and stands by again.
+        stage.scene().cluster("use1").silent = false;
+        let mut again = stage.pair.clone();
+        again.home = Alias::new("use1").expect("an alias");
+        let stage = Stage::of(again, stage.scene().clone());
+        if !moved {
+            let back = Trial::next(&stage, Mode::Failback, false);
+            let end = back.outcome.end_state;
+            if end != "TargetActive" {
+                untrue.push(format!("the failback to use1 ends as {end}"));
+            }
+        }
+        untrue.extend(witness::broken(&stage.scene().history));
+        findings.add(state, untrue);
+    }
+    findings.none_in(25);
+}
+
+#[test]
+fn home_is_lost_again_during_a_failback_and_comes_back_once_more() {
+    let trial = failback();
+    let mut findings = Findings::default();
+    for (state, moment) in &trial.moments {
+        let stage = trial.stage(moment);
+        let moved = active(&stage) == "usw2";
+        stage.scene().cluster("usw2").silent = true;
+        let rest = trial.go_on(&stage, &moment.position);
+        let end = &rest.outcome.end_state;
+        let mut untrue = Vec::new();
+        if !moved && !matches!(end.as_str(), "SourceStillActive" | "OperatorNeeded") {
+            untrue.push(format!("it ends as {end}"));
+        }
+        if end == "SourceStillActive" && !stage.scene().takes_writes("use1") {
+            untrue.push("use1 is active and takes no writes".to_owned());
+        }
+        stage.scene().cluster("usw2").silent = false;
+        if !moved {
+            let again = Trial::next(&stage, Mode::Failback, false);
+            let outcome = again.outcome;
+            if outcome.end_state != "TargetActive" || active(&stage) != "usw2" {
+                let why = outcome.variables.get("stand");
+                untrue.push(format!(
+                    "the next one ends as {}: {why:?}",
+                    outcome.end_state
+                ));
+            }
+        }
+        untrue.extend(witness::broken(&stage.scene().history));
+        findings.add(state, untrue);
+    }
+    findings.none_in(25);
 }
 
 #[test]

@@ -120,7 +120,6 @@ fn pair(source: &Cluster, target: &Cluster) -> Value {
             { "name": WAREHOUSE, "role": "consumer", "groups": [WAREHOUSE], "adapters": told },
             { "name": "shop", "role": "producer", "topics": [SALES], "adapters": pointer },
         ],
-        "notify": ["arn:aws:sns:us-west-2:000000000000:understudy-orders-people"],
     });
     deployed_pair(
         (source, target),

@@ -162,7 +162,7 @@ pub fn people(told: &Told<Vec<SubscriptionFacts>>) -> Finding {
         .collect();
     let advice = "aws sns subscribe to the topic of people, and confirm the mail";
     match (confirmed, waits.as_slice()) {
-        (0, []) => Finding::warning(what, "nobody is told of alarms and questions here", advice),
+        (0, []) => Finding::warning(what, "nobody is told of alarms here", advice),
         (0, waits) => Finding::warning(
             what,
             format!("nobody is told yet: {} did not confirm", waits.join(", ")),
@@ -175,6 +175,20 @@ pub fn people(told: &Told<Vec<SubscriptionFacts>>) -> Finding {
             advice,
         ),
     }
+}
+
+/// What is missing for people to be told of recoveries while the other Region is lost: a topic in this one among those that
+/// the pair names. `people` is the one that is deployed for it here.
+pub fn notified(people: &str, notify: &[String]) -> Option<Finding> {
+    let region = |topic: &str| topic.split(':').nth(3).map(str::to_owned);
+    let here = region(people);
+    let told = notify.iter().any(|topic| region(topic) == here);
+    (!told).then(|| {
+        let found = "notify names no topic of this Region: nobody is told what recoveries ask, and how they end, while \
+                     the other one is lost";
+        let advice = format!("add {people} to the pair's notify, and deploy both Regions");
+        Finding::warning("notify", found, &advice)
+    })
 }
 
 #[cfg(test)]
@@ -264,6 +278,22 @@ mod tests {
         let eu = "arn:aws:sns:us-west-2:1:understudy-orders-eu-people";
         let other = of("eu-undelivered", eu, "ALARM");
         assert_eq!(judged(vec![own(), gaps("OK"), other]), Standing::Ok);
+    }
+
+    #[test]
+    fn people_whom_no_recovery_tells_are_named() {
+        const PEOPLE: &str = "arn:aws:sns:us-west-2:1:understudy-orders-people";
+        let elsewhere = PEOPLE.replace("us-west-2", "us-east-1");
+        let both = [elsewhere.clone(), PEOPLE.to_owned()];
+        assert_eq!(notified(PEOPLE, &both), None);
+        for few in [&[][..], &[elsewhere]] {
+            let found = notified(PEOPLE, few);
+            assert_eq!(
+                found.map(|it| it.standing),
+                Some(Standing::Warning),
+                "{few:?}"
+            );
+        }
     }
 
     fn alarms() -> Vec<AlarmFacts> {

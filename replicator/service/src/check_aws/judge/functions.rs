@@ -10,7 +10,7 @@ use understudy_recovery::Step;
 use super::{DEPLOY, Told};
 use crate::check_aws::finding::Finding;
 
-const DRILL: &str = "understudy drill PAIR.toml --region with this Region: it goes through every function, role and endpoint, and changes nothing";
+const DRILL: &str = "understudy drill PAIR.toml --region with this Region: every look of a failover is real, by its own functions, and every act is replaced by its plan";
 /// Whoever has not drilled for longer does not know.
 const DRILL_DAYS: i64 = 31;
 const DAY_SECONDS: i64 = 86_400;
@@ -107,7 +107,13 @@ pub fn newest_drill(ended: &[EndedExecution]) -> Option<&EndedExecution> {
 }
 
 /// Whether somebody has gone through all of it lately. A drill that was refused, or superseded, ends well and has not.
-pub fn drill(newest: Option<(&EndedExecution, &Told<Drill>)>, now_seconds: i64) -> Finding {
+///
+/// `changed_seconds` is when the newest function was last changed: what was drilled before was another one.
+pub fn drill(
+    newest: Option<(&EndedExecution, &Told<Drill>)>,
+    changed_seconds: Option<i64>,
+    now_seconds: i64,
+) -> Finding {
     let what = "last drill";
     let Some((newest, told)) = newest else {
         let found =
@@ -128,6 +134,10 @@ pub fn drill(newest: Option<(&EndedExecution, &Told<Drill>)>, now_seconds: i64) 
             Finding::warning(what, format!("{found}, {ended}: {why}"), DRILL)
         }
         Ok(_) if days > DRILL_DAYS => Finding::warning(what, found, DRILL),
+        Ok(_) if changed_seconds.is_some_and(|changed| changed > newest.at_seconds) => {
+            let found = format!("{found}; functions were deployed or set anew since");
+            Finding::warning(what, found, DRILL)
+        }
         Ok(_) => Finding::ok(what, found),
     }
 }
@@ -261,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drill_that_is_long_ago_proves_little_and_a_refused_failover_nothing() {
+    fn a_drill_of_long_ago_or_of_other_functions_proves_little_and_a_refused_failover_nothing() {
         let named = |name: &str, succeeded, days: i64| EndedExecution {
             name: name.to_owned(),
             succeeded,
@@ -271,7 +281,7 @@ mod tests {
         let judged = |it: EndedExecution, told| {
             let it = [it];
             let newest = newest_drill(&it).map(|newest| (newest, &told));
-            drill(newest, 100 * DAY_SECONDS).standing
+            drill(newest, Some(96 * DAY_SECONDS), 100 * DAY_SECONDS).standing
         };
         let of = |ended: &str, error: Option<&str>| -> Told<Drill> {
             Ok(Drill {
@@ -291,5 +301,7 @@ mod tests {
         assert_eq!(judged(ended(true, 3), superseded), Standing::Warning);
         let untold = Err(error(PortErrorKind::NotPermitted));
         assert_eq!(judged(ended(true, 3), untold), Standing::Unknown);
+        let deployed_since = ended(true, 5);
+        assert_eq!(judged(deployed_since, done()), Standing::Warning);
     }
 }
