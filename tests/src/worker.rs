@@ -49,14 +49,17 @@ pub fn understudy<A: AsRef<OsStr>>(
     understudy_in(&[], args, limit)
 }
 
-/// The same, with these variables in its environment.
+/// The same, with these variables in its environment. What it said until then is told where it takes longer.
 pub fn understudy_in<A: AsRef<OsStr>>(
     environment: &[(&str, &str)],
     args: impl IntoIterator<Item = A>,
     limit: Duration,
 ) -> Result<Output> {
-    let mut child = Command::new(understudy_binary()?)
-        .args(args)
+    let mut command = Command::new(understudy_binary()?);
+    command.args(args);
+    let verb = command.get_args().next().unwrap_or_default();
+    let what = format!("understudy {} to end", verb.display());
+    let mut child = command
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -68,7 +71,7 @@ pub fn understudy_in<A: AsRef<OsStr>>(
     std::thread::scope(|scope| {
         let out = scope.spawn(|| read_all(out));
         let err = scope.spawn(|| read_all(err));
-        let ended = wait_for("understudy to end", limit, || match child.try_wait() {
+        let mut ended = wait_for(&what, limit, || match child.try_wait() {
             Ok(Some(status)) => Ok(status),
             Ok(None) => Err(String::new()),
             Err(error) => Err(error.to_string()),
@@ -79,6 +82,12 @@ pub fn understudy_in<A: AsRef<OsStr>>(
         }
         let stdout = out.join().unwrap_or_default();
         let stderr = err.join().unwrap_or_default();
+        if let Err(LabError::TooLate { hint, .. }) = &mut ended {
+            for printed in [&stdout, &stderr] {
+                hint.push('\n');
+                hint.push_str(&String::from_utf8_lossy(printed));
+            }
+        }
         ended.map(|status| Output {
             status,
             stdout,

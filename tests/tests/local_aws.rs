@@ -22,6 +22,8 @@ const ALARM: &str = "understudy-orders-use1-unhealthy";
 const FAILOVER: &str = "understudy-orders-failover";
 const POINTER: &str = "/apps/shop/kafka";
 const LIMIT: Duration = Duration::from_secs(120);
+/// For a command that ends with its recovery: one waits for an answer, and for a deployment before it.
+const RECOVERED: Duration = Duration::from_secs(360);
 
 /// Two Regions with their clusters.
 struct Lab {
@@ -224,7 +226,7 @@ struct Typed<'a>(&'a TwoRegions);
 
 impl Typed<'_> {
     fn told(&self, alias: &str, verb: &str, more: &[&str]) -> Result<Told, LabError> {
-        self.0.typed(alias, verb, more, LIMIT)
+        self.0.typed(alias, verb, more, RECOVERED)
     }
 
     /// What it answered; it ends with this status.

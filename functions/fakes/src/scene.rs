@@ -8,7 +8,7 @@ use understudy_domain::{Acl, FlowRecord, SourceOffset, TargetOffset, TopicPartit
 use understudy_recovery::Ledger;
 use understudy_recovery::contract::Start;
 use understudy_recovery::health::Signal;
-use understudy_shell::world::{Begin, Ends, Mirrored, Presence, WriteProof};
+use understudy_shell::world::{Begin, Ends, Mirrored, Presence};
 use understudy_shell::{PortError, PortErrorKind};
 
 use crate::history::Happened;
@@ -67,8 +67,8 @@ pub struct FakeCluster {
     pub acls: Option<BTreeSet<Acl>>,
     /// Whether everybody is admitted to what has no ACL.
     pub admits_everyone: Option<bool>,
-    /// What a write as a fenced principal leads to; nothing without a login.
-    pub write: Option<WriteProof>,
+    /// Whether it takes what a fenced principal writes; nothing without a login.
+    pub open_to_writer: Option<bool>,
     /// Partitions that grow by one record with each look.
     pub growing: BTreeSet<TopicPartition>,
     /// The offsets of records by their timestamps, where that is asked.

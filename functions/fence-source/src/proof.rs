@@ -4,18 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use understudy_domain::TopicPartition;
-use understudy_recovery::{ErrorName, StepError};
+use understudy_recovery::StepError;
 use understudy_shell::World;
 use understudy_shell::step::at_source;
-use understudy_shell::world::{Cluster, Ends, WriteProof};
+use understudy_shell::world::{Cluster, Ends};
 
 /// Brokers learn of ACLs one after the other; a look that does not show them, or a write that was taken, is tried again,
 /// for so long together.
 pub const LEARN_WITHIN_MS: i64 = 5_000;
 /// How long between two tries.
 pub const PAUSE: Duration = Duration::from_millis(200);
-/// How many topics are tried at once: a record that is too large for its topic takes memory.
-const AT_ONCE: usize = 4;
 /// How long between two looks at ends that are to stand.
 const STAND: Duration = Duration::from_millis(400);
 /// For how long open transactions are waited for: they end, or their brokers end them.
@@ -32,57 +30,25 @@ pub fn refused(
     within: Duration,
 ) -> Result<Result<(), String>, StepError> {
     let until = world.clock.now_ms().saturating_add(LEARN_WITHIN_MS);
-    let topics: Vec<&String> = topics.iter().collect();
-    // Each has a client of its own, which takes most of a second to log in where the cluster is far away.
-    for some in topics.chunks(AT_ONCE) {
-        let tried = std::thread::scope(|scope| {
-            let tries: Vec<_> = some
-                .iter()
-                .map(|topic| scope.spawn(|| is_refused(world, source, topic, until, within)))
-                .collect();
-            let panicked = |_| {
-                Err(StepError::new(
-                    ErrorName::Internal,
-                    "a try of a write panicked",
-                ))
-            };
-            let tried = tries
-                .into_iter()
-                .map(|it| it.join().unwrap_or_else(panicked));
-            tried.collect::<Result<Result<(), String>, StepError>>()
-        })?;
-        if tried.is_err() {
-            return Ok(tried);
-        }
-    }
-    Ok(Ok(()))
-}
-
-/// Whether a topic refuses a write by `until`; in words why not.
-fn is_refused(
-    world: &World,
-    source: &dyn Cluster,
-    topic: &str,
-    until: i64,
-    within: Duration,
-) -> Result<Result<(), String>, StepError> {
+    let mut open = topics.clone();
     loop {
-        let tried = source.try_write(topic, within);
-        match tried.map_err(|error| at_source(&error))? {
-            Some(WriteProof::Refused) => return Ok(Ok(())),
-            Some(WriteProof::Taken) if world.clock.now_ms() >= until => {
-                return Ok(Err(format!(
-                    "a write to {topic} was taken although ACLs deny it: is its writer a super user, or let in by IAM?"
-                )));
-            }
-            Some(WriteProof::Taken) => world.clock.sleep(PAUSE),
-            None => {
-                return Ok(Err(
-                    "the pair holds no login of a fenced writer to try a write with; set fencing.proof"
-                        .to_owned(),
-                ));
-            }
+        let tried = source.open_to_writer(&open, within);
+        let Some(still) = tried.map_err(|error| at_source(&error))? else {
+            return Ok(Err(
+                "the pair holds no login of a fenced writer to try a write with; set fencing.proof"
+                    .to_owned(),
+            ));
+        };
+        let Some(topic) = still.first() else {
+            return Ok(Ok(()));
+        };
+        if world.clock.now_ms() >= until {
+            return Ok(Err(format!(
+                "a write to {topic} was taken although ACLs deny it: is its writer a super user, or let in by IAM?"
+            )));
         }
+        open = still;
+        world.clock.sleep(PAUSE);
     }
 }
 

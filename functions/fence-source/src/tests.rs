@@ -7,7 +7,7 @@ use understudy_recovery::fence::FenceState;
 use understudy_recovery::pair::WithoutAcls;
 use understudy_recovery::{Alias, ErrorName, Leash, Mode, StepError};
 use understudy_shell::step::change_ledger;
-use understudy_shell::world::{Ends, WriteProof};
+use understudy_shell::world::Ends;
 use understudy_shell::{PortErrorKind, reach};
 
 use super::{handle, keep, under_another_name};
@@ -26,7 +26,7 @@ fn stage() -> Stage {
         let mut scene = stage.scene();
         let source = scene.cluster("use1");
         source.ends.insert(TopicPartition::new("orders", 0), ends);
-        source.write = Some(WriteProof::Refused);
+        source.open_to_writer = Some(false);
     }
     stage
 }
@@ -173,8 +173,8 @@ fn a_required_fence_that_is_not_proved_is_an_error() -> Outcome {
             let source = scene.cluster("use1");
             let orders = TopicPartition::new("orders", 0);
             match case {
-                "taken" => source.write = Some(WriteProof::Taken),
-                "no login" => source.write = None,
+                "taken" => source.open_to_writer = Some(true),
+                "no login" => source.open_to_writer = None,
                 "grows" => {
                     source.growing.insert(orders);
                 }
@@ -240,7 +240,7 @@ fn nobody_is_shut_out_where_nothing_could_prove_it() -> Outcome {
     }
     // What was lost is fenced as well as may be.
     let order = stage.order(Mode::Failover, Leash::Acting);
-    stage.scene().cluster("use1").write = None;
+    stage.scene().cluster("use1").open_to_writer = None;
     assert!(fence(&stage, &order, false)?.set);
     Ok(())
 }

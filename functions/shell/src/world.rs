@@ -200,12 +200,16 @@ pub trait Cluster: Send + Sync {
     /// It did not remove all of them.
     fn remove_acls(&self, acls: &[Acl], within: Duration) -> Result<(), PortError>;
 
-    /// Tries a write to a topic as one of the fenced principals, if the pair holds such a login: the proof of a fence.
-    /// Nothing where it holds none.
+    /// Tries a write to each of these topics as one of the fenced principals, if the pair holds such a login: the proof
+    /// of a fence. Those that would take it; nothing where the pair holds no login.
     ///
     /// # Errors
     /// It did not answer.
-    fn try_write(&self, topic: &str, within: Duration) -> Result<Option<WriteProof>, PortError>;
+    fn open_to_writer(
+        &self,
+        topics: &BTreeSet<String>,
+        within: Duration,
+    ) -> Result<Option<BTreeSet<String>>, PortError>;
 }
 
 /// One look at a cluster.
@@ -235,15 +239,6 @@ pub enum Presence {
     Empty,
     /// Somebody is, or may be.
     Live,
-}
-
-/// What a write as a fenced principal led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteProof {
-    /// The brokers refused it.
-    Refused,
-    /// They took it.
-    Taken,
 }
 
 /// Workers of flows.

@@ -1,5 +1,6 @@
-//! One record, written by hand.
+//! Records, written by hand.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,17 +18,17 @@ use crate::clock::Until;
 /// How long one wait for an answer lasts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What became of a record: its offset, or the code with which it was refused.
-type Delivered = Result<i64, Code>;
+/// What became of records: their offsets, or the codes with which they were refused.
+pub type Delivered = BTreeMap<TopicPartition, Result<i64, Code>>;
 
-/// Writes one record without transactions and waits for what becomes of it.
+/// Writes a record to each of these places, without transactions, and waits for what becomes of them.
 ///
 /// # Errors
 /// The client cannot be made, or nothing is heard in time.
 pub fn write(
     endpoint: &Endpoint,
     config: &ClientConfig,
-    place: &TopicPartition,
+    mut places: BTreeSet<TopicPartition>,
     value: &[u8],
     within: Duration,
 ) -> Result<Delivered, Fault> {
@@ -40,34 +41,40 @@ pub fn write(
     let open = |error| Fault::kafka(Operation::OpenClient, &endpoint.alias, error);
     let producer: BaseProducer<Hears> = config.create_with_context(hears).map_err(open)?;
     let _enlisted = endpoint.watch.logins().enlist(producer.client());
-    let record = BaseRecord::<[u8], [u8]>::to(&place.topic)
-        .partition(place.partition)
-        .payload(value);
-    if let Err((error, _record)) = producer.send(record) {
-        return match error.rdkafka_error_code() {
-            Some(code) => Ok(Err(code)),
-            None => Err(Fault::kafka(Operation::Produce, &place.to_string(), error)),
-        };
-    }
-    while !until.is_over() {
-        producer.poll(until.left().min(PAUSE));
-        let heard = *delivered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(heard) = heard {
-            return Ok(heard);
+    let mut told = Delivered::new();
+    for place in &places {
+        let record = BaseRecord::<[u8], [u8]>::to(&place.topic)
+            .partition(place.partition)
+            .payload(value);
+        if let Err((error, _record)) = producer.send(record) {
+            let Some(code) = error.rdkafka_error_code() else {
+                return Err(Fault::kafka(Operation::Produce, &place.to_string(), error));
+            };
+            told.insert(place.clone(), Err(code));
         }
     }
-    Err(Fault::TimedOut {
-        operation: Operation::Produce,
-        subject: place.to_string(),
-        within,
-    })
+    loop {
+        told.append(&mut delivered.lock().unwrap_or_else(PoisonError::into_inner));
+        places.retain(|place| !told.contains_key(place));
+        let Some(silent) = places.first() else {
+            return Ok(told);
+        };
+        if until.is_over() {
+            return Err(Fault::TimedOut {
+                operation: Operation::Produce,
+                subject: silent.to_string(),
+                within,
+            });
+        }
+        producer.poll(until.left().min(PAUSE));
+    }
 }
 
-/// Hears what becomes of the record, and lets the cluster's watch hear the rest.
+/// Hears what becomes of records, and lets the cluster's watch hear the rest.
 struct Hears {
     watch: Watch,
     /// Written where the client is polled, read behind that.
-    delivered: Arc<Mutex<Option<Delivered>>>,
+    delivered: Arc<Mutex<Delivered>>,
 }
 
 impl ClientContext for Hears {
@@ -93,13 +100,20 @@ impl ProducerContext for Hears {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let heard = match result {
-            Ok(record) => Ok(record.offset()),
-            Err((error, _record)) => Err(error.rdkafka_error_code().unwrap_or(Code::Fail)),
+        let (place, heard) = match result {
+            Ok(record) => (
+                TopicPartition::new(record.topic(), record.partition()),
+                Ok(record.offset()),
+            ),
+            Err((error, record)) => (
+                TopicPartition::new(record.topic(), record.partition()),
+                Err(error.rdkafka_error_code().unwrap_or(Code::Fail)),
+            ),
         };
-        *self
+        let mut delivered = self
             .delivered
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(heard);
+            .unwrap_or_else(PoisonError::into_inner);
+        delivered.insert(place, heard);
     }
 }

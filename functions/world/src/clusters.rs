@@ -17,7 +17,7 @@ use understudy_kafka::ffi::groups::{GroupState, OtherGroup, Told};
 use understudy_kafka::ffi::writer::Writer;
 use understudy_kafka::{Endpoint, Fault};
 use understudy_recovery::Alias;
-use understudy_shell::world::{Cluster, Clusters, Ends, Presence, Probe, WriteProof};
+use understudy_shell::world::{Cluster, Clusters, Ends, Presence, Probe};
 use understudy_shell::{PortError, PortErrorKind};
 
 use crate::clock::Until;
@@ -361,23 +361,32 @@ impl Cluster for KafkaCluster {
         )
     }
 
-    fn try_write(&self, topic: &str, within: Duration) -> Result<Option<WriteProof>, PortError> {
+    fn open_to_writer(
+        &self,
+        topics: &BTreeSet<String>,
+        within: Duration,
+    ) -> Result<Option<BTreeSet<String>>, PortError> {
         let Some(writer) = &self.proof else {
             return Ok(None);
         };
         let until = Until::within(within);
-        // To a topic that is gone nobody writes; its ACLs stay for the day on which it is made again.
-        if self
+        let all = self
             .connections
-            .ask(|cluster| cluster.topic(topic, until.left() / 3))?
-            .is_none()
-        {
-            return Ok(Some(WriteProof::Refused));
+            .ask(|cluster| cluster.topics(until.left() / 3))?;
+        let there: BTreeSet<&String> = all.iter().map(|topic| &topic.name).collect();
+        let mut tried = BTreeSet::new();
+        for topic in topics {
+            // To a topic that is gone nobody writes; its ACLs stay for the day on which it is made again. One that may
+            // not be seen is an error.
+            let is_there = there.contains(topic)
+                || self
+                    .connections
+                    .ask(|cluster| cluster.topic(topic, until.left() / 2))?
+                    .is_some();
+            if is_there {
+                tried.insert(topic.clone());
+            }
         }
-        let key = "max.message.bytes";
-        let limit = self
-            .connections
-            .ask(|cluster| cluster.topic_config(topic, key, until.left() / 2))?;
-        proof::try_write(writer, topic, limit.as_deref(), until.left()).map(Some)
+        proof::open_to(writer, &tried, until.left()).map(Some)
     }
 }

@@ -1,5 +1,6 @@
 //! One look at a cluster, layer by layer; each stands on the ones before.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -195,14 +196,15 @@ fn canary_sings(endpoint: &Endpoint, cluster: &Connection, until: Until) -> Resu
         "message.timeout.ms",
         until.left().as_millis().max(1).to_string(),
     );
-    let written = canary::write(endpoint, &config, &place, b"canary", until.left());
-    let offset = match written {
-        Ok(Ok(offset)) => offset,
-        Ok(Err(code)) => {
+    let places = BTreeSet::from([place.clone()]);
+    let written = canary::write(endpoint, &config, places, b"canary", until.left());
+    let written = written.map_err(|fault| (Layer::Produce, of_fault(endpoint, &fault).text))?;
+    let offset = match written.get(&place).copied().unwrap_or(Err(Code::Fail)) {
+        Ok(offset) => offset,
+        Err(code) => {
             let text = format!("cluster {}: {place} took no record: {code}", endpoint.alias);
             return Err((Layer::Produce, text));
         }
-        Err(fault) => return Err((Layer::Produce, of_fault(endpoint, &fault).text)),
     };
     let read = cluster.read_one(&place, offset, until.left());
     match read {

@@ -1,62 +1,55 @@
 //! Whether a fenced writer is refused: tried, without leaving a record behind where it is not.
 //!
-//! Brokers ask for the permission first and look at the record then. So the record is one that is larger than the topic
-//! takes: it is refused for the permission where the fence holds, and for its size where it does not.
+//! Brokers ask for the permission first and look at what else a request asks for then. So this one asks for a number of
+//! acknowledgements that no broker has taken since Kafka 0.9: it is refused for the permission where the fence holds, and
+//! for that number where it does not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 use understudy_domain::TopicPartition;
 use understudy_kafka::Endpoint;
-use understudy_shell::world::WriteProof;
-use understudy_shell::{PortError, PortErrorKind};
+use understudy_shell::PortError;
 
 use crate::canary;
 use crate::trouble::{kind_of_code, of_fault};
 
-/// The largest record that is made for this, in bytes.
-const LARGEST: usize = 32 << 20;
-/// What a record and its batch need beside the value, at most, in bytes.
-const BESIDE: usize = 1 << 20;
+/// Brokers take 0, 1 and -1 (`ReplicaManager.isValidRequiredAcks`).
+const ACKS_OF_NOBODY: &str = "2";
 
-/// Tries it. `limit` is the topic's `max.message.bytes`.
+/// Those of the topics that would take a write. Each is tried once, all of them by one client.
 ///
 /// # Errors
-/// The cluster does not answer, refuses for another reason, or takes records of any size.
-pub fn try_write(
+/// The cluster does not answer, or refuses one for another reason.
+pub fn open_to(
     writer: &Endpoint,
-    topic: &str,
-    limit: Option<&str>,
+    topics: &BTreeSet<String>,
     within: Duration,
-) -> Result<WriteProof, PortError> {
-    let alias = &writer.alias;
-    let limit = limit.and_then(|limit| limit.parse::<usize>().ok());
-    let Some(limit) = limit.filter(|limit| *limit <= LARGEST) else {
-        let text = format!(
-            "no write to {topic} on cluster {alias} was tried: its max.message.bytes is not told or larger than {LARGEST}, so \
-             one that is not refused would leave a record"
-        );
-        return Err(PortError::new(PortErrorKind::Refused, text));
-    };
+) -> Result<BTreeSet<String>, PortError> {
     let mut config = writer.plain_writer();
     config
-        .set("compression.type", "none")
-        .set("message.max.bytes", (limit + 2 * BESIDE).to_string())
+        .set("acks", ACKS_OF_NOBODY)
         .set("message.timeout.ms", within.as_millis().max(1).to_string());
-    let place = TopicPartition::new(topic, 0);
-    let value = vec![0; limit + 1];
-    let answer = canary::write(writer, &config, &place, &value, within);
-    match answer.map_err(|fault| of_fault(writer, &fault))? {
-        Ok(_) | Err(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Ok(WriteProof::Taken),
-        Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
-            Ok(WriteProof::Refused)
-        }
-        Err(code) => {
-            let text = format!(
-                "a write to {topic} on cluster {alias} as {} led to: {code}",
-                writer.principal()
-            );
-            Err(PortError::new(kind_of_code(code), text))
+    let places = topics.iter().map(|topic| TopicPartition::new(&**topic, 0));
+    let told = canary::write(writer, &config, places.collect(), b"", within);
+    let told = told.map_err(|fault| of_fault(writer, &fault))?;
+    let mut open = BTreeSet::new();
+    for (place, became) in told {
+        match became {
+            Ok(_) | Err(Code::InvalidRequiredAcks) => {
+                open.insert(place.topic.to_string());
+            }
+            Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {}
+            Err(code) => {
+                let (alias, principal) = (&writer.alias, writer.principal());
+                let text = format!(
+                    "a write to {} on cluster {alias} as {principal} led to: {code}",
+                    place.topic
+                );
+                return Err(PortError::new(kind_of_code(code), text));
+            }
         }
     }
+    Ok(open)
 }

@@ -14,7 +14,7 @@ use understudy_domain::{Run, Runs, SourceOffset, TargetOffset, TopicPartition};
 
 use crate::endpoint::Endpoint;
 use crate::fault::{Fault, Operation};
-use crate::ffi::reader::{Fetched, Index, Reader, Record};
+use crate::ffi::reader::{Fetched, Index, Reader, Record, Waker};
 use crate::ffi::writer::{CodecOf, GiveUp, Writer};
 use crate::plane::{
     Advance, Copied, Course, DataPlane, Parked, Stall, StallKind, StateWrite, Witness,
@@ -128,6 +128,11 @@ impl Librdkafka {
             records: Vec::new(),
             waiting_bytes: 0,
         })
+    }
+
+    /// What ends a wait of [`DataPlane::advance`], from any thread.
+    pub fn waker(&self) -> Waker {
+        self.reader.waker()
     }
 
     /// Gives the writer what waits.

@@ -1,6 +1,6 @@
 //! What operators answered for halted partitions, on its way from the gaps topic to the slots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -66,11 +66,12 @@ impl Answers {
             .collect()
     }
 
-    /// Reads what came, if anything is waited for.
+    /// Reads what came, if anything is waited for; whom it is for.
     ///
     /// # Errors
     /// The cluster does not answer.
-    pub fn look(&self, cluster: &Cluster, topics: &StateTopics) -> Result<(), Fault> {
+    pub fn look(&self, cluster: &Cluster, topics: &StateTopics) -> Result<BTreeSet<Slot>, Fault> {
+        let mut answered = BTreeSet::new();
         let slots: Vec<i32> = {
             let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let mut slots: Vec<_> = inner
@@ -106,10 +107,11 @@ impl Answers {
             for (key, record) in found {
                 if let Some(wanted) = inner.wanted.get_mut(&key) {
                     wanted.answer = record.resolution.filter(|_| record.is_open());
+                    answered.extend(wanted.answer.as_ref().map(|_| wanted.slot));
                 }
             }
         }
-        Ok(())
+        Ok(answered)
     }
 
     fn seen(&self, slot: i32) -> i64 {

@@ -311,7 +311,7 @@ impl Inner {
         name: &TopicPartition,
         asked_at: CopiedTo,
         last_stable: i64,
-        high_watermark: Option<i64>,
+        high_watermark: i64,
         now: Instant,
     ) {
         let of_this_life =
@@ -329,12 +329,10 @@ impl Inner {
         if partition.lag_records() == 0 {
             partition.caught_up_at = Some(now);
         }
-        if let Some(high_watermark) = high_watermark {
-            self.stable_ends
-                .entry(name.clone())
-                .or_default()
-                .see(last_stable, high_watermark, now);
-        }
+        self.stable_ends
+            .entry(name.clone())
+            .or_default()
+            .see(last_stable, high_watermark, now);
     }
 
     /// Forgets what was seen of partitions that are not copied here any more.

@@ -28,7 +28,7 @@ fn copied() -> (Board, TopicPartition) {
     };
     let mut inner = board.hold();
     inner.partitions.insert(name.clone(), partition);
-    inner.saw_end(&name, AT, 300, Some(300), Instant::now());
+    inner.saw_end(&name, AT, 300, 300, Instant::now());
     drop(inner);
     (board, name)
 }
@@ -52,9 +52,9 @@ fn what_was_seen_of_a_former_life_is_not_the_end_of_the_next() {
         };
         inner.moved(&name, next);
         // Asked of the former life, answered in the next.
-        inner.saw_end(&name, AT, 900, Some(900), Instant::now());
+        inner.saw_end(&name, AT, 900, 900, Instant::now());
         assert_eq!(told(&inner, &name), Some((None, false)), "{next_offset}");
-        inner.saw_end(&name, next, 450, Some(450), Instant::now());
+        inner.saw_end(&name, next, 450, 450, Instant::now());
         assert_eq!(
             told(&inner, &name),
             Some((Some(450), true)),
@@ -67,7 +67,7 @@ fn what_was_seen_of_a_former_life_is_not_the_end_of_the_next() {
 fn past_a_gap_the_end_that_was_seen_is_the_end_still() {
     let (board, name) = copied();
     let mut inner = board.hold();
-    inner.saw_end(&name, AT, 350, Some(350), Instant::now());
+    inner.saw_end(&name, AT, 350, 350, Instant::now());
     let behind = CopiedTo {
         offset: SourceOffset::new(320),
         ..AT
@@ -85,7 +85,7 @@ fn an_end_that_was_cut_is_no_lag_and_tells_nothing_of_when_all_was_copied() {
     let at = |inner: &Inner| inner.partitions.get(&name).and_then(|it| it.caught_up_at);
     let before = at(&inner);
     let mut lag_at = |end: i64| {
-        inner.saw_end(&name, AT, end, Some(end), Instant::now());
+        inner.saw_end(&name, AT, end, end, Instant::now());
         inner.partitions.get(&name).map(Partition::lag_records)
     };
     assert_eq!(lag_at(340), Some(40));

@@ -1,10 +1,11 @@
 //! What there is to mirror, as last seen on the source and made ready on the target.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use understudy_domain::TopicPartition;
+use understudy_domain::{Slot, TopicPartition, slot_of};
 
 use crate::lost_copies::ShortLogs;
 
@@ -37,14 +38,14 @@ pub struct Listed {
 }
 
 impl Listing {
-    /// Every partition.
-    pub fn partitions(&self) -> BTreeSet<TopicPartition> {
+    /// Every partition of one of so many slots.
+    pub fn of_slot(&self, slot: Slot, slots: NonZeroU32) -> impl Iterator<Item = TopicPartition> {
         self.topics
             .iter()
             .flat_map(|(name, topic)| {
                 (0..topic.partitions).map(|number| TopicPartition::new(name.clone(), number))
             })
-            .collect()
+            .filter(move |partition| slot_of(partition, slots) == slot)
     }
 
     /// The id of a topic, where it is known.

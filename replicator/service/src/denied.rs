@@ -55,6 +55,11 @@ impl Denied {
         self.topics.is_subset(&other.topics)
     }
 
+    /// Whether the brokers are to be asked again.
+    pub const fn is_pending(&self) -> bool {
+        self.again.is_some()
+    }
+
     /// Whether every topic may be written, as far as is known.
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty()

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{FlowRecord, FlowState, Slot, TopicPartition};
+use understudy_domain::{FlowRecord, FlowState, Slot};
 use understudy_kafka::cluster::Topic;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster, Fault};
 
 use crate::answers::Answers;
-use crate::board::{Board, Part};
+use crate::bell::Bell;
+use crate::board::{Board, CopiedTo, Part};
 use crate::catalog::{Catalog, Listed, Listing};
 use crate::config::Flow;
 use crate::creation::create;
@@ -45,6 +46,7 @@ pub struct Discovery {
     catalog: Catalog,
     board: Board,
     answers: Answers,
+    bell: Bell,
     watch: FlowWatch,
     /// The generation that the worker's slots were taken over under.
     generation: u64,
@@ -65,6 +67,8 @@ pub struct Discovery {
     starts_again: Instant,
     /// Whether the source answered when it was asked last.
     answers_now: bool,
+    /// Whether no end had moved when all were looked at, and that was at the last look.
+    all_still: bool,
 }
 
 /// Why a discovery ended.
@@ -87,6 +91,7 @@ impl Discovery {
         catalog: Catalog,
         board: Board,
         answers: Answers,
+        bell: Bell,
         starts: LogStarts,
     ) -> Result<Self, Fault> {
         let (source, target) = (Cluster::kept(&flow.source)?, Cluster::kept(&flow.target)?);
@@ -97,6 +102,7 @@ impl Discovery {
             catalog,
             board,
             answers,
+            bell,
             watch: FlowWatch::new(record.clone()),
             generation: record.generation,
             on_target: BTreeMap::new(),
@@ -111,6 +117,7 @@ impl Discovery {
             starts,
             starts_again: Instant::now(),
             answers_now: false,
+            all_still: false,
         })
     }
 
@@ -173,8 +180,9 @@ impl Discovery {
                 ),
             ),
         }
-        if let Err(error) = self.answers.look(&self.target, &self.flow.state) {
-            tracing::debug!(%error, "could not look for answers about gaps");
+        match self.answers.look(&self.target, &self.flow.state) {
+            Ok(answered) => self.bell.ring_for(&answered),
+            Err(error) => tracing::debug!(%error, "could not look for answers about gaps"),
         }
         changed
     }
@@ -394,6 +402,7 @@ impl Discovery {
             topic.paused = record.paused_topics.contains(&**name);
         }
         self.catalog.put(self.listing.clone());
+        self.bell.ring();
     }
 
     /// Looks whether copies keep timestamps: those of topics that are not being copied, and now and then all. A copy that
@@ -468,31 +477,43 @@ impl Discovery {
         Ok(())
     }
 
-    fn look_at_ends(&self) -> Result<(), Fault> {
+    /// Looks where the source's logs end; while nothing moves, at every other look: what is written meanwhile, slots fetch at
+    /// once.
+    fn look_at_ends(&mut self) -> Result<(), Fault> {
+        if std::mem::take(&mut self.all_still) {
+            return Ok(());
+        }
         let copied_to = self.board.hold().copied_to();
         // The high watermark first: without open transactions it is then never beyond the stable end.
         let tops = self
             .source
             .edges(copied_to.keys(), Edge::HighWatermark, WITHIN)?;
+        let looked: Vec<_> = copied_to
+            .iter()
+            .filter_map(|(name, copied_to)| {
+                Some((name, copied_to, *tops.get(name)?.as_ref().ok()?))
+            })
+            .collect();
         // The stable end lies between what was copied before and the high watermark: where these are one, so is it. That
         // is every partition to which nobody writes.
-        let top_of = |name: &TopicPartition| tops.get(name)?.as_ref().ok();
-        let (still, moving): (Vec<_>, Vec<_>) = copied_to
+        let is_still = |copied_to: &CopiedTo, top: i64| copied_to.offset.get() == top;
+        let moving: Vec<_> = looked
             .iter()
-            .partition(|(name, copied_to)| top_of(name) == Some(&copied_to.offset.get()));
-        let moving = moving.iter().map(|(name, _)| *name);
-        let mut ends = self.source.edges(moving, Edge::LastStable, WITHIN)?;
-        let still = still.into_iter();
-        ends.extend(still.map(|(name, copied_to)| (name.clone(), Ok(copied_to.offset.get()))));
+            .filter(|(_, copied_to, top)| !is_still(copied_to, *top))
+            .map(|(name, ..)| *name)
+            .collect();
+        self.all_still = moving.is_empty();
+        let ends = self.source.edges(moving, Edge::LastStable, WITHIN)?;
         let now = Instant::now();
         let mut board = self.board.hold();
         board.forget_ends_of_others();
-        for (name, end) in ends {
-            let (Ok(end), Some(copied_to)) = (end, copied_to.get(&name)) else {
-                continue;
+        for (name, copied_to, top) in looked {
+            let end = match ends.get(name) {
+                _ if is_still(copied_to, top) => top,
+                Some(Ok(end)) => *end,
+                Some(Err(_)) | None => continue,
             };
-            let top = top_of(&name).copied();
-            board.saw_end(&name, *copied_to, end, top, now);
+            board.saw_end(name, *copied_to, end, top, now);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{Origin, SourceOffset, TargetOffset, TopicPartition, slot_of};
+use understudy_domain::{Origin, SourceOffset, TargetOffset, TopicPartition};
 use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::plane::{Course, DataPlane};
@@ -39,11 +39,7 @@ impl Holding {
             return Ok(());
         }
         let slots = self.context.slots;
-        let mut wanted: BTreeSet<TopicPartition> = listing
-            .partitions()
-            .into_iter()
-            .filter(|partition| slot_of(partition, slots) == self.slot)
-            .collect();
+        let mut wanted: BTreeSet<_> = listing.of_slot(self.slot, slots).collect();
         wanted.extend(self.vanished(&listing));
         self.must_be_the_same(&listing)?;
         self.leave(&wanted, &listing)?;

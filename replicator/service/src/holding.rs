@@ -22,8 +22,10 @@ use crate::slot_state::{OFFSET_MAP, PlanError, Planned, SlotState};
 use crate::stop::Stop;
 use crate::stored_state::StateError;
 
-/// How long an idle slot waits for a record before it looks whether it should stop.
-pub const IDLE_WAIT: Duration = Duration::from_millis(200);
+/// How long an idle slot waits for a record, or for a ring, before it looks around by itself.
+pub const IDLE_WAIT: Duration = Duration::from_secs(1);
+/// The same, where something is to be tried again soon.
+pub const SOON: Duration = Duration::from_millis(200);
 /// How often positions are stored that moved past control records only.
 const QUIET_COMMIT: Duration = Duration::from_secs(1);
 /// How long records go out one by one until the refused one should have been met.
@@ -170,7 +172,7 @@ impl Holding {
                     stop.wait(rest);
                     continue;
                 }
-                IDLE_WAIT
+                self.patience()
             } else {
                 // Nothing was waiting: let some more come together rather than wake for each record.
                 if idle {
@@ -209,6 +211,14 @@ impl Holding {
         Ok(())
     }
 
+    /// How long an idle slot waits.
+    fn patience(&self) -> Duration {
+        let soon = self.look_again.or(self.gaps_again).is_some()
+            || self.denied.is_pending()
+            || self.places.are_waiting();
+        if soon { SOON } else { IDLE_WAIT }
+    }
+
     /// How long to wait for the bandwidth limit, in steps that let the loop look around.
     fn rest(&mut self) -> Option<Duration> {
         let left = self
@@ -218,7 +228,7 @@ impl Holding {
             self.resting_until = None;
             return None;
         }
-        Some(left.min(IDLE_WAIT))
+        Some(left.min(SOON))
     }
 
     /// Stores what was copied and passed, in the transaction of the copies (invariants d, e).

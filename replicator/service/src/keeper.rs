@@ -35,7 +35,7 @@ use crate::stored_state::{StateError, read_settings};
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
 /// How often a worker looks whether it is the keeper.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(500);
 /// The slot whose holder is the keeper.
 const KEEPER_SLOT: Slot = Slot::new(0);
 /// What warnings are about.

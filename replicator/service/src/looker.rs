@@ -291,7 +291,9 @@ impl Looker {
                 }
             }
         }
+        let slots: Vec<Slot> = news.keys().copied().collect();
         self.context.places.tell(news);
+        self.context.bell.ring_for(&slots);
     }
 
     /// What these groups are on the target; those that it does not know are left out.

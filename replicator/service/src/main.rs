@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod bell;
 mod board;
 #[cfg(test)]
 mod board_tests;

@@ -23,7 +23,7 @@ use crate::slot::{Context, SlotTask};
 use crate::stop::Stop;
 
 /// How long one wait for group events lasts.
-const POLL: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(250);
 /// How long until a client is tried again that could not be made of new credentials.
 const REJOIN_WAIT: Duration = Duration::from_secs(1);
 
@@ -82,6 +82,7 @@ impl Slots {
                 held.stop.set();
             }
         }
+        self.context.bell.ring_for(slots);
         for slot in slots {
             if let Some(held) = held.remove(slot) {
                 // Its thread leaves its loops within their time limits; a panic in it was already reported.

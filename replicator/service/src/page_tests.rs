@@ -78,7 +78,7 @@ pub(crate) fn fill(board: &Board) {
         offset: SourceOffset::new(84_200),
         incarnation: 0,
     };
-    inner.saw_end(&orders, asked_at, 84_200, Some(84_205), now);
+    inner.saw_end(&orders, asked_at, 84_200, 84_205, now);
 }
 
 fn view(board: &Board, history: &History, errors: Vec<EventLine>) -> View {

@@ -84,6 +84,11 @@ impl PlaceBook {
             last: None,
         }
     }
+
+    /// Whether some are not settled.
+    pub fn are_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
 }
 
 impl Holding {

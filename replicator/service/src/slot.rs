@@ -21,13 +21,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
-use understudy_domain::{Slot, TopicPartition, slot_of};
+use understudy_domain::{Slot, TopicPartition};
 use understudy_kafka::endpoint::BATCH_BYTES;
 use understudy_kafka::librdkafka::{Librdkafka, Options};
 use understudy_kafka::plane::DataPlane;
 use understudy_kafka::{Cluster, Fault};
 
 use crate::answers::Answers;
+use crate::bell::Bell;
 use crate::board::{Board, Part, SlotEntry};
 use crate::catalog::Catalog;
 use crate::config::Flow;
@@ -36,7 +37,7 @@ use crate::denied::Denied;
 use crate::explain::explain;
 use crate::flow_record::{self, FlowError};
 use crate::gap_book::GapBook;
-use crate::holding::{HoldError, Holding, IDLE_WAIT, Refused};
+use crate::holding::{HoldError, Holding, Refused, SOON};
 use crate::log_starts::LogStarts;
 use crate::metrics::Metrics;
 use crate::pacing::Pacing;
@@ -67,6 +68,8 @@ pub struct Context {
     pub generation: u64,
     /// How many slots the flow has.
     pub slots: NonZeroU32,
+    /// What wakes slots that wait for records.
+    pub bell: Bell,
     /// What there is to mirror.
     pub catalog: Catalog,
     /// What operators answered about gaps.
@@ -126,7 +129,7 @@ impl SlotTask {
         let mut backoff = Duration::from_millis(200);
         while !self.stopping() {
             if self.context.lost.load(Ordering::Relaxed) {
-                self.stop.wait(IDLE_WAIT);
+                self.stop.wait(SOON);
                 continue;
             }
             let began = Instant::now();
@@ -149,6 +152,7 @@ impl SlotTask {
         board.places.remove(&slot);
         board.gone.remove(&slot);
         drop(board);
+        self.context.bell.take_down(slot);
         self.context.answers.forget_slot(slot);
         self.context.starts.leave(slot);
         self.context.places.leave(slot);
@@ -242,9 +246,7 @@ impl SlotTask {
         let copies = context
             .catalog
             .listing()
-            .partitions()
-            .into_iter()
-            .filter(|partition| slot_of(partition, context.slots) == self.slot)
+            .of_slot(self.slot, context.slots)
             .map(|partition| context.flow.target_of(&partition).topic)
             .collect();
         match Denied::ask(&context.flow, &copies) {
@@ -295,6 +297,7 @@ impl SlotTask {
             }),
         };
         let mut plane = Librdkafka::new(&flow.source, &flow.target, &id, options)?;
+        self.context.bell.hang(self.slot, plane.waker());
         // a
         plane.take_over()?;
         let fenced = began.elapsed();

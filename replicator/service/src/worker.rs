@@ -9,6 +9,7 @@ use understudy_kafka::{Cluster, Fault};
 
 use crate::access::Access;
 use crate::answers::Answers;
+use crate::bell::Bell;
 use crate::board::{Board, Part};
 use crate::catalog::Catalog;
 use crate::chain::chain;
@@ -190,13 +191,14 @@ fn mirror(
         board.not_ready_yet(Part::Membership, membership::JOINING);
         board.ready(&Part::Start);
         let (catalog, answers) = (Catalog::default(), Answers::default());
-        let starts = LogStarts::default();
+        let (starts, bell) = (LogStarts::default(), Bell::default());
         let discovery = Discovery::new(
             flow.clone(),
             &record,
             catalog.clone(),
             board.clone(),
             answers.clone(),
+            bell.clone(),
             starts.clone(),
         )?;
         // Slots and discovery of one generation end together; the worker goes on with the next one.
@@ -231,6 +233,7 @@ fn mirror(
             flow: flow.clone(),
             generation: record.generation,
             slots: record.slots,
+            bell,
             catalog,
             answers,
             places: Places::default(),

@@ -13,7 +13,7 @@ use understudy_recovery::fence::FenceAcl;
 use understudy_recovery::health::Layer;
 use understudy_recovery::pair::FlowOfPair;
 use understudy_recovery::{Alias, Epoch};
-use understudy_shell::world::{Begin, Clusters, Flows, Presence, WriteProof};
+use understudy_shell::world::{Begin, Clusters, Flows, Presence};
 use understudy_shell::{PortError, PortErrorKind};
 use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, wait_for};
 use understudy_world::{KafkaClusters, KafkaFlows, PairFile};
@@ -121,7 +121,7 @@ fn steps_see_clusters_groups_and_places_as_they_are() -> Outcome {
         Some(cluster.id(WITHIN)?.as_str())
     );
     assert_eq!(
-        cluster.try_write(topic, WITHIN)?,
+        cluster.open_to_writer(&BTreeSet::from([topic.to_owned()]), WITHIN)?,
         None,
         "the pair has no login of a writer"
     );
@@ -272,7 +272,13 @@ fn a_flow_back_begins_where_the_flow_there_ended_and_copies_only_what_is_new() -
 fn a_fenced_writer_is_refused_and_one_that_is_not_leaves_no_record() -> Outcome {
     let Pair { source, target } = Pair::shared()?;
     let topic = "fenced";
-    target.create_topic(topic, 1, &[])?;
+    let topics = BTreeSet::from(["fenced", "fenced-too", "free"].map(str::to_owned));
+    for topic in &topics {
+        target.create_topic(topic, 1, &[])?;
+    }
+    // Nobody writes to what is not there.
+    let mut asked = topics.clone();
+    asked.insert("fenced-gone".to_owned());
     target.add_user("orders", "hush")?;
     let login = target.client_properties_of("orders", "hush");
     let lines = login
@@ -285,31 +291,37 @@ fn a_fenced_writer_is_refused_and_one_that_is_not_leaves_no_record() -> Outcome 
     );
     let (_, scene) = Scene::with(source, target, topic, &proof)?;
     let cluster = scene.clusters.get(&Alias::new(target.alias())?)?;
-    let tried = || cluster.try_write(topic, WITHIN);
-    assert_eq!(tried()?, Some(WriteProof::Taken));
-    let fence = FenceAcl {
-        topic: topic.to_owned(),
-        principal: "User:orders".to_owned(),
-        operation: "WRITE".to_owned(),
-        deny: true,
-    };
-    let fence = [fence.acl()?];
-    let refused = |expected: WriteProof| {
-        wait_for("the brokers to know", LIMIT, || match tried() {
-            Ok(Some(proof)) if proof == expected => Ok(()),
-            other => Err(format!("{other:?}")),
+    let open_is = |expected: &BTreeSet<String>| {
+        wait_for("the brokers to know", LIMIT, || {
+            match cluster.open_to_writer(&asked, WITHIN) {
+                Ok(Some(open)) if open == *expected => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
         })
     };
+    open_is(&topics)?;
+    let fence = |topic: &str| {
+        FenceAcl {
+            topic: topic.to_owned(),
+            principal: "User:orders".to_owned(),
+            operation: "WRITE".to_owned(),
+            deny: true,
+        }
+        .acl()
+    };
+    let fence = [fence("fenced")?, fence("fenced-too")?];
     cluster.add_acls(&fence, WITHIN)?;
     cluster.add_acls(&fence, WITHIN)?;
-    refused(WriteProof::Refused)?;
+    open_is(&BTreeSet::from(["free".to_owned()]))?;
     assert!(cluster.acls(WITHIN)?.contains(&fence[0]));
     cluster.remove_acls(&fence, WITHIN)?;
     cluster.remove_acls(&fence, WITHIN)?;
-    refused(WriteProof::Taken)?;
+    open_is(&topics)?;
     assert!(!cluster.acls(WITHIN)?.contains(&fence[0]));
-    let ends = target.ends(topic)?;
-    assert!(ends.values().all(|end| end.high_watermark == 0), "{ends:?}");
+    for topic in &topics {
+        let ends = target.ends(topic)?;
+        assert!(ends.values().all(|end| end.high_watermark == 0), "{ends:?}");
+    }
     Ok(())
 }
 

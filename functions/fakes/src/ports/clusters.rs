@@ -7,7 +7,7 @@ use std::time::Duration;
 use understudy_domain::{Acl, TopicPartition};
 use understudy_recovery::Alias;
 use understudy_recovery::health::Layer;
-use understudy_shell::world::{Cluster, Clusters, Ends, Presence, Probe, WriteProof};
+use understudy_shell::world::{Cluster, Clusters, Ends, Presence, Probe};
 use understudy_shell::{PortError, PortErrorKind};
 
 use super::{Answer, Ports};
@@ -179,16 +179,24 @@ impl Cluster for One {
         self.change_acls("remove_acls", acls, false)
     }
 
-    fn try_write(&self, _topic: &str, _within: Duration) -> Answer<Option<WriteProof>> {
-        self.ports.look(&self.alias, "try_write", |scene| {
-            if scene.life.is_some() {
-                return Ok(Some(if scene.takes_writes(&self.alias) {
-                    WriteProof::Taken
+    fn open_to_writer(
+        &self,
+        topics: &BTreeSet<String>,
+        _within: Duration,
+    ) -> Answer<Option<BTreeSet<String>>> {
+        self.ports.look(&self.alias, "open_to_writer", |scene| {
+            let open = match scene.life {
+                Some(_) => Some(scene.takes_writes(&self.alias)),
+                None => scene.cluster(&self.alias).open_to_writer,
+            };
+            let those = |open| {
+                if open {
+                    topics.clone()
                 } else {
-                    WriteProof::Refused
-                }));
-            }
-            Ok(scene.cluster(&self.alias).write)
+                    BTreeSet::new()
+                }
+            };
+            Ok(open.map(those))
         })
     }
 }

@@ -11,7 +11,7 @@ use understudy_recovery::contract::Start;
 use understudy_recovery::health::{Layer, Saw, Signal, Vantage};
 use understudy_recovery::{Alias, ExecutionName, Step, StepError};
 use understudy_shell::world::{
-    Cluster, Clusters, Ends, Machines, Measured, People, Presence, Probe, Signals, WriteProof,
+    Cluster, Clusters, Ends, Machines, Measured, People, Presence, Probe, Signals,
 };
 use understudy_shell::{PortError, PortErrorKind, World};
 use understudy_steps::invoke;
@@ -288,7 +288,11 @@ impl Cluster for Gone {
     fn remove_acls(&self, _acls: &[Acl], _within: Duration) -> Result<(), PortError> {
         Self::no()
     }
-    fn try_write(&self, _topic: &str, _within: Duration) -> Result<Option<WriteProof>, PortError> {
+    fn open_to_writer(
+        &self,
+        _topics: &BTreeSet<String>,
+        _within: Duration,
+    ) -> Result<Option<BTreeSet<String>>, PortError> {
         Self::no()
     }
 }

@@ -112,7 +112,9 @@ pub fn list_offsets<'a>(
             lists.push(TopicPartitionList::new());
         }
         if let Some(list) = lists.last_mut() {
-            list.add_partition_offset(&partition.topic, partition.partition, spec)
+            // The offset by the entry itself: by its name each would be looked for among all.
+            list.add_partition(&partition.topic, partition.partition)
+                .set_offset(spec)
                 .map_err(|error| Fault::kafka(Operation::ListOffsets, &partition.topic, error))?;
         }
     }
@@ -131,7 +133,7 @@ pub fn list_offsets<'a>(
         kind: rdsys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
         within,
     };
-    let mut edges = Edges::new();
+    let mut edges = Vec::new();
     // SAFETY: the reader keeps its client; one call of that kind for each list; librdkafka copies the lists; nothing of
     // an event is kept.
     unsafe {
@@ -148,18 +150,21 @@ pub fn list_offsets<'a>(
                 }
             },
             |event| {
-                edges.append(&mut edges_of(event, edge));
+                read_edges(event, edge, &mut edges);
                 Ok(())
             },
         )?;
     }
-    Ok(edges)
+    Ok(edges.into_iter().collect())
 }
 
 /// # Safety
 /// `event` is a live result event of `ListOffsets` without an error.
-unsafe fn edges_of(event: *mut rdsys::rd_kafka_event_t, edge: Edge) -> Edges {
-    let mut edges = Edges::new();
+unsafe fn read_edges(
+    event: *mut rdsys::rd_kafka_event_t,
+    edge: Edge,
+    edges: &mut Vec<(TopicPartition, Result<i64, RDKafkaErrorCode>)>,
+) {
     // SAFETY: the result and its infos live as long as the event.
     unsafe {
         let result = rdsys::rd_kafka_event_ListOffsets_result(event);
@@ -171,15 +176,19 @@ unsafe fn edges_of(event: *mut rdsys::rd_kafka_event_t, edge: Edge) -> Edges {
             let Ok(topic) = CStr::from_ptr((*place).topic).to_str() else {
                 continue;
             };
+            // They come as they were asked for: topic by topic.
+            let topic = match edges.last() {
+                Some((before, _)) if *before.topic == *topic => before.topic.clone(),
+                _ => topic.into(),
+            };
             let partition = TopicPartition {
-                topic: topic.into(),
+                topic,
                 partition: (*place).partition,
             };
             let code = code_at(&raw const (*place).err);
-            edges.insert(partition, told(edge, code, (*place).offset));
+            edges.push((partition, told(edge, code, (*place).offset)));
         }
     }
-    edges
 }
 
 /// What was told of a partition. librdkafka 2.12.1 asks the leaders one by one, and where one of them does not answer

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
@@ -44,6 +44,7 @@ pub enum Fetched {
 
 /// Reads partitions by explicit offset, without a consumer group.
 pub struct Reader {
+    waker: Waker,
     // Order of fields is order of drop: what belongs to the client goes before it.
     _enlisted: Enlisted<'static>,
     queue: Queue,
@@ -74,6 +75,7 @@ impl Reader {
         // SAFETY: the reader drops this before the client.
         let enlisted = unsafe { logins.enlist_native(client.client().native_ptr()) };
         Ok(Self {
+            waker: Waker(Arc::new(Mutex::new(Some(Native(queue.0))))),
             _enlisted: enlisted,
             queue,
             partitions: HashMap::new(),
@@ -89,6 +91,11 @@ impl Reader {
     /// From now on one call takes at most so many messages.
     pub fn take_at_once(&mut self, messages: usize) {
         self.at_once = messages.clamp(1, BATCH);
+    }
+
+    /// What ends a wait of [`Self::poll`], from any thread.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
     }
 
     /// The client, for metadata and watermark calls.
@@ -142,7 +149,8 @@ impl Reader {
         }
     }
 
-    /// Takes what was fetched, waiting at most `wait` for the first message; empty when nothing came.
+    /// Takes what was fetched, waiting at most `wait` for the first message; empty when nothing came, or somebody was in a
+    /// hurry ([`Self::waker`]).
     ///
     /// Messages arrive in order within a partition. Also serves the client's log and error events.
     pub fn poll(&mut self, wait: Duration, out: &mut Vec<Fetched>) {
@@ -261,10 +269,36 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        self.waker.retire();
         let partitions: Vec<_> = self.partitions.keys().cloned().collect();
         for partition in partitions {
             self.stop(&partition);
         }
+    }
+}
+
+/// Ends the wait of a [`Reader`], the next one if it does not wait just now; nothing once the reader is gone.
+#[derive(Clone)]
+pub struct Waker(Arc<Mutex<Option<Native>>>);
+
+/// A reader's queue, for as long as that is there.
+struct Native(*mut rdsys::rd_kafka_queue_t);
+
+// SAFETY: librdkafka's queues may be used by any thread.
+unsafe impl Send for Native {}
+
+impl Waker {
+    /// Ends it.
+    pub fn wake(&self) {
+        let native = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Native(queue)) = &*native {
+            // SAFETY: the queue is live: the reader takes it from here before it destroys it.
+            unsafe { rdsys::rd_kafka_queue_yield(*queue) };
+        }
+    }
+
+    fn retire(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

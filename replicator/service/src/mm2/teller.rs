@@ -33,8 +33,8 @@ use crate::stop::Stop;
 const WITHIN: Duration = Duration::from_secs(10);
 /// How long until what went wrong is tried again: the first time, and from then on.
 const RETRY: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(5)];
-/// The longest wait between two looks at what is due.
-const LOOK: Duration = Duration::from_millis(200);
+/// How long between two looks whether what is due can be told, and the longest time between two looks at what is due.
+const LOOK: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// The slot whose holder writes heartbeats.
 const SPEAKER_SLOT: Slot = Slot::new(0);
 /// How often offset syncs are written.
@@ -136,7 +136,8 @@ impl Teller {
         if !(mm2.heartbeats || mm2.checkpoints || mm2.offset_syncs || mm2.source_heartbeats) {
             return;
         }
-        let look = LOOK
+        let [least, most] = LOOK;
+        let least = least
             .min(mm2.heartbeat_interval)
             .min(mm2.checkpoint_interval);
         while !stop.is_set() {
@@ -144,7 +145,7 @@ impl Teller {
             let paces = [&self.heartbeats, &self.checkpoints, &self.syncs];
             let warnings = paces.into_iter().filter_map(Pace::warning).collect();
             self.context.board.warn(ABOUT, warnings);
-            stop.wait(look);
+            stop.wait(self.until_due(Instant::now()).clamp(least, most));
         }
     }
 
@@ -152,6 +153,19 @@ impl Teller {
     fn may_speak(&self) -> bool {
         !self.context.lost.load(Ordering::Relaxed)
             && self.context.board.hold().flow_state == Some(FlowState::Running)
+    }
+
+    /// How long until the next thing is due.
+    fn until_due(&self, now: Instant) -> Duration {
+        let mm2 = &self.context.flow.mm2;
+        let paces = [
+            (mm2.heartbeats || mm2.source_heartbeats, &self.heartbeats),
+            (mm2.checkpoints, &self.checkpoints),
+            (mm2.offset_syncs, &self.syncs),
+        ];
+        let due = paces.iter().filter(|(wanted, _)| *wanted);
+        let due = due.map(|(_, pace)| pace.due.saturating_duration_since(now));
+        due.min().unwrap_or_default()
     }
 
     /// Tells each of what is due; what cannot be written holds up none of the others.
