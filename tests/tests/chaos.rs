@@ -1,6 +1,6 @@
 //! A worker and a broker on each side killed, a zombie, a cut link, under load, while topics come, grow and change, passwords
 //! rotate and groups move: nothing is lost, doubled, reordered or altered, and every group stands at its very next record.
-//! `scripts/chaos` goes on from here: every way to disturb, as often as told.
+//! `scripts/chaos` goes on from here: three brokers on the target, every way to disturb, as often as told.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -12,7 +12,8 @@ fn five_disturbances_at_five_changes_lose_nothing_and_double_nothing() -> Result
 {
     let plan = Plan {
         rate: 40,
-        ..Plan::new(5, 10)
+        target_brokers: 1,
+        ..Plan::new(5, 53_624)
     };
     let kinds: BTreeSet<Kind> = plan.disturbances().map(|what| what.kind).collect();
     let wanted = BTreeSet::from([

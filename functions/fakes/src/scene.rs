@@ -67,8 +67,8 @@ pub struct FakeCluster {
     pub acls: Option<BTreeSet<Acl>>,
     /// Whether everybody is admitted to what has no ACL.
     pub admits_everyone: Option<bool>,
-    /// Whether it takes what a fenced principal writes; nothing without a login.
-    pub open_to_writer: Option<bool>,
+    /// Topics that take what a fenced principal writes; nothing without a login.
+    pub open_to_writer: Option<BTreeSet<String>>,
     /// Partitions that grow by one record with each look.
     pub growing: BTreeSet<TopicPartition>,
     /// The offsets of records by their timestamps, where that is asked.

@@ -44,7 +44,7 @@ pub fn refused(
         };
         if world.clock.now_ms() >= until {
             return Ok(Err(format!(
-                "a write to {topic} was taken although ACLs deny it: is its writer a super user, or let in by IAM?"
+                "a write to {topic} was not refused although ACLs deny it: is its writer a super user, or let in by IAM?"
             )));
         }
         open = still;

@@ -1,5 +1,7 @@
 //! What is remembered, added, proved; and what is said where it cannot be.
 
+use std::collections::BTreeSet;
+
 use understudy_domain::TopicPartition;
 use understudy_fakes::Stage;
 use understudy_recovery::contract::{FenceRequest, Fenced, FencesKept, KeepFencesRequest, Order};
@@ -26,7 +28,7 @@ fn stage() -> Stage {
         let mut scene = stage.scene();
         let source = scene.cluster("use1");
         source.ends.insert(TopicPartition::new("orders", 0), ends);
-        source.open_to_writer = Some(false);
+        source.open_to_writer = Some(BTreeSet::new());
     }
     stage
 }
@@ -173,7 +175,7 @@ fn a_required_fence_that_is_not_proved_is_an_error() -> Outcome {
             let source = scene.cluster("use1");
             let orders = TopicPartition::new("orders", 0);
             match case {
-                "taken" => source.open_to_writer = Some(true),
+                "taken" => source.open_to_writer = Some(["orders".to_owned()].into()),
                 "no login" => source.open_to_writer = None,
                 "grows" => {
                     source.growing.insert(orders);
@@ -197,6 +199,25 @@ fn a_required_fence_that_is_not_proved_is_an_error() -> Outcome {
             "{case}"
         );
     }
+    Ok(())
+}
+
+#[test]
+fn a_single_topic_that_takes_a_write_is_named() -> Outcome {
+    let stage = stage();
+    stage.mirror("payments", 0, 10, 10);
+    let order = stage.order(Mode::Switchover, Leash::Acting);
+    {
+        let mut scene = stage.scene();
+        let source = scene.cluster("use1");
+        let stands = source.ends.get(&TopicPartition::new("orders", 0)).copied();
+        let payments = TopicPartition::new("payments", 0);
+        source.ends.insert(payments, stands.ok_or("no ends")?);
+        source.open_to_writer = Some(["payments".to_owned()].into());
+    }
+    let error = fence(&stage, &order, true).err().ok_or("it is proven")?;
+    assert_eq!(error.name, ErrorName::FenceUnproven);
+    assert!(error.text.contains("a write to payments"), "{error}");
     Ok(())
 }
 

@@ -30,6 +30,9 @@ pub fn open_to(
     let mut config = writer.plain_writer();
     config
         .set("acks", ACKS_OF_NOBODY)
+        // Each topic is a request of its own; none waits for the answers to others.
+        .set("max.in.flight.requests.per.connection", "1000")
+        .set("allow.auto.create.topics", "false")
         .set("message.timeout.ms", within.as_millis().max(1).to_string());
     let places = topics.iter().map(|topic| TopicPartition::new(&**topic, 0));
     let told = canary::write(writer, &config, places.collect(), b"", within);

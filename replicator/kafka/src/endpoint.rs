@@ -343,6 +343,9 @@ impl Endpoint {
     /// A producer without transactions, for records that need none. It asks for no right but WRITE on their topics.
     pub fn plain_writer(&self) -> ClientConfig {
         let mut config = self.common("teller");
+        // Other names of what is set here: which of the two librdkafka takes is chance.
+        config.remove("request.required.acks");
+        config.remove("delivery.timeout.ms");
         config
             .set("acks", "all")
             // In order, although not idempotent.

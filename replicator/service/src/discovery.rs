@@ -67,8 +67,6 @@ pub struct Discovery {
     starts_again: Instant,
     /// Whether the source answered when it was asked last.
     answers_now: bool,
-    /// Whether no end had moved when all were looked at, and that was at the last look.
-    all_still: bool,
 }
 
 /// Why a discovery ended.
@@ -117,7 +115,6 @@ impl Discovery {
             starts,
             starts_again: Instant::now(),
             answers_now: false,
-            all_still: false,
         })
     }
 
@@ -477,12 +474,7 @@ impl Discovery {
         Ok(())
     }
 
-    /// Looks where the source's logs end; while nothing moves, at every other look: what is written meanwhile, slots fetch at
-    /// once.
-    fn look_at_ends(&mut self) -> Result<(), Fault> {
-        if std::mem::take(&mut self.all_still) {
-            return Ok(());
-        }
+    fn look_at_ends(&self) -> Result<(), Fault> {
         let copied_to = self.board.hold().copied_to();
         // The high watermark first: without open transactions it is then never beyond the stable end.
         let tops = self
@@ -497,12 +489,10 @@ impl Discovery {
         // The stable end lies between what was copied before and the high watermark: where these are one, so is it. That
         // is every partition to which nobody writes.
         let is_still = |copied_to: &CopiedTo, top: i64| copied_to.offset.get() == top;
-        let moving: Vec<_> = looked
+        let moving = looked
             .iter()
             .filter(|(_, copied_to, top)| !is_still(copied_to, *top))
-            .map(|(name, ..)| *name)
-            .collect();
-        self.all_still = moving.is_empty();
+            .map(|(name, ..)| *name);
         let ends = self.source.edges(moving, Edge::LastStable, WITHIN)?;
         let now = Instant::now();
         let mut board = self.board.hold();

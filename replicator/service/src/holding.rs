@@ -22,7 +22,8 @@ use crate::slot_state::{OFFSET_MAP, PlanError, Planned, SlotState};
 use crate::stop::Stop;
 use crate::stored_state::StateError;
 
-/// How long an idle slot waits for a record, or for a ring, before it looks around by itself.
+/// How long an idle slot waits for a record, or for a ring, before it looks around by itself: for other credentials, say,
+/// which ring no bell.
 pub const IDLE_WAIT: Duration = Duration::from_secs(1);
 /// The same, where something is to be tried again soon.
 pub const SOON: Duration = Duration::from_millis(200);
@@ -213,10 +214,18 @@ impl Holding {
 
     /// How long an idle slot waits.
     fn patience(&self) -> Duration {
+        // Something was settled that lets partitions begin.
+        if self.seen.is_none() {
+            return Duration::ZERO;
+        }
         let soon = self.look_again.or(self.gaps_again).is_some()
             || self.denied.is_pending()
             || self.places.are_waiting();
-        if soon { SOON } else { IDLE_WAIT }
+        let most = if soon { SOON } else { IDLE_WAIT };
+        match self.passed {
+            true => most.min(QUIET_COMMIT.saturating_sub(self.quiet_since.elapsed())),
+            false => most,
+        }
     }
 
     /// How long to wait for the bandwidth limit, in steps that let the loop look around.

@@ -317,6 +317,7 @@ fn a_fenced_writer_is_refused_and_one_that_is_not_leaves_no_record() -> Outcome 
     cluster.remove_acls(&fence, WITHIN)?;
     cluster.remove_acls(&fence, WITHIN)?;
     open_is(&topics)?;
+    assert_eq!(target.partitions("fenced-gone")?, None, "it was made");
     assert!(!cluster.acls(WITHIN)?.contains(&fence[0]));
     for topic in &topics {
         let ends = target.ends(topic)?;

@@ -186,17 +186,11 @@ impl Cluster for One {
     ) -> Answer<Option<BTreeSet<String>>> {
         self.ports.look(&self.alias, "open_to_writer", |scene| {
             let open = match scene.life {
-                Some(_) => Some(scene.takes_writes(&self.alias)),
-                None => scene.cluster(&self.alias).open_to_writer,
+                Some(_) if scene.takes_writes(&self.alias) => Some(topics.clone()),
+                Some(_) => Some(BTreeSet::new()),
+                None => scene.cluster(&self.alias).open_to_writer.clone(),
             };
-            let those = |open| {
-                if open {
-                    topics.clone()
-                } else {
-                    BTreeSet::new()
-                }
-            };
-            Ok(open.map(those))
+            Ok(open.map(|open| topics & &open))
         })
     }
 }

@@ -465,3 +465,47 @@ unsafe fn bytes<'a>(at: *mut std::ffi::c_void, len: usize) -> Option<&'a [u8]> {
     // SAFETY: promised by the caller.
     (!at.is_null()).then(|| unsafe { slice::from_raw_parts(at.cast::<u8>(), len) })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Instant;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// A reader of a cluster that is not there: it waits.
+    fn reader() -> Result<Reader, Fault> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1");
+        Reader::new(&config, Watch::new("use1"))
+    }
+
+    fn waits(reader: &mut Reader) -> Duration {
+        let began = Instant::now();
+        reader.poll(LONG, &mut Vec::new());
+        began.elapsed()
+    }
+
+    #[test]
+    fn a_wait_ends_when_somebody_wakes_it_and_does_not_begin_when_somebody_did() -> Result<(), Fault>
+    {
+        let mut reader = reader()?;
+        let waker = reader.waker();
+        waker.wake();
+        assert!(waits(&mut reader) < LONG);
+        let waking = thread::spawn({
+            let waker = waker.clone();
+            move || {
+                thread::sleep(Duration::from_millis(50));
+                waker.wake();
+            }
+        });
+        assert!(waits(&mut reader) < LONG);
+        assert!(waking.join().is_ok());
+        drop(reader);
+        waker.wake();
+        Ok(())
+    }
+}

@@ -145,7 +145,8 @@ impl Teller {
             let paces = [&self.heartbeats, &self.checkpoints, &self.syncs];
             let warnings = paces.into_iter().filter_map(Pace::warning).collect();
             self.context.board.warn(ABOUT, warnings);
-            stop.wait(self.until_due(Instant::now()).clamp(least, most));
+            let due = self.until_due(Instant::now()).unwrap_or(most);
+            stop.wait(due.clamp(least, most));
         }
     }
 
@@ -155,17 +156,20 @@ impl Teller {
             && self.context.board.hold().flow_state == Some(FlowState::Running)
     }
 
-    /// How long until the next thing is due.
-    fn until_due(&self, now: Instant) -> Duration {
+    /// How long until this worker is to tell the next thing; nothing where it is to tell none.
+    fn until_due(&self, now: Instant) -> Option<Duration> {
         let mm2 = &self.context.flow.mm2;
+        let alive = (mm2.heartbeats || mm2.source_heartbeats) && self.is_speaker();
         let paces = [
-            (mm2.heartbeats || mm2.source_heartbeats, &self.heartbeats),
+            (alive, &self.heartbeats),
             (mm2.checkpoints, &self.checkpoints),
             (mm2.offset_syncs, &self.syncs),
         ];
-        let due = paces.iter().filter(|(wanted, _)| *wanted);
-        let due = due.map(|(_, pace)| pace.due.saturating_duration_since(now));
-        due.min().unwrap_or_default()
+        let due = paces
+            .iter()
+            .filter(|(wanted, _)| *wanted && self.may_speak());
+        due.map(|(_, pace)| pace.due.saturating_duration_since(now))
+            .min()
     }
 
     /// Tells each of what is due; what cannot be written holds up none of the others.
@@ -207,13 +211,17 @@ impl Teller {
         }
     }
 
+    /// Whether heartbeats are for this worker to tell.
+    fn is_speaker(&self) -> bool {
+        let board = self.context.board.hold();
+        let slot = board.slots.get(&SPEAKER_SLOT);
+        slot.is_some_and(|slot| slot.state == "copying")
+    }
+
     /// When the source answered last, if that is for this worker to tell and was not told yet.
     fn answered_since(&self, now: Instant) -> Option<Instant> {
+        let speaks = self.is_speaker();
         let board = self.context.board.hold();
-        let speaks = board
-            .slots
-            .get(&SPEAKER_SLOT)
-            .is_some_and(|slot| slot.state == "copying");
         board.source_answered_at.filter(|at| {
             speaks
                 && now.saturating_duration_since(*at) < FRESH
