@@ -15,6 +15,9 @@ use understudy_tests::{
 
 type Outcome = Result<(), Box<dyn Error>>;
 
+/// A transaction whose end was asked for has ended by then.
+const SOON_ENDED: Duration = Duration::from_secs(1);
+const STAYS_OPEN: &str = "a transaction is open";
 const LIMIT: Duration = Duration::from_secs(60);
 const SLOTS: u32 = 4;
 /// How long the group waits for a worker that says nothing any more (`session.timeout.ms`).
@@ -500,17 +503,25 @@ impl Mirrored {
         Ok(())
     }
 
-    /// Stops a worker's clock at a moment when one of its own partitions has a transaction open.
+    /// Stops a worker's clock at a moment when one of its own partitions has a transaction open, whose end the brokers have
+    /// not been asked for yet: what they were asked for they do without the worker.
     fn pause_in_transaction(&self, worker: &Worker) -> Outcome {
         wait_for("a pause within a transaction", LIMIT, || {
             let own = own_partitions(worker, &self.topic).map_err(|error| error.to_string())?;
             worker.pause().map_err(|error| error.to_string())?;
-            let ends = self.pair.target.ends(&self.topic);
-            let is_open = ends.as_ref().is_ok_and(|ends| {
-                let mut ends = ends.iter();
-                ends.any(|(partition, ends)| own.contains(partition) && !ends.is_settled())
+            let ends = wait_for("its end", SOON_ENDED, || {
+                let ends = self.pair.target.ends(&self.topic);
+                let ends = ends.map_err(|error| error.to_string())?;
+                let mut of_own = ends.iter().filter(|(partition, _)| own.contains(partition));
+                match of_own.any(|(_, ends)| !ends.is_settled()) {
+                    true => Err(STAYS_OPEN.to_owned()),
+                    false => Ok(ends),
+                }
             });
-            if is_open {
+            if ends
+                .as_ref()
+                .is_err_and(|error| error.to_string().contains(STAYS_OPEN))
+            {
                 return Ok(());
             }
             // Also where the ends were not told: a worker that sleeps tells nothing next time.

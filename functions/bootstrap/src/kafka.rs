@@ -29,7 +29,7 @@ pub fn reach(
 ) -> Result<Kafka, StepError> {
     let environment = |name: &str| std::env::var(name).ok();
     let mut pair = pair.clone();
-    if !matches!(step, Step::FenceSource | Step::KeepFences) {
+    if !proves_fences(step) {
         pair.fencing.proof.clear();
     }
     let file = PairFile::of_texts(pair, flows, PathBuf::new(), &environment)
@@ -40,4 +40,28 @@ pub fn reach(
         clusters: Arc::new(KafkaClusters::new(&file)),
         flows: Arc::new(flows),
     })
+}
+
+const fn proves_fences(step: Step) -> bool {
+    matches!(step, Step::FenceSource | Step::KeepFences)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each function is deployed to reach.
+    const DEPLOYED: &str = include_str!("../../../cdk/lib/reach.ts");
+
+    #[test]
+    fn who_proves_fences_is_who_may_read_a_writers_login() {
+        for step in Step::ALL {
+            let reach = DEPLOYED.lines().find_map(|line| {
+                let (name, reach) = line.trim().split_once(": [")?;
+                (name.trim_matches('\'') == step.name()).then_some(reach)
+            });
+            let may_read = reach.map(|reach| reach.contains("'writers-login'"));
+            assert_eq!(may_read, Some(proves_fences(step)), "{step}");
+        }
+    }
 }

@@ -42,6 +42,8 @@ pub struct Seen {
     pub opened: Option<Opened>,
     /// The pair's ledger, if it answered.
     pub ledger: Option<Ledger>,
+    /// Why the target could not be left again by a move that is planned, if that is so.
+    pub stays: Option<String>,
     /// What people are told to type.
     pub typing: Typing,
 }
@@ -124,6 +126,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
         unknown: Vec::new(),
         next: Vec::new(),
     };
+    let stays = world.pair.fencing.can_close(&evidence.target).err();
     let seen = Seen {
         clients,
         moved,
@@ -135,6 +138,7 @@ pub fn gather(world: &World, request: &EvidenceRequest, ledger: Option<&Ledger>)
         flow_back,
         opened,
         ledger: ledger.cloned(),
+        stays,
         typing: Typing::of(world),
     };
     evidence.unknown = unknown::unknown(&evidence, &seen);

@@ -177,6 +177,12 @@ fn fence(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
 
 fn home(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
     let (source, target) = (&evidence.source, &evidence.target);
+    let stays = match &seen.stays {
+        Some(reason) => {
+            format!(" As the pair file stands, no application can move there: {reason}.")
+        }
+        None => String::new(),
+    };
     let runs = seen.flow_back.as_ref().is_some_and(|it| it.started);
     match evidence.mode {
         Mode::Failover if has_own_copies(evidence) => next.push(format!(
@@ -188,11 +194,11 @@ fn home(evidence: &Evidence, seen: &Seen, next: &mut Vec<String>) {
         Mode::Failover => next.push(format!(
             "Until {source} is back, {target} has no standby. When it is: `{} --standby-only` puts aside what only {source} \
              holds, from the cut's source offsets on, and lets it stand by; without the option applications move home as \
-             well. Nothing deletes anything.",
+             well. Nothing deletes anything.{stays}",
             seen.typing.command("failback", source)
         )),
         Mode::Switchover if runs => next.push(format!(
-            "The flow from {target} to {source} runs. To move back: `{}`.",
+            "The flow from {target} to {source} runs. To move back: `{}`.{stays}",
             seen.typing.command("switchover", source)
         )),
         Mode::Failback if runs => next.push(format!(

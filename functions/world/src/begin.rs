@@ -29,6 +29,9 @@ use crate::trouble::{of_fault, of_flow, of_state};
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(20);
+/// How often a slot's positions are written where a worker takes its id over meanwhile. It reads then that the flow is sealed
+/// and lets go of it, and comes again a while later.
+const TRIES: usize = 5;
 /// Numbers the positions among what a transaction writes; there is nothing else.
 const POSITIONS: u8 = 0;
 
@@ -125,9 +128,30 @@ pub fn begin_at(flow: &Flow, epoch: Epoch, begins: &[Begin]) -> Result<u32, Port
         by_slot.entry(slot).or_default().push(begin);
     }
     for (slot, begins) in by_slot {
-        write(&target, flow, &record, slot, &begins)?;
+        let mut tries = 1;
+        while let Err(trouble) = write(&target, flow, &record, slot, &begins) {
+            match trouble {
+                Trouble::Fault(fault) if fault.is_fenced() && tries < TRIES => tries += 1,
+                Trouble::Fault(fault) => return Err(of_fault(&flow.target, &fault)),
+                Trouble::Port(error) => return Err(error),
+            }
+        }
     }
     Ok(count)
+}
+
+/// Why the positions of a slot were not written.
+enum Trouble {
+    /// The target.
+    Fault(Fault),
+    /// Something else.
+    Port(PortError),
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 /// Writes the positions of one slot, in one transaction.
@@ -137,22 +161,21 @@ fn write(
     record: &FlowRecord,
     slot: Slot,
     begins: &[&Begin],
-) -> Result<(), PortError> {
-    let trouble = |fault: Fault| of_fault(&flow.target, &fault);
+) -> Result<(), Trouble> {
     let id = flow.state.transactional_id(record.generation, slot);
     let watch = flow.target.watch.clone();
-    let mut writer = Writer::new(&flow.target.writer(&id), watch, usize::MAX).map_err(trouble)?;
-    writer.init(WITHIN).map_err(trouble)?;
-    let now = flow_record::read(target, flow).map_err(|error| of_flow(&flow.target, &error))?;
+    let mut writer = Writer::new(&flow.target.writer(&id), watch, usize::MAX)?;
+    writer.init(WITHIN)?;
+    let now = flow_record::read(target, flow)
+        .map_err(|error| Trouble::Port(of_flow(&flow.target, &error)))?;
     if let Some(now) = now.filter(|now| now != record) {
-        return Err(newer(flow, &now, Epoch::new(record.epoch)));
+        let error = newer(flow, &now, Epoch::new(record.epoch));
+        return Err(Trouble::Port(error));
     }
     let known = read_positions(target, &flow.state, slot)
-        .map_err(|error| of_state(&flow.target, &error))?;
+        .map_err(|error| Trouble::Port(of_state(&flow.target, &error)))?;
     let map = place_of(flow.state.offset_map(), slot);
-    let end = target
-        .edges([&map], Edge::HighWatermark, WITHIN)
-        .map_err(trouble)?;
+    let end = target.edges([&map], Edge::HighWatermark, WITHIN)?;
     let end = end.into_values().find_map(Result::ok).unwrap_or(0);
     let place = place_of(flow.state.positions(), slot);
     let mut begun = false;
@@ -162,16 +185,14 @@ fn write(
             continue;
         };
         if !begun {
-            writer.begin().map_err(trouble)?;
+            writer.begin()?;
             begun = true;
         }
         let key = Position::key(&begin.source);
-        writer
-            .put(POSITIONS, &place, &key, Some(&position.encode()))
-            .map_err(trouble)?;
+        writer.put(POSITIONS, &place, &key, Some(&position.encode()))?;
     }
     if begun {
-        writer.commit(WITHIN).map_err(trouble)?;
+        writer.commit(WITHIN)?;
     }
     Ok(())
 }

@@ -9,8 +9,7 @@ use understudy_kafka::plane::{Copied, DataPlane};
 use crate::clock::now_ms;
 use crate::holding::{HoldError, Holding};
 
-/// How old the end of an idle partition may become in the stored state. It costs a slot with idle partitions a transaction of
-/// one record.
+/// How often the ends of idle partitions are stored. It costs a slot with idle partitions a transaction of one record.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Holding {

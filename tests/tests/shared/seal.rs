@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use understudy_domain::{FlowState, SourceOffset, TargetOffset, TopicPartition, Translation};
 use understudy_recovery::fence::FenceAcl;
@@ -248,6 +250,7 @@ fn a_flow_back_begins_where_the_flow_there_ended_and_copies_only_what_is_new() -
     for _twice in 0..2 {
         assert_eq!(scene.flows.begin_at(back, Epoch::new(1), &begins)?, 4);
     }
+    begins_beside_a_worker(&scene, back, source, &begins)?;
     let before = source.ends(topic)?;
     write(target, "back")?;
     let reverse = Worker::start(&scene.back, "turned-2")?;
@@ -266,6 +269,48 @@ fn a_flow_back_begins_where_the_flow_there_ended_and_copies_only_what_is_new() -
         "it has copied something"
     );
     Ok(())
+}
+
+/// A worker of a sealed flow takes its slots over again and again, to read that it is sealed.
+fn begins_beside_a_worker(
+    scene: &Scene,
+    flow: &FlowOfPair,
+    target: &Cluster,
+    begins: &[Begin],
+) -> Outcome {
+    let record = scene.flows.record(flow)?.ok_or("no record")?;
+    let name = scene.flows.name(flow)?;
+    let elsewhere = |begin: &Begin| Begin {
+        target_offset: begin.target_offset.next(),
+        ..begin.clone()
+    };
+    let elsewhere: Vec<Begin> = begins.iter().map(elsewhere).collect();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let knocks = scope.spawn(|| -> Result<(), KafkaError> {
+            for slot in (0..record.slots.get()).cycle() {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                let id = format!("understudy-{name}-{}-{slot}", record.generation);
+                let mut config = target.client();
+                config.set("transactional.id", id);
+                let producer: BaseProducer = config.create()?;
+                producer.init_transactions(LIMIT)?;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Ok(())
+        });
+        let begun = (0..5).try_for_each(|_again| -> Outcome {
+            for begins in [&elsewhere, begins] {
+                assert_eq!(scene.flows.begin_at(flow, Epoch::new(1), begins)?, 4);
+            }
+            Ok(())
+        });
+        done.store(true, Ordering::Relaxed);
+        knocks.join().map_err(|_panic| "nobody knocked")??;
+        begun
+    })
 }
 
 #[test]

@@ -230,3 +230,25 @@ fn applications_that_are_not_back_and_those_that_were_not_moved_are_named() -> O
     );
     Ok(())
 }
+
+#[test]
+fn what_keeps_applications_from_going_home_is_said_before_anybody_tries() -> Outcome {
+    for can_close in [false, true] {
+        let mut stage = Stage::new();
+        if can_close {
+            stage.fence_shop();
+        } else {
+            stage.pair.fencing.writers.clear();
+        }
+        let drill = Drill::of(stage);
+        drill.lose("use1");
+        drill.claim("failover", "acting")?;
+        record(&drill, "failover", "acting", "TargetActive")?;
+        let next = drill.stored(JSON).pointer("/next").map(Value::to_string);
+        let next = next.unwrap_or_default();
+        let hindrance = "no application can move there: nothing could shut writers out of usw2";
+        assert!(next.contains("--standby-only"), "{next}");
+        assert_eq!(next.contains(hindrance), !can_close, "{next}");
+    }
+    Ok(())
+}
