@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rdkafka::error::RDKafkaErrorCode as Code;
 use understudy_domain::{
     FlowRecord, FlowState, MapCursor, Origin, Position, Slot, TopicPartition, slot_of,
 };
@@ -131,13 +132,21 @@ pub fn begin_at(flow: &Flow, epoch: Epoch, begins: &[Begin]) -> Result<u32, Port
         let mut tries = 1;
         while let Err(trouble) = write(&target, flow, &record, slot, &begins) {
             match trouble {
-                Trouble::Fault(fault) if fault.is_fenced() && tries < TRIES => tries += 1,
+                Trouble::Fault(fault) if is_taken(&fault) && tries < TRIES => tries += 1,
                 Trouble::Fault(fault) => return Err(of_fault(&flow.target, &fault)),
                 Trouble::Port(error) => return Err(error),
             }
         }
     }
     Ok(count)
+}
+
+/// Whether somebody took the id over meanwhile. Brokers of Kafka 4.1 have no words for it where that meets the end of a
+/// transaction: they answer an unknown error.
+fn is_taken(fault: &Fault) -> bool {
+    let is_unknown =
+        matches!(fault, Fault::Kafka { code: Some(code), .. } if *code == Code::Unknown);
+    fault.is_fenced() || is_unknown
 }
 
 /// Why the positions of a slot were not written.
