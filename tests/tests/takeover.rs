@@ -17,7 +17,6 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 /// A transaction whose end was asked for has ended by then.
 const SOON_ENDED: Duration = Duration::from_secs(1);
-const STAYS_OPEN: &str = "a transaction is open";
 const LIMIT: Duration = Duration::from_secs(60);
 const SLOTS: u32 = 4;
 /// How long the group waits for a worker that says nothing any more (`session.timeout.ms`).
@@ -509,19 +508,20 @@ impl Mirrored {
         wait_for("a pause within a transaction", LIMIT, || {
             let own = own_partitions(worker, &self.topic).map_err(|error| error.to_string())?;
             worker.pause().map_err(|error| error.to_string())?;
+            let mut is_open = false;
             let ends = wait_for("its end", SOON_ENDED, || {
+                is_open = false;
                 let ends = self.pair.target.ends(&self.topic);
                 let ends = ends.map_err(|error| error.to_string())?;
                 let mut of_own = ends.iter().filter(|(partition, _)| own.contains(partition));
-                match of_own.any(|(_, ends)| !ends.is_settled()) {
-                    true => Err(STAYS_OPEN.to_owned()),
-                    false => Ok(ends),
+                is_open = of_own.any(|(_, ends)| !ends.is_settled());
+                if is_open {
+                    Err(String::new())
+                } else {
+                    Ok(ends)
                 }
             });
-            if ends
-                .as_ref()
-                .is_err_and(|error| error.to_string().contains(STAYS_OPEN))
-            {
+            if is_open {
                 return Ok(());
             }
             // Also where the ends were not told: a worker that sleeps tells nothing next time.

@@ -158,6 +158,9 @@ impl Teller {
 
     /// How long until this worker is to tell the next thing; nothing where it is to tell none.
     fn until_due(&self, now: Instant) -> Option<Duration> {
+        if !self.may_speak() {
+            return None;
+        }
         let mm2 = &self.context.flow.mm2;
         let alive = (mm2.heartbeats || mm2.source_heartbeats) && self.is_speaker();
         let paces = [
@@ -165,9 +168,7 @@ impl Teller {
             (mm2.checkpoints, &self.checkpoints),
             (mm2.offset_syncs, &self.syncs),
         ];
-        let due = paces
-            .iter()
-            .filter(|(wanted, _)| *wanted && self.may_speak());
+        let due = paces.iter().filter(|(wanted, _)| *wanted);
         due.map(|(_, pace)| pace.due.saturating_duration_since(now))
             .min()
     }
