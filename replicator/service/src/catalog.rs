@@ -38,6 +38,21 @@ pub struct Listed {
 }
 
 impl Listing {
+    /// Whether it tells something else than an earlier look.
+    pub fn differs_from(&self, earlier: &Self) -> bool {
+        let Self {
+            topics,
+            on_source,
+            paused,
+            short,
+            look: _,
+        } = self;
+        *topics != earlier.topics
+            || *on_source != earlier.on_source
+            || *paused != earlier.paused
+            || short.partitions != earlier.short.partitions
+    }
+
     /// Every partition of one of so many slots.
     pub fn of_slot(&self, slot: Slot, slots: NonZeroU32) -> impl Iterator<Item = TopicPartition> {
         self.topics

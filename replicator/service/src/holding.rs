@@ -220,6 +220,7 @@ impl Holding {
         }
         let soon = self.look_again.or(self.gaps_again).is_some()
             || self.denied.is_pending()
+            || !self.absent.is_empty()
             || self.places.are_waiting();
         let most = if soon { SOON } else { IDLE_WAIT };
         match self.passed {
