@@ -216,6 +216,59 @@ fn a_new_leader_epoch_alone_is_no_truncation() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn a_topic_made_again_is_read_on_although_its_leaders_epochs_begin_anew() -> Outcome {
+    let Pair { target, .. } = Pair::shared()?;
+    let source = &Cluster::builder("euw5").start()?;
+    let topics = ["anew-running", "anew-paused", "anew-away"];
+    for topic in topics {
+        source.create_topic(topic, 2, &[])?;
+        write(source, topic, "before", 100)?;
+    }
+    // Their leaders' epochs rise.
+    source.stop_cleanly(LIMIT)?;
+    source.start_again()?;
+    let file = FlowFile::new(source, target)
+        .named("anew")
+        .topics(["anew-.*"])
+        .slots(1)
+        .mirror("topic_discovery_interval", "500ms")
+        .mirror("recreated", "continue-in-same");
+    let worker = Worker::start(&file, "anew")?;
+    for topic in topics {
+        worker.wait_copied(source, topic, LIMIT)?;
+    }
+    // One after the other: a slot that starts over for one would start over for all.
+    let (code, said) = worker.tool(&["pause", "--topic", "anew-paused", "--json"])?;
+    assert_eq!(code, 0, "{said}");
+    worker.wait_status("it is paused", LIMIT, |status| {
+        let mut partitions = array(status, "/partitions").iter();
+        partitions
+            .any(|partition| partition["topic"] == "anew-paused" && partition["state"] == "paused")
+    })?;
+    source.delete_topic("anew-away")?;
+    worker.wait_status("it is gone", LIMIT, |status| {
+        array(status, "/warnings")
+            .iter()
+            .any(|warning| warning.to_string().contains("anew-away"))
+    })?;
+    source.delete_topic("anew-paused")?;
+    let again = |topic: &str| -> Outcome {
+        source.create_topic(topic, 2, &[])?;
+        write(source, topic, "again", 150)
+    };
+    again("anew-paused")?;
+    let (code, said) = worker.tool(&["resume", "--topic", "anew-paused", "--json"])?;
+    assert_eq!(code, 0, "{said}");
+    worker.wait_copied(source, "anew-paused", LIMIT)?;
+    again("anew-away")?;
+    worker.wait_copied(source, "anew-away", LIMIT)?;
+    source.delete_topic("anew-running")?;
+    again("anew-running")?;
+    worker.wait_copied(source, "anew-running", LIMIT)?;
+    Ok(())
+}
+
 fn write(source: &Cluster, topic: &str, producer: &str, records: u64) -> Outcome {
     Workload::orders(source.client(), topic)
         .producer(producer)
@@ -226,4 +279,8 @@ fn write(source: &Cluster, topic: &str, producer: &str, records: u64) -> Outcome
 
 fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+fn array<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    at(value, pointer).as_array().map_or(&[], Vec::as_slice)
 }

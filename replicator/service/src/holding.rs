@@ -122,6 +122,8 @@ pub struct Holding {
     pub(crate) target: Option<Cluster>,
     /// What this slot's partitions are doing.
     pub(crate) active: BTreeMap<TopicPartition, PartitionState>,
+    /// By topic: the id under which the reader began to read it.
+    pub(crate) read_as: BTreeMap<Arc<str>, String>,
     /// Records known to be refused: their partitions stop in front of them.
     pub(crate) refused: BTreeMap<TopicPartition, Refused>,
     /// Copies that may not be written just now: their partitions wait.

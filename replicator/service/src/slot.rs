@@ -326,6 +326,7 @@ impl SlotTask {
             ends_stored_at: None,
             target: Some(target),
             active: BTreeMap::new(),
+            read_as: BTreeMap::new(),
             refused: std::mem::take(&mut self.refused),
             denied: std::mem::take(&mut self.denied),
             short: std::mem::take(&mut self.short),
