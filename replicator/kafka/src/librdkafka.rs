@@ -135,6 +135,11 @@ impl Librdkafka {
         self.reader.waker()
     }
 
+    /// A topic that the reader has known in two lives; another engine has to go on.
+    pub fn read_two_lives(&self) -> Option<&str> {
+        self.reader.replaced()
+    }
+
     /// Gives the writer what waits.
     fn forward(&mut self) -> Result<(), Fault> {
         self.waiting_bytes = 0;

@@ -1,7 +1,7 @@
 //! What a client says about its connections.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -28,6 +28,8 @@ pub struct Watch {
     /// By topic: the id under which this client, or a clone of it, fetches. Written by the client's log event, read by
     /// its reader, both on the thread that polls.
     topic_ids: Arc<Mutex<HashMap<String, String>>>,
+    /// The first topic that this client, or a clone of it, was told a second id of.
+    replaced: Arc<OnceLock<String>>,
     logins: Logins,
 }
 
@@ -53,6 +55,7 @@ impl Watch {
             complaint: Arc::default(),
             logged: Arc::default(),
             topic_ids: Arc::default(),
+            replaced: Arc::default(),
             logins: Logins::default(),
         }
     }
@@ -62,6 +65,7 @@ impl Watch {
     pub fn of_reader(&self) -> Self {
         Self {
             topic_ids: Arc::default(),
+            replaced: Arc::default(),
             ..self.clone()
         }
     }
@@ -75,16 +79,26 @@ impl Watch {
             .cloned()
     }
 
+    /// A topic that this client has known in two lives, as far as its log events were served. What it knows of the first,
+    /// such as the highest leader epoch of each partition, keeps it from fetching the second, whose epochs begin anew.
+    pub fn replaced(&self) -> Option<&str> {
+        self.replaced.get().map(String::as_str)
+    }
+
     /// librdkafka tells of a topic that was replaced by another one of its name only in its log, and then goes on
     /// fetching at the old offset; brokers serve by id (KIP-516), so until this line the records are the old topic's.
     fn note_topic_id(&self, message: &str) {
         let Some((topic, id)) = changed_id(message) else {
             return;
         };
-        self.topic_ids
+        let former = self
+            .topic_ids
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(topic.to_owned(), id.to_owned());
+        if former.is_some_and(|former| former != id) {
+            self.replaced.get_or_init(|| topic.to_owned());
+        }
     }
 
     /// Whether nothing of this kind was logged for [`LOGGED_AGAIN`]; if so, from now on something was.
@@ -250,6 +264,13 @@ mod tests {
             watch.topic_id("orders").as_deref(),
             Some("Ct1PbEKbR0OzYXKbVHpbgw")
         );
+        assert_eq!(watch.replaced(), None);
+        watch.note_topic_id(line);
+        assert_eq!(watch.replaced(), None, "told twice");
+        let again = "[thrd:main]: Topic orders changed id from Ct1PbEKbR0OzYXKbVHpbgw to 9rsKYBKRQR2mZMTZw1WLXg";
+        watch.note_topic_id(again);
+        assert_eq!(watch.replaced(), Some("orders"));
+        assert_eq!(watch.of_reader().replaced(), None, "another client");
         watch.note_topic_id("Topic orders changed id from");
         assert_eq!(watch.topic_id("from"), None);
     }

@@ -30,7 +30,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// How often the starts of logs are looked at: brokers move them every five minutes or so.
 const STARTS_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the flow's own record and operators' answers are looked at.
-const CONTROL_INTERVAL: Duration = Duration::from_secs(1);
+const CONTROL_INTERVAL: Duration = Duration::from_millis(500);
 /// At every how many looks all topics' ids are asked for.
 const IDS_EVERY: u64 = 3;
 /// Time limit of the question whether the source is there.
@@ -234,7 +234,14 @@ impl Discovery {
                 self.board.not_ready(part, reason);
                 // What is being copied goes on while a growth, say, is refused.
                 if let Some(known) = self.listing.topics.get(&name) {
-                    topics.insert(name, known.clone());
+                    let id = ids.remove(&topic.name).or_else(|| known.id.clone());
+                    topics.insert(
+                        name,
+                        Listed {
+                            id,
+                            ..known.clone()
+                        },
+                    );
                 }
                 continue;
             }
@@ -257,7 +264,14 @@ impl Discovery {
                 Err(error) => {
                     // What is being copied goes on as it is.
                     if let Some(known) = self.listing.topics.get(&name) {
-                        topics.insert(name, known.clone());
+                        let id = ids.remove(&topic.name).or_else(|| known.id.clone());
+                        topics.insert(
+                            name,
+                            Listed {
+                                id,
+                                ..known.clone()
+                            },
+                        );
                     }
                     not_admitted.get_or_insert(error);
                     continue;
@@ -322,8 +336,8 @@ impl Discovery {
         Ok(())
     }
 
-    /// Asks the source for one offset where heartbeats are told and neither a look nor a fetch has shown of late that it
-    /// answers. A source that was silent last time is left to the next look, which waits longer.
+    /// Asks the source for one offset where heartbeats are told and neither a look nor a fetch would have shown by the
+    /// next time that it answers. A source that was silent last time is left to the next look, which waits longer.
     fn feel_pulse(&mut self) {
         let mm2 = &self.flow.mm2;
         if !(mm2.heartbeats || mm2.source_heartbeats) || !self.answers_now {
@@ -333,7 +347,7 @@ impl Discovery {
             let board = self.board.hold();
             let is_recent = board
                 .source_answered_at
-                .is_some_and(|at| at.elapsed() < mm2.heartbeat_interval / 2);
+                .is_some_and(|at| at.elapsed() + CONTROL_INTERVAL < mm2.heartbeat_interval);
             // Only the holder of slot 0 tells.
             match board.slots.contains_key(&Slot::new(0)) && !is_recent {
                 true => board.partitions.keys().next().cloned(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{Origin, Position, SourceOffset, TargetOffset, TopicPartition};
+use understudy_domain::{Origin, SourceOffset, TargetOffset, TopicPartition};
 use understudy_kafka::Cluster;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::plane::{Course, DataPlane};
@@ -174,7 +174,6 @@ impl Holding {
             self.show_partition(partition, PartitionState::Waiting, Some(&reason));
             return Ok(());
         }
-        self.must_be_read_as(partition, &position, listing)?;
         let course = Course {
             target,
             from: position.source_offset,
@@ -183,28 +182,6 @@ impl Holding {
         };
         self.plane.start(partition, &course)?;
         Ok(())
-    }
-
-    /// One reader reads a topic in one life only. librdkafka remembers the highest leader epoch of each partition, and
-    /// takes whatever the source says of a later life, whose epochs begin anew, for outdated: nothing of it would come.
-    fn must_be_read_as(
-        &mut self,
-        partition: &TopicPartition,
-        position: &Position,
-        listing: &Listing,
-    ) -> Result<(), HoldError> {
-        let topic = &partition.topic;
-        let id = position.source_topic_id.as_deref();
-        let Some(id) = id.or_else(|| listing.id_of(topic)) else {
-            return Ok(());
-        };
-        let read_as = self.read_as.entry(topic.clone());
-        match *read_as.or_insert_with(|| id.to_owned()) == id {
-            true => Ok(()),
-            false => Err(HoldError::Replaced {
-                topic: topic.clone(),
-            }),
-        }
     }
 
     /// A topic's id as the source has it now. The listing's may be older than a position: when a topic was made again,

@@ -15,6 +15,7 @@ use crate::copies_hold::ShortCopies;
 use crate::denied::Denied;
 use crate::flow_record::FlowError;
 use crate::gap_book::GapBook;
+use crate::hearing::Hearing;
 use crate::pacing::Pacing;
 use crate::place_hold::PlaceBook;
 use crate::slot::Context;
@@ -61,6 +62,12 @@ pub enum HoldError {
         /// The topic.
         topic: Arc<str>,
     },
+    /// The reader brings nothing of a partition that the source has something of.
+    #[error("nothing comes of {partition}, although the source has more of it")]
+    Deaf {
+        /// The partition, on the source.
+        partition: TopicPartition,
+    },
     /// A copy landed where others were before: the target's log was cut, or its topic made again.
     #[error("a copy of {partition} landed at {at}, though copies had gone up to {to}")]
     LandedEarly {
@@ -88,6 +95,7 @@ impl HoldError {
             | Self::Plan(_)
             | Self::OtherWriter
             | Self::Replaced { .. }
+            | Self::Deaf { .. }
             | Self::LandedEarly { .. }
             | Self::NotRefused => None,
         }
@@ -122,8 +130,8 @@ pub struct Holding {
     pub(crate) target: Option<Cluster>,
     /// What this slot's partitions are doing.
     pub(crate) active: BTreeMap<TopicPartition, PartitionState>,
-    /// By topic: the id under which the reader began to read it.
-    pub(crate) read_as: BTreeMap<Arc<str>, String>,
+    /// Who waits for records.
+    pub(crate) hearing: Hearing,
     /// Records known to be refused: their partitions stop in front of them.
     pub(crate) refused: BTreeMap<TopicPartition, Refused>,
     /// Copies that may not be written just now: their partitions wait.
@@ -189,8 +197,16 @@ impl Holding {
                 self.pacing.opened(Instant::now());
             }
             self.passed |= idle;
+            if let Some(topic) = self.plane.read_two_lives() {
+                return Err(HoldError::Replaced {
+                    topic: topic.into(),
+                });
+            }
             self.note_stalls();
             let now = Instant::now();
+            if idle {
+                self.must_hear(now)?;
+            }
             if self.plane.in_transaction() {
                 if self.pacing.left(idle, now).is_zero()
                     || !self.stopped.is_empty()

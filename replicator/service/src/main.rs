@@ -28,6 +28,7 @@ mod gauges;
 mod group_survey;
 mod growth;
 mod health_check;
+mod hearing;
 mod history;
 mod holding;
 mod html;

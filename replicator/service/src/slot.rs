@@ -37,6 +37,7 @@ use crate::denied::Denied;
 use crate::explain::explain;
 use crate::flow_record::{self, FlowError};
 use crate::gap_book::GapBook;
+use crate::hearing::{DEAF_AFTER, DEAF_AFTER_MOST, Hearing};
 use crate::holding::{HoldError, Holding, Refused, SOON};
 use crate::log_starts::LogStarts;
 use crate::metrics::Metrics;
@@ -104,6 +105,8 @@ pub struct SlotTask {
     careful: bool,
     /// No batch larger than this: the target refused larger ones, and none of their records.
     batch_bytes_max: Option<usize>,
+    /// For how long nothing may come of a partition that the source has more of.
+    deaf_after: Duration,
     /// Whether state may be put by forecast; not where others write to mirrored topics.
     forecasting: bool,
 }
@@ -120,6 +123,7 @@ impl SlotTask {
             short: ShortCopies::default(),
             careful: false,
             batch_bytes_max: None,
+            deaf_after: DEAF_AFTER,
             forecasting: true,
         }
     }
@@ -205,6 +209,11 @@ impl SlotTask {
             // The catalog learns of it with its next look.
             self.context.catalog.doubt();
             return REPLACED_WAIT;
+        }
+        if let HoldError::Deaf { .. } = error {
+            tracing::warn!(%slot, %error, "slot starts over with a new reader");
+            self.deaf_after = (self.deaf_after * 2).min(DEAF_AFTER_MOST);
+            return Duration::ZERO;
         }
         if let HoldError::LandedEarly { partition, at, .. } = error {
             tracing::warn!(%slot, %error, "copies are lost on the target; slot starts over");
@@ -326,7 +335,7 @@ impl SlotTask {
             ends_stored_at: None,
             target: Some(target),
             active: BTreeMap::new(),
-            read_as: BTreeMap::new(),
+            hearing: Hearing::new(self.deaf_after),
             refused: std::mem::take(&mut self.refused),
             denied: std::mem::take(&mut self.denied),
             short: std::mem::take(&mut self.short),
@@ -347,7 +356,9 @@ impl SlotTask {
             credentials,
         };
         holding.ask_again();
-        holding.enrol()?;
+        if let Err(error) = holding.enrol() {
+            return self.release(holding, Err(error));
+        }
         holding.target = None;
         let seconds = began.elapsed().as_secs_f64();
         self.context.metrics.take_overs.inc();

@@ -230,6 +230,11 @@ impl Reader {
             .collect()
     }
 
+    /// A topic that was replaced while this reader knew it: nothing of its new life is sure to come.
+    pub fn replaced(&self) -> Option<&str> {
+        self.client.client().context().replaced()
+    }
+
     fn sort(&mut self, record: Record) -> Option<Fetched> {
         let message = record.native();
         let index = self.index_of(message.rkt, message.partition)?;
