@@ -233,16 +233,8 @@ impl Discovery {
             if let Some(reason) = refused.get(&topic.name) {
                 self.board.not_ready(part, reason);
                 // What is being copied goes on while a growth, say, is refused.
-                if let Some(known) = self.listing.topics.get(&name) {
-                    let id = ids.remove(&topic.name).or_else(|| known.id.clone());
-                    topics.insert(
-                        name,
-                        Listed {
-                            id,
-                            ..known.clone()
-                        },
-                    );
-                }
+                let id = ids.remove(&topic.name);
+                topics.extend(self.as_listed(name, id));
                 continue;
             }
             let copy = self.flow.policy.target_topic(&topic.name);
@@ -263,16 +255,8 @@ impl Discovery {
                 Ok(partitions) => partitions,
                 Err(error) => {
                     // What is being copied goes on as it is.
-                    if let Some(known) = self.listing.topics.get(&name) {
-                        let id = ids.remove(&topic.name).or_else(|| known.id.clone());
-                        topics.insert(
-                            name,
-                            Listed {
-                                id,
-                                ..known.clone()
-                            },
-                        );
-                    }
+                    let id = ids.remove(&topic.name);
+                    topics.extend(self.as_listed(name, id));
                     not_admitted.get_or_insert(error);
                     continue;
                 }
@@ -315,6 +299,17 @@ impl Discovery {
             }
         }
         Ok(())
+    }
+
+    /// A topic as it is listed, but under the id that it has now; nothing if it is not listed.
+    fn as_listed(&self, name: Arc<str>, id: Option<String>) -> Option<(Arc<str>, Listed)> {
+        let known = self.listing.topics.get(&name)?;
+        let id = id.or_else(|| known.id.clone());
+        let listed = Listed {
+            id,
+            ..known.clone()
+        };
+        Some((name, listed))
     }
 
     /// Looks whether copies are where they were left; learns from the stored positions where that is, the first time and
