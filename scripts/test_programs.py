@@ -2,8 +2,9 @@
 
 Most of a test's time is waiting: for brokers that start, sessions that end, transactions that time out.
 `cargo test` runs one program after the other and leaves the machine idle meanwhile. Here two run at a time, or one for
-each processor, and another is started whenever processors stand idle, up to twice as many. A program's output is shown
-whole when it has ended, so that nothing is mixed; the last lines are the sum of what libtest printed.
+each processor, and another is started whenever processors stand idle, up to twice as many. Brokers that no test kills
+share one JVM (tests/src/host.rs). A program's output is shown whole when it has ended, so that nothing is mixed; the
+last lines are the sum of what libtest printed.
 
 Usage: python3 scripts/test_programs.py [--at-once N]    (N and no more)
 Exit status: 0 every test passed, 1 one did not, 2 the programs could not be built, 130 interrupted.
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +25,9 @@ from pathlib import Path
 
 RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;", re.M)
 FAILED = re.compile(r"^test (.+) \.\.\. FAILED$", re.M)
+# Where a failed test begins to say why, in what libtest shows of it; said once more at the end, this much of it.
+REASON = re.compile(r"^(Error: |thread '.*panicked at ).*", re.M | re.S)
+REASON_LENGTH = 600
 # What has not been timed yet is thought to be a test on real brokers; these are known to take longer. Only the order
 # depends on it: the longest come first, so that none is left alone at the end.
 UNKNOWN_SECONDS = 45.0
@@ -34,6 +39,10 @@ LIMIT_SECONDS = 1500
 IDLE_PROCESSORS, IDLE_SECONDS, SETTLE_SECONDS = 0.4, 3.0, 6.0
 # What the brokers and workers of a program take at most.
 PROGRAM_BYTES = 2_500_000_000
+# How much of what is free the JVM for all brokers may take, and how much it can make use of.
+HOST_PART, HOST_BYTES = 4, 4_000_000_000
+# The first start of all fetches Kafka and runs a broker once, to keep its classes.
+HOST_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,42 @@ class Sum:
             self.ignored += int(ignored)
 
 
-def programs() -> list[Program]:
-    """Builds the test programs and asks cargo where they are."""
+def reason(test: str, output: str) -> str:
+    """Why a test failed, as short as it can be understood; nothing where it does not say."""
+    _, _, shown = output.partition(f"---- {test} stdout ----\n")
+    found = REASON.search(re.split(r"\n\n(?:---- |\nfailures:)", shown, maxsplit=1)[0])
+    return found[0][:REASON_LENGTH] if found else ""
+
+
+class BrokerHost:
+    """The JVM for brokers that need no process of their own."""
+
+    def __init__(self, lab: str) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="understudy-brokers-")
+        socket, self.log = Path(self.folder.name, "host.sock"), Path(self.folder.name, "host.log")
+        heap = min(HOST_BYTES, Room.free_bytes() // HOST_PART)
+        begun = time.monotonic()
+        # It ends when its standard input does, and so with this process, whatever ends that.
+        command = [lab, "host", str(socket), "--heap-bytes", str(heap)]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT)
+        while not socket.exists():
+            if self.process.poll() is not None or time.monotonic() - begun > HOST_SECONDS:
+                self.process.kill()
+                sys.exit(f"no JVM for brokers:\n{self.log.read_text(errors='replace')}")
+            time.sleep(0.1)
+        os.environ["UNDERSTUDY_BROKER_HOST"] = str(socket)
+
+    def end(self) -> float:
+        """Ends it; how much CPU time it took."""
+        self.process.stdin.close()
+        _, _, usage = os.wait4(self.process.pid, 0)
+        self.process.returncode = 0
+        return usage.ru_utime + usage.ru_stime
+
+
+def programs() -> tuple[list[Program], str]:
+    """Builds the test programs and asks cargo where they are; and where the lab's own program is."""
     built = subprocess.run(
         ["cargo", "test", "--workspace", "--locked", "--no-run", "--message-format", "json-render-diagnostics"],
         stdout=subprocess.PIPE,
@@ -90,16 +133,20 @@ def programs() -> list[Program]:
     )
     if built.returncode != 0:
         sys.exit(2)
-    found = []
+    found, lab = [], ""
     for line in built.stdout.splitlines():
         message = json.loads(line)
-        if message.get("reason") == "compiler-artifact" and message["profile"]["test"] and message["executable"]:
+        if message.get("reason") != "compiler-artifact" or not message["executable"]:
+            continue
+        if message["profile"]["test"]:
             folder = Path(message["manifest_path"]).parent
             name = f"{folder.name}/{message['target']['name']}"
             if message["target"]["kind"] == ["bin"]:
                 name += " (itself)"
             found.append(Program(name, folder, (message["executable"],)))
-    return found
+        elif message["target"]["name"] == "lab":
+            lab = message["executable"]
+    return found, lab
 
 
 def seconds_of_last_run(path: Path) -> dict[str, float]:
@@ -188,8 +235,10 @@ def main() -> int:
     kept = Path(os.environ["UNDERSTUDY_CACHE"]) / "test-seconds.json"
     seconds = seconds_of_last_run(kept)
     seconds = LONG_SECONDS | seconds
-    waiting = sorted(programs(), key=lambda program: seconds.get(program.name, UNKNOWN_SECONDS))
+    found, lab = programs()
+    waiting = sorted(found, key=lambda program: seconds.get(program.name, UNKNOWN_SECONDS))
     count, begun = len(waiting), time.monotonic()
+    host = BrokerHost(lab)
     total, failures, running = Sum(), [], []
     try:
         while waiting or running:
@@ -212,13 +261,19 @@ def main() -> int:
             print(output.strip("\n"), flush=True)
             if one.process.returncode != 0:
                 named = FAILED.findall(output) or [f"ended with {one.process.returncode}"]
-                failures += [f"{one.program.name}: {name}" for name in named]
+                failures += [f"{one.program.name}: {name}\n{reason(name, output)}".strip() for name in named]
     except KeyboardInterrupt:
         stop(running)
+        host.end()
         return 130
     kept.write_text(json.dumps(seconds, indent=0, sort_keys=True))
+    print(f"== brokers that shared a JVM: {host.end():.1f} s of CPU")
 
     print("\n".join(["", *(f"failed: {failure}" for failure in failures)]))
+    if failures:
+        log = kept.with_name("broker-host.log")
+        shutil.copyfile(host.log, log)
+        print(f"what brokers that shared a JVM had to say: {log}")
     verdict = "FAILED" if failures else "ok"
     print(
         f"test result: {verdict}. {total.passed} passed; {total.failed} failed; {total.ignored} ignored; "

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::broker_config::Addresses;
 use crate::error::{LabError, Result};
+use crate::host::Guest;
 use crate::listener::Listener;
 use crate::ports::Port;
 use crate::process::Process;
@@ -19,16 +20,30 @@ pub struct Broker {
     node: usize,
     addresses: Addresses,
     dir: PathBuf,
-    /// Everything after `java`.
-    arguments: Vec<String>,
+    place: Place,
     /// Written by the methods below, one at a time.
     running: Mutex<Running>,
     _ports: Vec<Port>,
 }
 
+/// Where a broker runs.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// In a process of its own: everything after `java`.
+    Own(Vec<String>),
+    /// In the JVM at this socket.
+    Shared(PathBuf),
+}
+
+#[derive(Debug)]
+enum Runner {
+    Own(Process),
+    Shared(Guest),
+}
+
 #[derive(Debug, Default)]
 struct Running {
-    process: Option<Process>,
+    runner: Option<Runner>,
     /// Started, and not asked to end since.
     wanted: bool,
     /// CPU time of processes that have ended.
@@ -41,7 +56,7 @@ impl Broker {
         node: usize,
         addresses: Addresses,
         dir: PathBuf,
-        arguments: Vec<String>,
+        place: Place,
         ports: Vec<Port>,
     ) -> Self {
         Self {
@@ -49,7 +64,7 @@ impl Broker {
             node,
             addresses,
             dir,
-            arguments,
+            place,
             running: Mutex::default(),
             _ports: ports,
         }
@@ -75,9 +90,21 @@ impl Broker {
         self.addresses.tls
     }
 
-    /// What it printed, over all its starts.
+    /// What it printed, over all its starts; in a shared JVM, what all brokers there did.
     pub fn log(&self) -> PathBuf {
+        match &self.running().runner {
+            Some(Runner::Shared(guest)) => guest.log().to_owned(),
+            Some(Runner::Own(_)) | None => self.own_log(),
+        }
+    }
+
+    fn own_log(&self) -> PathBuf {
         self.dir.join("server.log")
+    }
+
+    /// Its properties.
+    pub(crate) fn properties(dir: &Path) -> PathBuf {
+        dir.join("server.properties")
     }
 
     /// The folder with its properties, log and data.
@@ -87,22 +114,23 @@ impl Broker {
 
     /// Starts it; returns at once. [`crate::Cluster::wait_ready`] waits until it serves.
     pub fn start(&self) -> Result<()> {
-        let mut running = self.running();
-        if let Some(process) = &mut running.process
-            && process.try_status()?.is_none()
-        {
+        if self.is_running() {
             return Err(LabError::AlreadyRunning {
                 name: self.name.clone(),
             });
         }
-        running.ended_cpu_seconds += running.process.as_mut().map_or(0.0, Process::cpu_seconds);
-        running.process = Some(Process::start(
-            &self.name,
-            "java",
-            &self.arguments,
-            &[],
-            self.log(),
-        )?);
+        let mut running = self.running();
+        running.ended_cpu_seconds = running.all_cpu_seconds();
+        running.runner = Some(match &self.place {
+            Place::Own(arguments) => {
+                let started = Process::start(&self.name, "java", arguments, &[], self.own_log())?;
+                Runner::Own(started)
+            }
+            Place::Shared(host) => {
+                let properties = Self::properties(&self.dir);
+                Runner::Shared(Guest::start(&self.name, host, &properties)?)
+            }
+        });
         running.wanted = true;
         Ok(())
     }
@@ -113,10 +141,35 @@ impl Broker {
         self.with(Process::kill)
     }
 
+    /// Ends it in whatever way is quickest; returns when it is gone.
+    pub(crate) fn end(&self) -> Result<()> {
+        let mut running = self.running();
+        running.wanted = false;
+        match &mut running.runner {
+            Some(Runner::Own(process)) => process.kill(),
+            Some(Runner::Shared(guest)) => guest.stop(),
+            None => Ok(()),
+        }
+    }
+
     /// SIGTERM: a controlled shutdown. Returns at once; [`Self::wait`] waits for its end.
     pub fn terminate(&self) -> Result<()> {
         self.running().wanted = false;
         self.with(Process::terminate)
+    }
+
+    /// A controlled shutdown; returns when it is gone.
+    pub(crate) fn stop_cleanly(&self, limit: Duration) -> Result<()> {
+        let mut running = self.running();
+        running.wanted = false;
+        match &mut running.runner {
+            Some(Runner::Own(process)) => {
+                process.terminate()?;
+                process.wait(limit).map(drop)
+            }
+            Some(Runner::Shared(guest)) => guest.stop(),
+            None => Ok(()),
+        }
     }
 
     /// SIGSTOP: connections stay open, nothing answers.
@@ -142,34 +195,46 @@ impl Broker {
 
     /// An error with the end of its log if it has ended although nobody asked it to.
     pub fn expect_running(&self) -> Result<()> {
-        if !self.running().wanted {
+        let mut running = self.running();
+        if !running.wanted {
             return Ok(());
         }
-        self.with(Process::expect_running)
+        match &mut running.runner {
+            Some(Runner::Own(process)) => process.expect_running(),
+            Some(Runner::Shared(guest)) => guest.expect_running(),
+            None => Ok(()),
+        }
     }
 
     /// Whether its process runs (a paused one does).
     pub fn is_running(&self) -> bool {
-        self.running()
-            .process
-            .as_mut()
-            .is_some_and(|process| matches!(process.try_status(), Ok(None)))
+        match &mut self.running().runner {
+            Some(Runner::Own(process)) => matches!(process.try_status(), Ok(None)),
+            Some(Runner::Shared(guest)) => guest.is_running(),
+            None => false,
+        }
     }
 
-    /// The process id, while it runs.
+    /// The process id, while it runs in a process of its own.
     pub fn process_id(&self) -> Option<u32> {
-        self.running().process.as_ref().map(Process::id)
+        match &self.running().runner {
+            Some(Runner::Own(process)) => Some(process.id()),
+            Some(Runner::Shared(_)) | None => None,
+        }
     }
 
-    /// User and system time over all its starts.
+    /// User and system time over all its starts; none is known of a shared JVM.
     pub fn cpu_seconds(&self) -> f64 {
-        let mut running = self.running();
-        running.ended_cpu_seconds + running.process.as_mut().map_or(0.0, Process::cpu_seconds)
+        self.running().all_cpu_seconds()
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Process) -> Result<T>) -> Result<T> {
-        match &mut self.running().process {
-            Some(process) => act(process),
+        match &mut self.running().runner {
+            Some(Runner::Own(process)) => act(process),
+            Some(Runner::Shared(_)) => Err(LabError::Usage(format!(
+                "{} shares its JVM with others; build its cluster with own_processes()",
+                self.name
+            ))),
             None => Err(LabError::NotRunning {
                 name: self.name.clone(),
             }),
@@ -178,5 +243,16 @@ impl Broker {
 
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running {
+    /// CPU time of all processes that ran so far.
+    fn all_cpu_seconds(&mut self) -> f64 {
+        let latest = match &mut self.runner {
+            Some(Runner::Own(process)) => process.cpu_seconds(),
+            Some(Runner::Shared(_)) | None => 0.0,
+        };
+        self.ended_cpu_seconds + latest
     }
 }

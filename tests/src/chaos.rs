@@ -144,10 +144,13 @@ fn disturb(
 fn builder(alias: &str, brokers: usize, dir: &Path) -> ClusterBuilder {
     // Small segments, so that what was deleted leaves the disk; deleted soon, for the same reason.
     let dir = dir.join(alias);
-    Credentials::known(Cluster::builder(alias).brokers(brokers), &dir)
-        .dir(&dir)
-        .property("log.segment.delete.delay.ms", "1000")
-        .property("log.index.size.max.bytes", "1048576")
+    Credentials::known(
+        Cluster::builder(alias).brokers(brokers).own_processes(),
+        &dir,
+    )
+    .dir(&dir)
+    .property("log.segment.delete.delay.ms", "1000")
+    .property("log.index.size.max.bytes", "1048576")
 }
 
 fn start(source: ClusterBuilder, target: ClusterBuilder) -> Result<(Cluster, Cluster)> {

@@ -226,7 +226,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         for broker in &self.brokers {
             // Not running is as good; anything else the watcher does.
-            let _ = broker.kill();
+            let _ = broker.end();
         }
     }
 }

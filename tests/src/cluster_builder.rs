@@ -6,12 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::archive::ensure_class_archive;
-use crate::broker::Broker;
+use crate::broker::{Broker, Place};
 use crate::broker_config::{Addresses, BrokerConfig};
 use crate::certs::Certificates;
 use crate::cluster::Cluster;
 use crate::error::{Doing, LabError, Result};
 use crate::format::{User, format_log_dir, random_id};
+use crate::host::host;
 use crate::jars::{DEFAULT_VERSION, Kafka};
 use crate::java::server_options;
 use crate::link::Link;
@@ -34,6 +35,7 @@ pub struct ClusterBuilder {
     quick_jit: bool,
     share_classes: bool,
     every_login: bool,
+    own_processes: bool,
 }
 
 impl ClusterBuilder {
@@ -50,6 +52,7 @@ impl ClusterBuilder {
             quick_jit: true,
             share_classes: true,
             every_login: false,
+            own_processes: false,
         }
     }
 
@@ -93,6 +96,14 @@ impl ClusterBuilder {
     #[must_use]
     pub fn every_login(mut self) -> Self {
         self.every_login = true;
+        self
+    }
+
+    /// Gives each broker a process of its own, where others would share a JVM: only such a process can be killed, paused,
+    /// terminated, or kept from its disk.
+    #[must_use]
+    pub fn own_processes(mut self) -> Self {
+        self.own_processes = true;
         self
     }
 
@@ -187,13 +198,19 @@ impl ClusterBuilder {
                 allow_everyone_if_no_acl: self.allow_everyone_if_no_acl,
                 overrides: &self.properties,
             };
-            let properties = broker_dir.join("server.properties");
+            let properties = Broker::properties(&broker_dir);
             fs::write(&properties, config.render())
                 .doing(format!("write {}", properties.display()))?;
-            let mut arguments = server_options(kafka, &self.jvm_options(), &broker_dir)?;
-            arguments.extend(["kafka.Kafka".to_owned(), properties.display().to_string()]);
+            let place = match self.host() {
+                Some(host) => Place::Shared(host),
+                None => {
+                    let mut arguments = server_options(kafka, &self.jvm_options(), &broker_dir)?;
+                    arguments.extend(["kafka.Kafka".to_owned(), properties.display().to_string()]);
+                    Place::Own(arguments)
+                }
+            };
             let name = format!("broker {node} of {}", self.alias);
-            brokers.push(Broker::new(name, node, own, broker_dir, arguments, ports));
+            brokers.push(Broker::new(name, node, own, broker_dir, place, ports));
         }
         let (alias, kafka) = (self.alias.clone(), kafka.clone());
         Ok(Cluster {
@@ -206,6 +223,12 @@ impl ClusterBuilder {
             dir,
             _scratch: scratch,
         })
+    }
+
+    /// The JVM that takes its brokers in, if they are what every broker there is.
+    fn host(&self) -> Option<PathBuf> {
+        let alike = self.version == DEFAULT_VERSION && self.jvm.is_none() && self.quick_jit;
+        host().filter(|_| alike && !self.own_processes)
     }
 
     fn jvm_options(&self) -> Vec<String> {

@@ -10,10 +10,7 @@ use crate::error::{Doing, Result};
 impl Cluster {
     /// Stops its first broker cleanly: everything is on the disk.
     pub fn stop_cleanly(&self, limit: Duration) -> Result<()> {
-        let broker = self.broker(1)?;
-        broker.terminate()?;
-        broker.wait(limit)?;
-        Ok(())
+        self.broker(1)?.stop_cleanly(limit)
     }
 
     /// Starts it again, and waits until it answers.

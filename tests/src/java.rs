@@ -13,9 +13,12 @@ pub(crate) fn tool_options(kafka: &Kafka) -> Result<Vec<String>> {
 
 /// The same, for a class of ours in `classes`.
 pub(crate) fn tool_options_with(kafka: &Kafka, classes: &Path) -> Result<Vec<String>> {
+    tool_options_of(kafka, path_with(kafka, classes)?)
+}
+
+fn path_with(kafka: &Kafka, classes: &Path) -> Result<String> {
     // Behind the jars: the archive of classes holds for whatever begins with its own path.
-    let path = format!("{}:{}", kafka.class_path()?, classes.display());
-    tool_options_of(kafka, path)
+    Ok(format!("{}:{}", kafka.class_path()?, classes.display()))
 }
 
 fn tool_options_of(kafka: &Kafka, class_path: String) -> Result<Vec<String>> {
@@ -28,9 +31,26 @@ fn tool_options_of(kafka: &Kafka, class_path: String) -> Result<Vec<String>> {
 /// leaves them there.
 pub(crate) fn server_options(kafka: &Kafka, jvm: &[String], scratch: &Path) -> Result<Vec<String>> {
     let mut options = common(kafka, kafka.class_path()?, "INFO")?;
-    options.push(format!("-Djava.io.tmpdir={}", scratch.display()));
+    options.push(scratch_option(scratch));
     options.extend(jvm.iter().cloned());
     Ok(options)
+}
+
+/// The same for a class of ours in `classes`, which says only what is worth a look.
+pub(crate) fn host_options(
+    kafka: &Kafka,
+    classes: &Path,
+    jvm: &[String],
+    scratch: &Path,
+) -> Result<Vec<String>> {
+    let mut options = common(kafka, path_with(kafka, classes)?, "WARN")?;
+    options.push(scratch_option(scratch));
+    options.extend(jvm.iter().cloned());
+    Ok(options)
+}
+
+fn scratch_option(scratch: &Path) -> String {
+    format!("-Djava.io.tmpdir={}", scratch.display())
 }
 
 fn common(kafka: &Kafka, class_path: String, log_level: &str) -> Result<Vec<String>> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::error::{Doing, LabError, Result};
 use crate::jars::{Kafka, lock};
-use crate::java::{server_options, tool_options, tool_options_with};
+use crate::java::{host_options, server_options, tool_options, tool_options_with};
 use crate::process::Process;
 use crate::wait::wait_for;
 
@@ -47,6 +47,20 @@ impl Kafka {
         arguments.push(class.clone().into_owned());
         arguments.extend(args.into_iter().map(Into::into));
         Process::start(class, "java", arguments, &[], log)
+    }
+
+    /// Everything after `java` but its arguments for a program of one source file that serves others, with JVM options of
+    /// its own.
+    pub(crate) fn source_options(
+        &self,
+        source: &Path,
+        jvm: &[String],
+        scratch: &Path,
+    ) -> Result<Vec<String>> {
+        let class = source.file_stem().unwrap_or_default().to_string_lossy();
+        let mut arguments = host_options(self, &self.compile(source)?, jvm, scratch)?;
+        arguments.push(class.into_owned());
+        Ok(arguments)
     }
 
     /// The folder of a source file's classes, in the cache: compiled once for each text of it.

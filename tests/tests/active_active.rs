@@ -157,7 +157,7 @@ impl Lab {
         let users = |cluster: understudy_tests::ClusterBuilder| {
             cluster.user("shop", "hush").user("kiosk", "hush")
         };
-        let pair = Pair::start(users, users)?;
+        let pair = Pair::start(|source| users(source).own_processes(), users)?;
         let Pair { source, target } = &pair;
         for (cluster, user) in [(source, "User:shop"), (target, "User:kiosk")] {
             cluster.create_topic("orders", PARTITIONS, &[])?;

@@ -172,7 +172,10 @@ fn what_cannot_be_reached_is_named_address_by_address_within_the_time_limit() ->
 fn a_broker_that_is_advertised_and_silent_is_named() -> Outcome {
     let _turn = turn();
     let target = &pair()?.target;
-    let source = Cluster::builder("euc1").brokers(3).start()?;
+    let source = Cluster::builder("euc1")
+        .brokers(3)
+        .own_processes()
+        .start()?;
     let address_of = |node| -> Result<String, LabError> {
         Ok(source
             .broker(node)?

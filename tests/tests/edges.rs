@@ -17,7 +17,10 @@ const PARTITIONS: i32 = 6;
 
 #[test]
 fn a_log_with_records_never_looks_empty_while_brokers_are_killed() -> Outcome {
-    let cluster = Cluster::builder("use1").brokers(3).start()?;
+    let cluster = Cluster::builder("use1")
+        .brokers(3)
+        .own_processes()
+        .start()?;
     cluster.create_topic("full", PARTITIONS, &[])?;
     Workload::orders(cluster.client(), "full")
         .records(600)

@@ -34,7 +34,7 @@ impl Lost {
     /// Orders are copied; the worker sleeps while more come; the home is gone, and applications move.
     fn start() -> Result<Self, Box<dyn Error>> {
         let pair = Pair::start(
-            |source| source.user("shop", "hush"),
+            |source| source.user("shop", "hush").own_processes(),
             |target| target.user("shop", "hush"),
         )?;
         let (source, target) = (&pair.source, &pair.target);

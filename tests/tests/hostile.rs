@@ -418,11 +418,8 @@ fn line<'a>(
 
 fn restart_with_certificate(cluster: &Cluster, expired: bool) -> Outcome {
     cluster.renew_certificate(expired)?;
-    let broker = cluster.broker(1)?;
-    broker.terminate()?;
-    broker.wait(LIMIT)?;
-    broker.start()?;
-    Ok(cluster.wait_ready()?)
+    cluster.stop_cleanly(LIMIT)?;
+    Ok(cluster.start_again()?)
 }
 
 /// The clusters of this file; one test has their link.
@@ -453,7 +450,9 @@ fn other() -> Result<Turn, LabError> {
     static OTHER: Mutex<Option<Cluster>> = Mutex::new(None);
     let mut other = OTHER.lock().unwrap_or_else(PoisonError::into_inner);
     if other.is_none() {
-        let builder = Cluster::builder("apse1").user("mirror", PASSWORD);
+        let builder = Cluster::builder("apse1")
+            .user("mirror", PASSWORD)
+            .own_processes();
         *other = Some(builder.start()?);
     }
     Ok(Turn(other))

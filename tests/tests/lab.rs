@@ -17,7 +17,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_lab_breaks_and_mends_what_it_is_told_to() -> Outcome {
-    let source = Cluster::builder("use1").user("reader", "secret").start()?;
+    let source = Cluster::builder("use1")
+        .user("reader", "secret")
+        .own_processes()
+        .start()?;
     let target = Cluster::builder("usw2").start()?;
     assert_ne!(source.cluster_id(), target.cluster_id());
     every_listener_serves(&source)?;

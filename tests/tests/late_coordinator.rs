@@ -16,7 +16,7 @@ const SHORT: Duration = Duration::from_secs(1);
 #[test]
 fn a_question_about_groups_that_was_given_up_does_no_harm_when_the_coordinator_comes_back()
 -> Outcome {
-    let cluster = Cluster::builder("use1").start()?;
+    let cluster = Cluster::builder("use1").own_processes().start()?;
     cluster.create_topic("asked", 1, &[])?;
     let groups: Vec<String> = (0..20).map(|number| format!("group-{number}")).collect();
     for group in &groups {
@@ -57,7 +57,10 @@ fn a_question_about_groups_that_was_given_up_does_no_harm_when_the_coordinator_c
 
 #[test]
 fn questions_about_groups_outlive_coordinators_that_move() -> Outcome {
-    let cluster = Cluster::builder("use1").brokers(3).start()?;
+    let cluster = Cluster::builder("use1")
+        .brokers(3)
+        .own_processes()
+        .start()?;
     cluster.create_topic("asked", 1, &[])?;
     let groups: Vec<String> = (0..6).map(|number| format!("group-{number}")).collect();
     for group in &groups {

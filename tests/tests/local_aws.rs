@@ -35,7 +35,10 @@ struct Lab {
 
 impl Lab {
     fn start() -> Result<Self, Box<dyn Error>> {
-        let clusters = Pair::start(|source| source, |target| target)?;
+        let clusters = Pair::start(
+            |source| source.own_processes(),
+            |target| target.own_processes(),
+        )?;
         let folder = folder(&clusters.target)?;
         let (source, target) = (&clusters.source, &clusters.target);
         let forward = FlowFile::new(source, target).topics(["orders"]);

@@ -26,7 +26,7 @@ const LIVES: [u64; 4] = [0, 1_000_000, 2_000_000, 3_000_000];
 fn a_region_that_was_lost_is_failed_back_to_by_its_own_machine() -> Outcome {
     let (user, password) = USER;
     let Pair { source, target } = &Pair::start(
-        |source| source.user(user, password),
+        |source| source.user(user, password).own_processes(),
         |target| target.user(user, password),
     )?;
     source.create_topic(TOPIC, PARTITIONS, &[])?;

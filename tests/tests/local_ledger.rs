@@ -19,7 +19,7 @@ const LEDGER: &str = "understudy.lab.ledger";
 #[test]
 fn of_two_that_start_anywhere_one_has_the_pair_and_a_third_takes_over_without_the_lost_cluster()
 -> Outcome {
-    let pair = Pair::start(|source| source, |target| target)?;
+    let pair = Pair::start(|source| source.own_processes(), |target| target)?;
     let (source, target) = (&pair.source, &pair.target);
     source.create_topic("orders", 2, &[])?;
     let forward = FlowFile::new(source, target).topics(["orders"]).slots(2);

@@ -58,7 +58,10 @@ const STATES: [&str; 6] = [
 
 #[test]
 fn six_faults_of_a_seed_lose_nothing_and_each_end_is_true() -> Outcome {
-    let pair = Pair::start(|source| source, |target| target)?;
+    let pair = Pair::start(
+        |source| source.own_processes(),
+        |target| target.own_processes(),
+    )?;
     let (use1, usw2) = (&pair.source, &pair.target);
     use1.create_topic("orders", 2, &[])?;
     let flow = |from, to| {

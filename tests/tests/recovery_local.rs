@@ -347,7 +347,7 @@ struct Answered {
 
 impl Scene {
     fn start(topic: &str, partitions: i32) -> Result<Self, Box<dyn Error>> {
-        let pair = Pair::start(|source| source, |target| target)?;
+        let pair = Pair::start(|source| source.own_processes(), |target| target)?;
         let (source, target) = (&pair.source, &pair.target);
         source.create_topic(topic, partitions, &[])?;
         let forward = FlowFile::new(source, target).topics([topic]).slots(SLOTS);

@@ -293,7 +293,7 @@ fn memory_is_bounded_while_the_target_takes_nothing() -> Outcome {
     const WAITING: u64 = 250 << 20;
     /// Of which a worker may hold, with all that it is made of.
     const RSS_MAX: u64 = 200 << 20;
-    let pair = Pair::start(|source| source, |target| target)?;
+    let pair = Pair::start(|source| source, |target| target.own_processes())?;
     pair.source.create_topic("heavy", 8, &[])?;
     let file = FlowFile::new(&pair.source, &pair.target)
         .topics(["heavy"])

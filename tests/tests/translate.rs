@@ -225,7 +225,7 @@ fn a_time_on_the_target_is_the_place_of_the_same_record_on_the_source() -> Outco
 
 #[test]
 fn without_its_source_a_flow_still_answers() -> Outcome {
-    let Pair { source, target } = &Pair::start(|source| source, |target| target)?;
+    let Pair { source, target } = &Pair::start(|source| source.own_processes(), |target| target)?;
     source.create_topic("orders", 2, &[])?;
     Workload::orders(source.client(), "orders")
         .records(300)

@@ -98,7 +98,10 @@ fn a_source_restored_from_an_older_disk_is_found_although_it_grew_beyond_the_cop
 #[test]
 fn an_unclean_leader_election_is_a_gap_of_exactly_what_the_new_leader_never_saw() -> Outcome {
     let Pair { target, .. } = Pair::shared()?;
-    let source = &Cluster::builder("euw3").brokers(3).start()?;
+    let source = &Cluster::builder("euw3")
+        .brokers(3)
+        .own_processes()
+        .start()?;
     let bootstrap = source.bootstrap();
     for topic in ["unclean-asleep", "unclean-awake"] {
         // Two of the brokers hold it; the third keeps the controllers' quorum.

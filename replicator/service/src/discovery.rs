@@ -22,6 +22,7 @@ use crate::log_starts::LogStarts;
 use crate::lost_copies::LostCopies;
 use crate::opposite::{self, Ends};
 use crate::replication::Replicas;
+use crate::slot::Context;
 use crate::stamps::Stamps;
 use crate::stop::Stop;
 
@@ -83,24 +84,17 @@ impl Discovery {
     ///
     /// # Errors
     /// A property that librdkafka refuses.
-    pub fn new(
-        flow: Arc<Flow>,
-        record: &FlowRecord,
-        catalog: Catalog,
-        board: Board,
-        answers: Answers,
-        bell: Bell,
-        starts: LogStarts,
-    ) -> Result<Self, Fault> {
+    pub fn new(context: &Context, record: &FlowRecord) -> Result<Self, Fault> {
+        let flow = context.flow.clone();
         let (source, target) = (Cluster::kept(&flow.source)?, Cluster::kept(&flow.target)?);
         Ok(Self {
             flow,
             source,
             target,
-            catalog,
-            board,
-            answers,
-            bell,
+            catalog: context.catalog.clone(),
+            board: context.board.clone(),
+            answers: context.answers.clone(),
+            bell: context.bell.clone(),
             watch: FlowWatch::new(record.clone()),
             generation: record.generation,
             on_target: BTreeMap::new(),
@@ -112,7 +106,7 @@ impl Discovery {
             listing: Listing::default(),
             // The worker looked before it came here.
             opposite: (None, Instant::now() + OPPOSITE_INTERVAL),
-            starts,
+            starts: context.starts.clone(),
             starts_again: Instant::now(),
             answers_now: false,
         })

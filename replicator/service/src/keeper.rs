@@ -29,6 +29,7 @@ use crate::config::Flow;
 use crate::explain::explain;
 use crate::flow_record::FlowError;
 use crate::metrics::Metrics;
+use crate::slot::Context;
 use crate::stop::Stop;
 use crate::stored_state::{StateError, read_settings};
 
@@ -91,20 +92,15 @@ impl Keeper {
     ///
     /// # Errors
     /// A property that librdkafka refuses.
-    pub fn new(
-        flow: Arc<Flow>,
-        catalog: Catalog,
-        board: Board,
-        metrics: Metrics,
-        lost: Arc<AtomicBool>,
-    ) -> Result<Self, Fault> {
+    pub fn new(context: &Context) -> Result<Self, Fault> {
+        let flow = context.flow.clone();
         let (source, target) = (Cluster::kept(&flow.source)?, Cluster::kept(&flow.target)?);
         Ok(Self {
             flow,
-            catalog,
-            board,
-            metrics,
-            lost,
+            catalog: context.catalog.clone(),
+            board: context.board.clone(),
+            metrics: context.metrics.clone(),
+            lost: Arc::clone(&context.lost),
             source,
             target,
             made: None,

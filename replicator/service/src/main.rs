@@ -43,6 +43,7 @@ mod metric_table;
 mod metrics;
 mod mm2;
 mod observer;
+mod opening;
 mod pacing;
 mod page;
 mod place_hold;

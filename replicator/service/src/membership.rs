@@ -19,13 +19,12 @@ use understudy_kafka::{Fault, Operation};
 use crate::board::Part;
 use crate::config::Flow;
 use crate::explain::explain;
+use crate::opening;
 use crate::slot::{Context, SlotTask};
 use crate::stop::Stop;
 
 /// How long one wait for group events lasts.
 const POLL: Duration = Duration::from_millis(250);
-/// How long until a client is tried again that could not be made of new credentials.
-const REJOIN_WAIT: Duration = Duration::from_secs(1);
 
 /// What a worker does until the group has answered it.
 pub const JOINING: &str = "joining the group that shares out slots";
@@ -191,18 +190,16 @@ pub fn run(context: Context, stop: &Arc<Stop>) -> Result<(), Fault> {
     board.not_ready_yet(Part::Membership, JOINING);
     loop {
         let generation = flow.target.generation();
-        let consumer = match join(&flow, &group, &slots) {
-            Ok(consumer) => consumer,
-            // The first one was made of what the flow file says; a later one may have met half a file.
-            Err(fault) if slots.rejoining.load(Ordering::Relaxed) => {
-                board.not_ready(Part::Membership, &explain(&flow.target, &fault));
-                stop.wait(REJOIN_WAIT);
-                if stop.is_set() {
-                    break;
-                }
-                continue;
-            }
-            Err(fault) => return Err(fault),
+        // What runs goes on, however long new credentials are of no use.
+        let patience = if slots.rejoining.load(Ordering::Relaxed) {
+            Duration::MAX
+        } else {
+            opening::PATIENCE
+        };
+        let joined = || join(&flow, &group, &slots);
+        let Some(consumer) = opening::open(&board, Part::Membership, patience, stop, joined)?
+        else {
+            break;
         };
         slots.rejoining.store(false, Ordering::Relaxed);
         // Before the consumer is dropped, it is taken from those that get new logins.

@@ -30,6 +30,7 @@ use crate::membership;
 use crate::metrics::Metrics;
 use crate::mm2::Teller;
 use crate::observer::Observer;
+use crate::opening;
 use crate::opposite::{self, Ends};
 use crate::places::Places;
 use crate::reslot;
@@ -187,20 +188,35 @@ fn mirror(
         .map_err(WorkerError::Start)?;
     let throttle = Throttle::new(flow.max_bytes_per_second);
     while let Some(record) = prepare(flow, board, stop)? {
+        let (catalog, answers) = (Catalog::default(), Answers::default());
+        let (starts, bell) = (LogStarts::default(), Bell::default());
+        let context = Context {
+            flow: flow.clone(),
+            generation: record.generation,
+            slots: record.slots,
+            bell,
+            catalog,
+            answers,
+            places: Places::default(),
+            starts,
+            throttle: throttle.clone(),
+            board: board.clone(),
+            metrics: metrics.clone(),
+            lost: Arc::default(),
+        };
+        let opened = opening::open(board, Part::Start, opening::PATIENCE, stop, || {
+            Ok((
+                Discovery::new(&context, &record)?,
+                Keeper::new(&context)?,
+                Looker::new(context.clone())?,
+            ))
+        })?;
+        let Some((discovery, keeper, looker)) = opened else {
+            return Ok(());
+        };
         // Before the start is over, so that nobody sees a worker ready that holds nothing.
         board.not_ready_yet(Part::Membership, membership::JOINING);
         board.ready(&Part::Start);
-        let (catalog, answers) = (Catalog::default(), Answers::default());
-        let (starts, bell) = (LogStarts::default(), Bell::default());
-        let discovery = Discovery::new(
-            flow.clone(),
-            &record,
-            catalog.clone(),
-            board.clone(),
-            answers.clone(),
-            bell.clone(),
-            starts.clone(),
-        )?;
         // Slots and discovery of one generation end together; the worker goes on with the next one.
         let generation_stop = stop.child();
         let looking = std::thread::Builder::new()
@@ -214,14 +230,6 @@ fn mirror(
                 }
             })
             .map_err(WorkerError::Start)?;
-        let lost = Arc::default();
-        let keeper = Keeper::new(
-            flow.clone(),
-            catalog.clone(),
-            board.clone(),
-            metrics.clone(),
-            Arc::clone(&lost),
-        )?;
         let keeping = std::thread::Builder::new()
             .name("settings".to_owned())
             .spawn({
@@ -229,21 +237,6 @@ fn mirror(
                 move || keeper.run(&stop)
             })
             .map_err(WorkerError::Start)?;
-        let context = Context {
-            flow: flow.clone(),
-            generation: record.generation,
-            slots: record.slots,
-            bell,
-            catalog,
-            answers,
-            places: Places::default(),
-            starts,
-            throttle: throttle.clone(),
-            board: board.clone(),
-            metrics: metrics.clone(),
-            lost,
-        };
-        let looker = Looker::new(context.clone())?;
         let placing = std::thread::Builder::new()
             .name("places".to_owned())
             .spawn({
@@ -290,7 +283,12 @@ fn mirror(
 /// Reaches both clusters, makes the state topics and the flow's record; tries again for what may heal.
 /// `None` when told to stop before that.
 fn prepare(flow: &Flow, board: &Board, stop: &Stop) -> Result<Option<FlowRecord>, WorkerError> {
-    let (source, target) = (Cluster::kept(&flow.source)?, Cluster::kept(&flow.target)?);
+    let opened = opening::open(board, Part::Start, opening::PATIENCE, stop, || {
+        Ok((Cluster::kept(&flow.source)?, Cluster::kept(&flow.target)?))
+    })?;
+    let Some((source, target)) = opened else {
+        return Ok(None);
+    };
     let mut wait = Duration::from_millis(250);
     let mut changing_since = None;
     while !stop.is_set() {

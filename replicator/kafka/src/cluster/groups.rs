@@ -29,6 +29,25 @@ const fn is_between_coordinators(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// Asks again, within `within`, while nobody answers for a group.
+fn until_coordinated<T>(
+    within: Duration,
+    ask: impl Fn(Duration) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let asked = Instant::now();
+    let left = || within.saturating_sub(asked.elapsed());
+    loop {
+        match ask(left()) {
+            Err(Fault::Kafka {
+                code: Some(code), ..
+            }) if is_between_coordinators(code) && left() > ONE_MORE => {
+                thread::sleep(MOVING_LOOK);
+            }
+            answer => return answer,
+        }
+    }
+}
+
 impl Cluster {
     /// Asks for places of these groups; a client that was not answered by all of them is not asked again.
     fn ask_groups<G: AsRef<str>>(
@@ -81,18 +100,7 @@ impl Cluster {
     /// # Errors
     /// No answer within `within`, or what the broker answered.
     pub fn group_places(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
-        let asked = Instant::now();
-        let left = || within.saturating_sub(asked.elapsed());
-        loop {
-            match self.group_places_once(group, left()) {
-                Err(Fault::Kafka {
-                    code: Some(code), ..
-                }) if is_between_coordinators(code) && left() > ONE_MORE => {
-                    thread::sleep(MOVING_LOOK);
-                }
-                answer => return answer,
-            }
-        }
+        until_coordinated(within, |left| self.group_places_once(group, left))
     }
 
     fn group_places_once(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
@@ -120,10 +128,9 @@ impl Cluster {
     /// # Errors
     /// As [`list_groups`].
     pub fn group_states(&self, within: Duration) -> Result<BTreeMap<String, GroupState>, Fault> {
-        let reader = self.reader()?;
-        let groups = list_groups(&reader, within);
-        reader.serve();
-        groups
+        until_coordinated(within, |left| {
+            self.asked(|reader| list_groups(reader, left))
+        })
     }
 
     /// Whether anybody is in a group of any kind, Kafka Connect's among them; a group that the cluster does not know is
@@ -134,13 +141,12 @@ impl Cluster {
     pub fn group_has_members(&self, group: &str, within: Duration) -> Result<bool, Fault> {
         // A group that may not be seen is not listed either; this call tells the difference.
         self.group_places(group, within)?;
-        let reader = self.reader()?;
-        let answer = reader
-            .client()
-            .client()
-            .fetch_group_list(Some(group), within);
-        reader.serve();
-        let list = answer.map_err(|error| Fault::kafka(Operation::ListGroups, group, error))?;
+        let list = until_coordinated(within, |left| {
+            self.asked(|reader| {
+                let answer = reader.client().client().fetch_group_list(Some(group), left);
+                answer.map_err(|error| Fault::kafka(Operation::ListGroups, group, error))
+            })
+        })?;
         Ok(list
             .groups()
             .iter()
@@ -169,7 +175,9 @@ impl Cluster {
         is_consumers: &dyn Fn(&str) -> bool,
         within: Duration,
     ) -> Result<BTreeMap<String, OtherGroup>, Fault> {
-        self.asked(|reader| other_groups(reader, is_consumers, within))
+        until_coordinated(within, |left| {
+            self.asked(|reader| other_groups(reader, is_consumers, left))
+        })
     }
 
     /// Deletes places of a group without members.

@@ -1,11 +1,12 @@
 //! What a person types.
 
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use understudy_tests::{DEFAULT_VERSION, Kafka, LabError, Result};
+use understudy_tests::{DEFAULT_VERSION, Kafka, LabError, Result, become_host};
 
 use crate::control::{self, BrokerAction, LinkChange, Request};
 use crate::status::Status;
@@ -24,6 +25,15 @@ enum Part {
     /// The source cluster use1 and the target cluster usw2.
     #[command(subcommand)]
     Clusters(Command),
+    /// A JVM that takes in brokers of tests, until standard input ends.
+    #[command(hide = true)]
+    Host {
+        /// The Unix socket to be asked at; the folder takes what the JVM unpacks.
+        socket: PathBuf,
+        /// How large its heap may grow, in bytes.
+        #[arg(long)]
+        heap_bytes: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -161,7 +171,13 @@ impl LinkOptions {
 }
 
 pub(crate) fn run(lab: Lab) -> Result<ExitCode> {
-    let Part::Clusters(command) = lab.part;
+    let command = match lab.part {
+        Part::Clusters(command) => command,
+        Part::Host { socket, heap_bytes } => {
+            become_host(&socket, heap_bytes)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     match command {
         Command::Up(options) => println!("{}", daemon::up(&options.arguments())?),
         Command::Serve(options) => daemon::serve(&options)?,

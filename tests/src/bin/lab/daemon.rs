@@ -192,6 +192,7 @@ impl Clusters {
         let build = |alias: &str, version: &Option<String>| {
             let dir = folder()?.join(alias);
             Cluster::builder(alias)
+                .own_processes()
                 .brokers(options.brokers)
                 .version(version.as_ref().unwrap_or(&options.version))
                 .allow_everyone_if_no_acl(!options.deny_without_acl)
