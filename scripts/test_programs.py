@@ -2,7 +2,7 @@
 
 Most of a test's time is waiting: for brokers that start, sessions that end, transactions that time out.
 `cargo test` runs one program after the other and leaves the machine idle meanwhile. Here two run at a time, or one for
-each processor, and another is started whenever processors stand idle, up to twice as many. Brokers that no test kills
+each processor, and another is started whenever processors stand idle, up to three times as many. Brokers that no test kills
 share one JVM (tests/src/host.rs). A program's output is shown whole when it has ended, so that nothing is mixed; the
 last lines are the sum of what libtest printed.
 
@@ -176,7 +176,7 @@ class Room:
     def __init__(self, at_once: int | None) -> None:
         processors, memory = len(os.sched_getaffinity(0)), self.free_bytes() // PROGRAM_BYTES
         self.least = at_once or max(2, min(processors, memory))
-        self.most = at_once or max(2, min(2 * processors, memory))
+        self.most = at_once or max(2, min(3 * processors, memory))
         self.seen = [(time.monotonic(), self.idle_seconds())]
 
     @staticmethod
