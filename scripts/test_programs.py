@@ -11,6 +11,7 @@ Exit status: 0 every test passed, 1 one did not, 2 the programs could not be bui
 """
 
 import argparse
+import fcntl
 import json
 import os
 import re
@@ -97,30 +98,64 @@ def reason(test: str, output: str) -> str:
 
 
 class BrokerHost:
-    """The JVM for brokers that need no process of their own."""
+    """The JVM for brokers that need no process of their own. Without it, each has one."""
 
-    def __init__(self, lab: str) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="understudy-brokers-")
-        socket, self.log = Path(self.folder.name, "host.sock"), Path(self.folder.name, "host.log")
-        heap = min(HOST_BYTES, Room.free_bytes() // HOST_PART)
+    NAME = "UNDERSTUDY_BROKER_HOST"
+
+    def __init__(self, cache: Path) -> None:
+        labs = cache / "labs"
+        labs.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="host-", dir=labs))
+        # As labs own their folders: what is left when this process is killed is swept by one of them.
+        self.owner = (self.folder / "owner.lock").open("w")
+        fcntl.flock(self.owner, fcntl.LOCK_EX)
+        self.socket, self.log = self.folder / "host.sock", self.folder / "host.log"
+        self.running, self.cpu_seconds = None, 0.0
+
+    @staticmethod
+    def heap_bytes() -> int:
+        return min(HOST_BYTES, Room.free_bytes() // HOST_PART)
+
+    def start(self, lab: str) -> None:
+        """Starts it, and waits until it can be asked."""
         begun = time.monotonic()
-        # It ends when its standard input does, and so with this process, whatever ends that.
-        command = [lab, "host", str(socket), "--heap-bytes", str(heap)]
+        command = [lab, "host", str(self.socket), "--heap-bytes", str(self.heap_bytes())]
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT)
-        while not socket.exists():
-            if self.process.poll() is not None or time.monotonic() - begun > HOST_SECONDS:
-                self.process.kill()
-                sys.exit(f"no JVM for brokers:\n{self.log.read_text(errors='replace')}")
+            # Once it is a JVM it ends when its standard input does, and so with this process, whatever ends that.
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT)
+        self.running = Running(Program("brokers", self.folder, tuple(command)), process, None, begun)
+        while not self.socket.exists() and not self.has_ended():
+            if time.monotonic() - begun > HOST_SECONDS:
+                process.kill()
             time.sleep(0.1)
-        os.environ["UNDERSTUDY_BROKER_HOST"] = str(socket)
+        os.environ[self.NAME] = str(self.socket)
+        self.look()
 
-    def end(self) -> float:
-        """Ends it; how much CPU time it took."""
-        self.process.stdin.close()
-        _, _, usage = os.wait4(self.process.pid, 0)
-        self.process.returncode = 0
-        return usage.ru_utime + usage.ru_stime
+    def has_ended(self) -> bool:
+        return self.running is None or self.running.has_ended()
+
+    def look(self) -> None:
+        """Goes on without it once it has ended."""
+        if self.has_ended() and os.environ.pop(self.NAME, None):
+            print(f"brokers get processes of their own, for want of a JVM that they could share:\n{self.said()}")
+
+    def said(self) -> str:
+        """The end of what it printed."""
+        return self.log.read_text(errors="replace")[-5000:]
+
+    def end(self, keep_log_in: Path | None) -> None:
+        """Ends it and removes its folder; how much CPU time it took is known then."""
+        if self.running is not None:
+            self.running.process.stdin.close()
+            # Before it is a JVM nobody reads that.
+            if not self.socket.exists():
+                self.running.process.terminate()
+            while not self.running.has_ended():
+                time.sleep(0.05)
+            self.cpu_seconds = self.running.cpu_seconds
+        if keep_log_in is not None and self.log.exists():
+            shutil.copyfile(self.log, keep_log_in)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def programs() -> tuple[list[Program], str]:
@@ -174,7 +209,8 @@ class Room:
     """Whether another program may be started."""
 
     def __init__(self, at_once: int | None) -> None:
-        processors, memory = len(os.sched_getaffinity(0)), self.free_bytes() // PROGRAM_BYTES
+        memory = (self.free_bytes() - BrokerHost.heap_bytes()) // PROGRAM_BYTES
+        processors = len(os.sched_getaffinity(0))
         self.least = at_once or max(2, min(processors, memory))
         self.most = at_once or max(2, min(3 * processors, memory))
         self.seen = [(time.monotonic(), self.idle_seconds())]
@@ -238,10 +274,12 @@ def main() -> int:
     found, lab = programs()
     waiting = sorted(found, key=lambda program: seconds.get(program.name, UNKNOWN_SECONDS))
     count, begun = len(waiting), time.monotonic()
-    host = BrokerHost(lab)
+    host = BrokerHost(kept.parent)
     total, failures, running = Sum(), [], []
     try:
+        host.start(lab)
         while waiting or running:
+            host.look()
             if waiting and room.beside(running):
                 running.append(start(waiting.pop()))
             one = ended(running)
@@ -264,15 +302,15 @@ def main() -> int:
                 failures += [f"{one.program.name}: {name}\n{reason(name, output)}".strip() for name in named]
     except KeyboardInterrupt:
         stop(running)
-        host.end()
+        host.end(None)
         return 130
     kept.write_text(json.dumps(seconds, indent=0, sort_keys=True))
-    print(f"== brokers that shared a JVM: {host.end():.1f} s of CPU")
+    log = kept.with_name("broker-host.log")
+    host.end(log if failures else None)
+    print(f"== brokers that shared a JVM: {host.cpu_seconds:.1f} s of CPU")
 
     print("\n".join(["", *(f"failed: {failure}" for failure in failures)]))
     if failures:
-        log = kept.with_name("broker-host.log")
-        shutil.copyfile(host.log, log)
         print(f"what brokers that shared a JVM had to say: {log}")
     verdict = "FAILED" if failures else "ok"
     print(

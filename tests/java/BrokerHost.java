@@ -21,11 +21,15 @@ import org.apache.kafka.common.utils.Time;
  * the first starts in a fraction of a second.
  *
  * <p>A caller connects to the socket and sends the path of a broker's properties as one line. It is answered "up", or
- * "failed" and why. The broker runs until the caller sends another line, which is answered "down", or is gone.
+ * "failed" and why. The broker runs until the caller sends another line, which is answered "down", or is gone; or until
+ * it gives up, which closes the connection.
  */
 public final class BrokerHost {
+    /** Who asked for the broker that a thread belongs to: threads of a broker come from the one that started it. */
+    private static final InheritableThreadLocal<SocketChannel> CALLER = new InheritableThreadLocal<>();
+
     public static void main(String[] arguments) throws IOException {
-        // A broker that gives up must not end the others: only its thread ends.
+        // A broker that gives up must not end the others.
         Exit.setExitProcedure(BrokerHost::giveUp);
         Exit.setHaltProcedure(BrokerHost::giveUp);
         ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
@@ -41,18 +45,29 @@ public final class BrokerHost {
     }
 
     private static void giveUp(int status, String message) {
-        throw new IllegalStateException("a broker would end the JVM with " + status + ": " + message);
+        IllegalStateException end = new IllegalStateException("a broker would end the JVM, " + status + ": " + message);
+        SocketChannel caller = CALLER.get();
+        if (caller != null) {
+            end.printStackTrace();
+            try {
+                caller.close();
+            } catch (IOException error) {
+                end.addSuppressed(error);
+            }
+        }
+        throw end;
     }
 
     private static void accept(ServerSocketChannel server) {
-        while (true) {
-            try {
+        try {
+            while (true) {
                 SocketChannel caller = server.accept();
                 new Thread(() -> serve(caller), "host-caller").start();
-            } catch (IOException error) {
-                error.printStackTrace();
-                return;
             }
+        } catch (IOException | RuntimeException | Error error) {
+            // Whoever asks from now on would wait for ever.
+            error.printStackTrace();
+            Runtime.getRuntime().halt(1);
         }
     }
 
@@ -62,26 +77,48 @@ public final class BrokerHost {
             if (path == null) {
                 return;
             }
-            KafkaRaftServer broker = null;
-            try {
-                broker = new KafkaRaftServer(config(path), Time.SYSTEM);
-                broker.startup();
-                answer(caller, "up");
-                lines.readLine();
-            } catch (RuntimeException | Error error) {
-                error.printStackTrace();
-                answer(caller, "failed " + chain(error));
-            } finally {
-                if (broker != null) {
-                    broker.shutdown();
-                    broker.awaitShutdown();
-                }
-            }
-            answer(caller, "down");
-        } catch (IOException | RuntimeException error) {
-            // A caller that is gone waits for no answer.
-            error.printStackTrace();
+            CALLER.set(caller);
+            answer(caller, run(path, caller, lines));
+        } catch (IOException gone) {
+            // It waits for no answer.
         }
+    }
+
+    /** Runs a broker to its end; the last answer. What it throws need not be declared: much of it is Scala. */
+    private static String run(String path, SocketChannel caller, BufferedReader lines) {
+        String last = "down";
+        KafkaRaftServer broker = null;
+        try {
+            broker = new KafkaRaftServer(config(path), Time.SYSTEM);
+            broker.startup();
+            toldToEnd(caller, lines);
+        } catch (Throwable error) {
+            last = failed(error);
+        }
+        try {
+            if (broker != null) {
+                broker.shutdown();
+                broker.awaitShutdown();
+            }
+        } catch (Throwable error) {
+            last = failed(error);
+        }
+        return last;
+    }
+
+    /** Says that the broker is up, and waits until the caller wants it to end, or is gone. */
+    private static void toldToEnd(SocketChannel caller, BufferedReader lines) {
+        try {
+            answer(caller, "up");
+            lines.readLine();
+        } catch (IOException gone) {
+            // As good as told.
+        }
+    }
+
+    private static String failed(Throwable error) {
+        error.printStackTrace();
+        return "failed " + chain(error);
     }
 
     private static KafkaConfig config(String path) throws IOException {

@@ -1,4 +1,4 @@
-//! One broker: a JVM that can be killed, paused and started again in the same place.
+//! One broker, started again in the same place: a JVM that can be killed and paused, or a part of one that others share.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,9 @@ use crate::host::Guest;
 use crate::listener::Listener;
 use crate::ports::Port;
 use crate::process::Process;
+
+/// A broker ends within a second; a busy machine may take long over it.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// One broker of a cluster. Its ports and log folder stay the same over restarts.
 #[derive(Debug)]
@@ -114,12 +117,17 @@ impl Broker {
 
     /// Starts it; returns at once. [`crate::Cluster::wait_ready`] waits until it serves.
     pub fn start(&self) -> Result<()> {
-        if self.is_running() {
+        let mut running = self.running();
+        let runs = match &mut running.runner {
+            Some(Runner::Own(process)) => process.try_status()?.is_none(),
+            Some(Runner::Shared(guest)) => guest.is_running(),
+            None => false,
+        };
+        if runs {
             return Err(LabError::AlreadyRunning {
                 name: self.name.clone(),
             });
         }
-        let mut running = self.running();
         running.ended_cpu_seconds = running.all_cpu_seconds();
         running.runner = Some(match &self.place {
             Place::Own(arguments) => {
@@ -147,7 +155,10 @@ impl Broker {
         running.wanted = false;
         match &mut running.runner {
             Some(Runner::Own(process)) => process.kill(),
-            Some(Runner::Shared(guest)) => guest.stop(),
+            Some(Runner::Shared(guest)) => match guest.is_running() {
+                true => guest.stop(STOP_LIMIT),
+                false => Ok(()),
+            },
             None => Ok(()),
         }
     }
@@ -167,8 +178,10 @@ impl Broker {
                 process.terminate()?;
                 process.wait(limit).map(drop)
             }
-            Some(Runner::Shared(guest)) => guest.stop(),
-            None => Ok(()),
+            Some(Runner::Shared(guest)) => guest.stop(limit),
+            None => Err(LabError::NotRunning {
+                name: self.name.clone(),
+            }),
         }
     }
 

@@ -151,8 +151,6 @@ impl BrokerConfig<'_> {
             ),
             ("broker.session.timeout.ms", session_ms.to_owned()),
             ("broker.heartbeat.interval.ms", "500".to_owned()),
-            // Otherwise an idle controller writes to its log twice a second.
-            ("metadata.max.idle.interval.ms", "0".to_owned()),
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
             // Who slept too long should not wait ten seconds more until brokers look.
             (

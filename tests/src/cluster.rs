@@ -1,7 +1,7 @@
 //! A real Kafka cluster on this machine, with a link to it from the other Region.
 //!
 //! One or three brokers in combined KRaft mode, plain and SASL_SSL listeners, MSK's authorizer.
-//! Everything stops when the cluster is dropped, or when this process ends in any way.
+//! Everything stops when the cluster is dropped, or soon after this process has ended in any way.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub struct Cluster {
     pub(crate) brokers: Vec<Broker>,
     pub(crate) link: Link,
     pub(crate) dir: PathBuf,
-    /// Removes the folder, if it is ours to remove; dropped after the brokers were killed.
+    /// Removes the folder, if it is ours to remove; dropped after the brokers were ended.
     pub(crate) _scratch: Option<Scratch>,
 }
 

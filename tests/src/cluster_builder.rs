@@ -99,8 +99,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// Gives each broker a process of its own, where others would share a JVM: only such a process can be killed, paused,
-    /// terminated, or kept from its disk.
+    /// Gives a single broker a process of its own, as three have, where others share a JVM: only such a process can be
+    /// killed, paused, terminated, or kept from its disk.
     #[must_use]
     pub fn own_processes(mut self) -> Self {
         self.own_processes = true;
@@ -180,6 +180,13 @@ impl ClusterBuilder {
             .map(|_| place(&link, self.every_login))
             .collect::<Result<Vec<_>>>()?;
         let all: Vec<Addresses> = places.iter().map(|(addresses, _)| *addresses).collect();
+        let mut properties = self.properties.clone();
+        if self.quick_jit {
+            // Otherwise an idle controller writes to its log twice a second.
+            let never = || "0".to_owned();
+            let key = "metadata.max.idle.interval.ms".to_owned();
+            properties.entry(key).or_insert_with(never);
+        }
         let mut brokers = Vec::new();
         for (index, (own, ports)) in places.into_iter().enumerate() {
             let node = index + 1;
@@ -196,16 +203,15 @@ impl ClusterBuilder {
                 log_dir: &log_dir,
                 certificates: &certificates,
                 allow_everyone_if_no_acl: self.allow_everyone_if_no_acl,
-                overrides: &self.properties,
+                overrides: &properties,
             };
-            let properties = Broker::properties(&broker_dir);
-            fs::write(&properties, config.render())
-                .doing(format!("write {}", properties.display()))?;
+            let file = Broker::properties(&broker_dir);
+            fs::write(&file, config.render()).doing(format!("write {}", file.display()))?;
             let place = match self.host() {
                 Some(host) => Place::Shared(host),
                 None => {
                     let mut arguments = server_options(kafka, &self.jvm_options(), &broker_dir)?;
-                    arguments.extend(["kafka.Kafka".to_owned(), properties.display().to_string()]);
+                    arguments.extend(["kafka.Kafka".to_owned(), file.display().to_string()]);
                     Place::Own(arguments)
                 }
             };
@@ -225,10 +231,11 @@ impl ClusterBuilder {
         })
     }
 
-    /// The JVM that takes its brokers in, if they are what every broker there is.
+    /// The JVM that takes its broker in, if it is what every broker there is. Of several, the last to go would wait minutes
+    /// for a controller that lets it.
     fn host(&self) -> Option<PathBuf> {
         let alike = self.version == DEFAULT_VERSION && self.jvm.is_none() && self.quick_jit;
-        host().filter(|_| alike && !self.own_processes)
+        host().filter(|_| alike && self.brokers == 1 && !self.own_processes)
     }
 
     fn jvm_options(&self) -> Vec<String> {

@@ -13,13 +13,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::archive::ensure_class_archive;
-use crate::error::{Doing, LabError, Result, tail};
+use crate::error::{Doing, LabError, Result};
 use crate::jars::{DEFAULT_VERSION, Kafka};
 
 /// Names the socket of the JVM that takes brokers in.
 const HOST: &str = "UNDERSTUDY_BROKER_HOST";
-/// A broker ends within a second; a busy machine may take long over it.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// The socket of the JVM that takes brokers in, if there is one.
 pub(crate) fn host() -> Option<PathBuf> {
@@ -39,7 +37,12 @@ pub fn become_host(socket: &Path, heap_bytes: u64) -> Result<()> {
     let scratch = socket.parent().unwrap_or(Path::new("."));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/BrokerHost.java");
     // Compiling well takes longer than what it would save: tests ask little of their brokers.
-    let jvm = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"].map(str::to_owned);
+    let jvm = [
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",
+    ]
+    .map(str::to_owned);
     let jvm = [&jvm[..], &[format!("-Xmx{heap_bytes}")]].concat();
     let failed = Command::new("java")
         .args(kafka.source_options(&source, &jvm, scratch)?)
@@ -48,7 +51,7 @@ pub fn become_host(socket: &Path, heap_bytes: u64) -> Result<()> {
     Err(failed).doing("become a JVM")
 }
 
-/// A broker in that JVM. It ends with this value, or with this process.
+/// A broker in that JVM. It ends with this value, or soon after this process.
 #[derive(Debug)]
 pub(crate) struct Guest {
     name: String,
@@ -91,29 +94,37 @@ impl Guest {
         if self.is_running() {
             return Ok(());
         }
-        let heard = String::from_utf8_lossy(&self.heard);
-        Err(LabError::Exited {
+        Err(self.gone())
+    }
+
+    /// That it is not there any more, with what the host told of it; the log is about others as well.
+    fn gone(&self) -> LabError {
+        LabError::Exited {
             name: self.name.clone(),
-            status: "in the JVM that it shares".to_owned(),
+            status: "in the JVM that it shared".to_owned(),
             log: self.log.clone(),
-            tail: format!("{}\n{}", tail(&self.log, 20), heard.trim_end()),
-        })
+            tail: String::from_utf8_lossy(&self.heard).into_owned(),
+        }
     }
 
     /// A controlled shutdown; returns when it is gone.
-    pub(crate) fn stop(&mut self) -> Result<()> {
-        if !self.is_running() {
-            return Ok(());
-        }
+    ///
+    /// # Errors
+    /// It was gone before, or did not end within `limit` or in good order.
+    pub(crate) fn stop(&mut self, limit: Duration) -> Result<()> {
+        self.expect_running()?;
         let doing = || format!("stop {}", self.name);
         self.host.set_nonblocking(false).doing(doing())?;
-        self.host
-            .set_read_timeout(Some(STOP_LIMIT))
-            .doing(doing())?;
+        self.host.set_read_timeout(Some(limit)).doing(doing())?;
         writeln!(self.host, "stop").doing(doing())?;
         let answered = self.host.read_to_end(&mut self.heard).doing(doing());
         self.ended = true;
-        answered.map(drop)
+        answered?;
+        if self.heard.ends_with(b"down\n") {
+            Ok(())
+        } else {
+            Err(self.gone())
+        }
     }
 
     /// Takes in what the host has answered.
@@ -128,13 +139,6 @@ impl Guest {
                 Err(_lost) => self.ended = true,
             }
         }
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        // Nothing to tell anyone here; the host ends it when the connection is closed.
-        let _ = self.stop();
     }
 }
 

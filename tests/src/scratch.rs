@@ -8,10 +8,14 @@ use crate::error::{Doing, Result};
 use crate::format::random_id;
 use crate::jars::{cache_dir, lock};
 
+/// How long a folder stays without its owner: brokers that share a JVM end a little later than the program that asked for
+/// them.
+const ORPHANED_FOR: Duration = Duration::from_secs(60);
 /// How long a failed lab's folder stays.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 const OWNER: &str = "owner.lock";
 const KEPT: &str = "kept";
+const ORPHANED: &str = "orphaned";
 
 /// A folder in the cache. Set `UNDERSTUDY_KEEP` to keep it even when nothing failed.
 #[derive(Debug)]
@@ -73,12 +77,21 @@ fn sweep(root: &Path) -> Result<()> {
     {
         let path = entry.path();
         let owned = File::open(path.join(OWNER)).is_ok_and(|file| file.try_lock().is_err());
-        let kept = fs::metadata(path.join(KEPT)).and_then(|mark| mark.modified());
-        let kept = kept.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < KEPT_FOR));
-        if !owned && !kept {
-            // Another user's, perhaps; not worth failing for.
-            let _ = fs::remove_dir_all(&path);
+        if owned || age(&path.join(KEPT)).is_some_and(|age| age < KEPT_FOR) {
+            continue;
+        }
+        // What fails here is another user's, perhaps; not worth failing for.
+        let orphaned = path.join(ORPHANED);
+        match age(&orphaned) {
+            Some(age) if age < ORPHANED_FOR => {}
+            Some(_) => drop(fs::remove_dir_all(&path)),
+            None => drop(File::create(&orphaned)),
         }
     }
     Ok(())
+}
+
+/// How long ago a mark was made, if it was.
+fn age(mark: &Path) -> Option<Duration> {
+    fs::metadata(mark).ok()?.modified().ok()?.elapsed().ok()
 }

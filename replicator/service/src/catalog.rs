@@ -124,6 +124,11 @@ impl Catalog {
         std::mem::take(&mut *self.altering.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether somebody doubted since the last [`Catalog::take_doubt`].
+    pub fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed)
+    }
+
     /// Whether somebody doubted since the last call.
     pub fn take_doubt(&self) -> bool {
         self.doubted.swap(false, Ordering::Relaxed)

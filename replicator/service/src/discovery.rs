@@ -120,7 +120,9 @@ impl Discovery {
             if !self.watch.record().is_of(self.generation) {
                 return Ended::OtherGeneration;
             }
-            if Instant::now() >= next_look {
+            // Slots whose topics are others wait for it, however seldom looks are.
+            let doubted = self.answers_now && self.catalog.is_doubted();
+            if doubted || Instant::now() >= next_look {
                 next_look = Instant::now() + self.flow.topic_discovery_interval;
                 let looked = self.look();
                 self.answers_now = looked.is_ok();

@@ -19,7 +19,7 @@ use understudy_kafka::{Fault, Operation};
 use crate::board::Part;
 use crate::config::Flow;
 use crate::explain::explain;
-use crate::opening;
+use crate::opening::{Opening, PATIENCE};
 use crate::slot::{Context, SlotTask};
 use crate::stop::Stop;
 
@@ -194,11 +194,17 @@ pub fn run(context: Context, stop: &Arc<Stop>) -> Result<(), Fault> {
         let patience = if slots.rejoining.load(Ordering::Relaxed) {
             Duration::MAX
         } else {
-            opening::PATIENCE
+            PATIENCE
         };
+        let opening = Opening {
+            board: &board,
+            part: Part::Membership,
+            then: JOINING,
+            patience,
+        };
+        let say = |fault: &Fault| explain(&flow.target, fault);
         let joined = || join(&flow, &group, &slots);
-        let Some(consumer) = opening::open(&board, Part::Membership, patience, stop, joined)?
-        else {
+        let Some(consumer) = opening.run(stop, say, joined)? else {
             break;
         };
         slots.rejoining.store(false, Ordering::Relaxed);

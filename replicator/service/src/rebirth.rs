@@ -60,6 +60,10 @@ impl Holding {
         let id = source
             .topic_ids([&*partition.topic], WITHIN)?
             .remove(&*partition.topic);
+        if id.is_none() && position.source_topic_id.is_some() {
+            // It is away just now: which one it is when it comes back is not known yet.
+            return Ok(None);
+        }
         let begin = match record.cause {
             GapCause::Truncated => record.end,
             GapCause::Recreated | GapCause::Deleted | GapCause::Refused | GapCause::CopiesLost => {

@@ -206,7 +206,7 @@ impl SlotTask {
         }
         if let HoldError::Replaced { .. } = error {
             tracing::warn!(%slot, %error, "slot starts over");
-            // The catalog learns of it with its next look.
+            // The catalog learns of it with its next look, which comes at once.
             self.context.catalog.doubt();
             return REPLACED_WAIT;
         }

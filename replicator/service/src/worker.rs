@@ -30,7 +30,7 @@ use crate::membership;
 use crate::metrics::Metrics;
 use crate::mm2::Teller;
 use crate::observer::Observer;
-use crate::opening;
+use crate::opening::{Opening, PATIENCE};
 use crate::opposite::{self, Ends};
 use crate::places::Places;
 use crate::reslot;
@@ -42,6 +42,8 @@ use crate::throttle::Throttle;
 
 /// Time limit of one call while starting.
 const WITHIN: Duration = Duration::from_secs(10);
+/// What a worker does until it has reached both clusters.
+const CONNECTING: &str = "connecting";
 /// How long a change of the number of slots is left to whoever began it before this worker goes on with it.
 const CHANGE_LEFT_ALONE: Duration = Duration::from_secs(5);
 
@@ -81,7 +83,7 @@ pub fn replicate(flow: Flow, events: Events) -> Result<(), WorkerError> {
     let stop = Arc::new(Stop::default());
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
-    board.not_ready_yet(Part::Start, "connecting");
+    board.not_ready_yet(Part::Start, CONNECTING);
     let observer = Observer::new(flow.clone(), board.clone(), metrics.clone(), events);
     registry.register_collector(Box::new(Gauges {
         observer: observer.clone(),
@@ -204,7 +206,7 @@ fn mirror(
             metrics: metrics.clone(),
             lost: Arc::default(),
         };
-        let opened = opening::open(board, Part::Start, opening::PATIENCE, stop, || {
+        let opened = starting(board, stop, || {
             Ok((
                 Discovery::new(&context, &record)?,
                 Keeper::new(&context)?,
@@ -280,10 +282,25 @@ fn mirror(
     Ok(())
 }
 
+/// Opens the clients that a worker starts with.
+fn starting<T>(
+    board: &Board,
+    stop: &Stop,
+    attempt: impl FnMut() -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    let opening = Opening {
+        board,
+        part: Part::Start,
+        then: CONNECTING,
+        patience: PATIENCE,
+    };
+    opening.run(stop, Fault::to_string, attempt)
+}
+
 /// Reaches both clusters, makes the state topics and the flow's record; tries again for what may heal.
 /// `None` when told to stop before that.
 fn prepare(flow: &Flow, board: &Board, stop: &Stop) -> Result<Option<FlowRecord>, WorkerError> {
-    let opened = opening::open(board, Part::Start, opening::PATIENCE, stop, || {
+    let opened = starting(board, stop, || {
         Ok((Cluster::kept(&flow.source)?, Cluster::kept(&flow.target)?))
     })?;
     let Some((source, target)) = opened else {

@@ -18,6 +18,10 @@ use crate::ffi::reader::Reader;
 
 /// How much time there must be for asking once more to make sense.
 const ONE_MORE: Duration = Duration::from_secs(1);
+/// How often it is asked for all groups while a coordinator reads its log, and for how long: it has done so within seconds,
+/// and others may be waiting behind this call.
+const LOADING_LOOK: Duration = Duration::from_millis(500);
+const LOADING_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether nobody answers for a group just now: its coordinator moves when a broker goes, and reads its log first.
 const fn is_between_coordinators(code: RDKafkaErrorCode) -> bool {
@@ -29,9 +33,11 @@ const fn is_between_coordinators(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Asks again, within `within`, while nobody answers for a group.
+/// Asks with what is left of `within`, and again after `pause` while nobody answers for a group, for no longer than `limit`.
 fn until_coordinated<T>(
     within: Duration,
+    pause: Duration,
+    limit: Duration,
     ask: impl Fn(Duration) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
     let asked = Instant::now();
@@ -40,8 +46,8 @@ fn until_coordinated<T>(
         match ask(left()) {
             Err(Fault::Kafka {
                 code: Some(code), ..
-            }) if is_between_coordinators(code) && left() > ONE_MORE => {
-                thread::sleep(MOVING_LOOK);
+            }) if is_between_coordinators(code) && left() > ONE_MORE && asked.elapsed() < limit => {
+                thread::sleep(pause);
             }
             answer => return answer,
         }
@@ -100,7 +106,9 @@ impl Cluster {
     /// # Errors
     /// No answer within `within`, or what the broker answered.
     pub fn group_places(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
-        until_coordinated(within, |left| self.group_places_once(group, left))
+        until_coordinated(within, MOVING_LOOK, within, |left| {
+            self.group_places_once(group, left)
+        })
     }
 
     fn group_places_once(&self, group: &str, within: Duration) -> Result<GroupPlaces, Fault> {
@@ -128,7 +136,7 @@ impl Cluster {
     /// # Errors
     /// As [`list_groups`].
     pub fn group_states(&self, within: Duration) -> Result<BTreeMap<String, GroupState>, Fault> {
-        until_coordinated(within, |left| {
+        until_coordinated(within, LOADING_LOOK, LOADING_LIMIT, |left| {
             self.asked(|reader| list_groups(reader, left))
         })
     }
@@ -141,7 +149,7 @@ impl Cluster {
     pub fn group_has_members(&self, group: &str, within: Duration) -> Result<bool, Fault> {
         // A group that may not be seen is not listed either; this call tells the difference.
         self.group_places(group, within)?;
-        let list = until_coordinated(within, |left| {
+        let list = until_coordinated(within, LOADING_LOOK, LOADING_LIMIT, |left| {
             self.asked(|reader| {
                 let answer = reader.client().client().fetch_group_list(Some(group), left);
                 answer.map_err(|error| Fault::kafka(Operation::ListGroups, group, error))
@@ -175,7 +183,7 @@ impl Cluster {
         is_consumers: &dyn Fn(&str) -> bool,
         within: Duration,
     ) -> Result<BTreeMap<String, OtherGroup>, Fault> {
-        until_coordinated(within, |left| {
+        until_coordinated(within, LOADING_LOOK, LOADING_LIMIT, |left| {
             self.asked(|reader| other_groups(reader, is_consumers, left))
         })
     }
@@ -191,5 +199,46 @@ impl Cluster {
         within: Duration,
     ) -> Result<(), Fault> {
         self.asked(|reader| delete_group_places(reader, group, places, within))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_group_is_asked_for_again_while_nobody_answers_for_it_and_only_then() {
+        let within = ONE_MORE * 10;
+        let fault = |code| Fault::kafka_code(Operation::ListGroups, "use1", code);
+        for (code, again) in [
+            (RDKafkaErrorCode::CoordinatorLoadInProgress, true),
+            (RDKafkaErrorCode::NotCoordinator, true),
+            (RDKafkaErrorCode::GroupAuthorizationFailed, false),
+            (RDKafkaErrorCode::InvalidGroupId, false),
+        ] {
+            let asked = Cell::new(0);
+            let answer = until_coordinated(within, Duration::ZERO, within, |left| {
+                assert!(left <= within);
+                asked.set(asked.get() + 1);
+                if asked.get() < 3 {
+                    Err(fault(code))
+                } else {
+                    Ok(asked.get())
+                }
+            });
+            assert_eq!(answer.ok(), again.then_some(3), "{code:?}");
+        }
+        // Without the time for one more, and beyond the limit, what was answered is told.
+        for (within, limit) in [(ONE_MORE, ONE_MORE), (within, Duration::ZERO)] {
+            let asked = Cell::new(0);
+            let answer = until_coordinated::<()>(within, Duration::ZERO, limit, |_| {
+                asked.set(asked.get() + 1);
+                Err(fault(RDKafkaErrorCode::CoordinatorLoadInProgress))
+            });
+            assert!(answer.is_err());
+            assert_eq!(asked.get(), 1);
+        }
     }
 }

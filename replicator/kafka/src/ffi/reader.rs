@@ -67,9 +67,10 @@ impl Reader {
     /// A property that librdkafka refuses.
     pub fn new(config: &ClientConfig, watch: Watch) -> Result<Self, Fault> {
         let logins = watch.logins().clone();
+        let subject = format!("reader of {}", watch.alias());
         let client: BaseConsumer<Watch> = config
             .create_with_context(watch.of_reader())
-            .map_err(|error| Fault::kafka(Operation::OpenClient, "reader", error))?;
+            .map_err(|error| Fault::kafka(Operation::OpenClient, &subject, error))?;
         // SAFETY: the client is live; a null queue is impossible (librdkafka aborts on no memory).
         let queue = Queue(unsafe { rdsys::rd_kafka_queue_new(client.client().native_ptr()) });
         // SAFETY: the reader drops this before the client.

@@ -1,14 +1,14 @@
 //! How long recoveries take: a failover whose source is dead, the pause that writers have in a switchover, and a look at a
 //! large pair. All carried out by one process (`--local`); the times are those of the recovery's own evidence.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::Value;
 use understudy_tests::{
-    FlowFile, Pair, Worker, Workload, client_config, fencing_proof, local_pair, understudy,
-    wait_for,
+    ClusterBuilder, FlowFile, Pair, Worker, Workload, client_config, fencing_proof, local_pair,
+    understudy, wait_for,
 };
 
 use crate::codec::Codec;
@@ -151,9 +151,12 @@ impl Scene {
     /// Starts it.
     pub fn start(lab: &Lab, size: Size) -> Result<Self> {
         let (dir, _) = lab.next_run()?;
+        let builder = |cluster: ClusterBuilder, dir: &Path| {
+            cluster.dir(dir).user(SHOP.0, SHOP.1).own_processes()
+        };
         let pair = Pair::start(
-            |source| source.dir(dir.join("use1")).user(SHOP.0, SHOP.1),
-            |target| target.dir(dir.join("usw2")).user(SHOP.0, SHOP.1),
+            |source| builder(source, &dir.join("use1")),
+            |target| builder(target, &dir.join("usw2")),
         )?;
         let Pair { source, target } = &pair;
         let topics: Vec<String> = (0..size.topics).map(topic).collect();

@@ -36,9 +36,11 @@ impl Clusters {
     /// Starts both at the same time.
     pub fn start(source_brokers: usize) -> Result<Self> {
         let (user, password) = SHOP;
-        let source = Cluster::builder("use1").brokers(source_brokers);
-        let source = source.user(user, password);
-        let target = Cluster::builder("usw2").brokers(3).user(user, password);
+        let cluster = |alias: &str, brokers| {
+            let cluster = Cluster::builder(alias).brokers(brokers);
+            cluster.user(user, password).own_processes()
+        };
+        let (source, target) = (cluster("use1", source_brokers), cluster("usw2", 3));
         let (source, target) = thread::scope(|scope| {
             let source = scope.spawn(|| source.start());
             (source.join(), target.start())
