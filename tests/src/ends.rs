@@ -95,7 +95,11 @@ fn ends(
         let of = |client: &BaseConsumer| -> Result<i64> {
             wait_for(&format!("the end of {topic}-{partition}"), limit, || {
                 let edges = client.fetch_watermarks(topic, partition, ONCE);
-                edges.map(|(_, end)| end).map_err(|error| error.to_string())
+                edges.map(|(_, end)| end).map_err(|error| {
+                    // A client that was told that there is no leader would not ask again by itself.
+                    let _asked = client.fetch_metadata(Some(topic), ONCE);
+                    error.to_string()
+                })
             })
         };
         // In this order a transaction that ends meanwhile cannot make the one overtake the other.
