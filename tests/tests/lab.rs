@@ -31,6 +31,20 @@ fn a_lab_breaks_and_mends_what_it_is_told_to() -> Outcome {
     a_group_has_a_place(&source)
 }
 
+/// In a process of its own, and where the run has a JVM for brokers, there as well.
+#[test]
+fn a_broker_that_cannot_start_says_why() -> Outcome {
+    let builder = || Cluster::builder("use1").property("log.retention.ms", "never");
+    for builder in [builder(), builder().own_processes()] {
+        let refused = builder.start().err().ok_or("it started")?.to_string();
+        assert!(
+            refused.contains("broker 1 of use1") && refused.contains("log.retention.ms"),
+            "{refused}"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn three_brokers_of_an_older_kafka_survive_the_loss_of_one() -> Outcome {
     let cluster = Cluster::builder("use1")
