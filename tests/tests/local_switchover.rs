@@ -26,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(100);
 /// How often a recovery is asked for until it leads somewhere.
 const ASKED: usize = 3;
+/// By how many looks a cluster is judged.
+const NEWEST: usize = 2;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +109,10 @@ fn six_faults_of_a_seed_lose_nothing_and_each_end_is_true() -> Outcome {
         assert!(verdict.is_exact(), "before {fault:?}: {verdict}");
         let mut strike = Some((fault, state, lasts));
         let mut ended = None;
-        for _time in 0..ASKED {
+        for time in 0..ASKED {
+            if time > 0 {
+                look_again(&aws)?;
+            }
             let evidence = turn(&mut aws, active, standby, strike.take())?;
             let at = text(&evidence, "ended").to_owned();
             println!("  {at} {}", text(&evidence, "error"));
@@ -129,6 +134,21 @@ fn six_faults_of_a_seed_lose_nothing_and_each_end_is_true() -> Outcome {
     let verdict = Judge::new(active, standby, "orders").wait_exact(LIMIT)?;
     assert!(verdict.is_exact(), "{verdict}");
     assert_eq!(verdict.produced, 100 * FAULTS.len() as u64);
+    Ok(())
+}
+
+/// What a person waits for before asking again: looks from both Regions that are newer than what went wrong. Those of a
+/// schedule come once a minute.
+fn look_again(aws: &TwoRegions) -> Outcome {
+    for _look in 0..NEWEST {
+        for from in [&aws.use1, &aws.usw2] {
+            for about in ["use1", "usw2"] {
+                aws.probe(about, from)?;
+            }
+        }
+        // Looks are told apart by their seconds.
+        std::thread::sleep(Duration::from_millis(1_100));
+    }
     Ok(())
 }
 
