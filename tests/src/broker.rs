@@ -118,12 +118,7 @@ impl Broker {
     /// Starts it; returns at once. [`crate::Cluster::wait_ready`] waits until it serves.
     pub fn start(&self) -> Result<()> {
         let mut running = self.running();
-        let runs = match &mut running.runner {
-            Some(Runner::Own(process)) => process.try_status()?.is_none(),
-            Some(Runner::Shared(guest)) => guest.is_running(),
-            None => false,
-        };
-        if runs {
+        if running.runs()? {
             return Err(LabError::AlreadyRunning {
                 name: self.name.clone(),
             });
@@ -221,11 +216,7 @@ impl Broker {
 
     /// Whether its process runs (a paused one does).
     pub fn is_running(&self) -> bool {
-        match &mut self.running().runner {
-            Some(Runner::Own(process)) => matches!(process.try_status(), Ok(None)),
-            Some(Runner::Shared(guest)) => guest.is_running(),
-            None => false,
-        }
+        matches!(self.running().runs(), Ok(true))
     }
 
     /// The process id, while it runs in a process of its own.
@@ -260,6 +251,15 @@ impl Broker {
 }
 
 impl Running {
+    /// Whether it runs (a paused process does).
+    fn runs(&mut self) -> Result<bool> {
+        match &mut self.runner {
+            Some(Runner::Own(process)) => Ok(process.try_status()?.is_none()),
+            Some(Runner::Shared(guest)) => Ok(guest.is_running()),
+            None => Ok(false),
+        }
+    }
+
     /// CPU time of all processes that ran so far.
     fn all_cpu_seconds(&mut self) -> f64 {
         let latest = match &mut self.runner {

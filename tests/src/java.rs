@@ -30,10 +30,7 @@ fn tool_options_of(kafka: &Kafka, class_path: String) -> Result<Vec<String>> {
 /// Options for a broker or another long-lived class, which unpacks its libraries of native code in `scratch`: killed, it
 /// leaves them there.
 pub(crate) fn server_options(kafka: &Kafka, jvm: &[String], scratch: &Path) -> Result<Vec<String>> {
-    let mut options = common(kafka, kafka.class_path()?, "INFO")?;
-    options.push(scratch_option(scratch));
-    options.extend(jvm.iter().cloned());
-    Ok(options)
+    lasting(kafka, kafka.class_path()?, "INFO", jvm, scratch)
 }
 
 /// The same for a class of ours in `classes`, which says only what is worth a look.
@@ -43,14 +40,20 @@ pub(crate) fn host_options(
     jvm: &[String],
     scratch: &Path,
 ) -> Result<Vec<String>> {
-    let mut options = common(kafka, path_with(kafka, classes)?, "WARN")?;
-    options.push(scratch_option(scratch));
-    options.extend(jvm.iter().cloned());
-    Ok(options)
+    lasting(kafka, path_with(kafka, classes)?, "WARN", jvm, scratch)
 }
 
-fn scratch_option(scratch: &Path) -> String {
-    format!("-Djava.io.tmpdir={}", scratch.display())
+fn lasting(
+    kafka: &Kafka,
+    class_path: String,
+    log_level: &str,
+    jvm: &[String],
+    scratch: &Path,
+) -> Result<Vec<String>> {
+    let mut options = common(kafka, class_path, log_level)?;
+    options.push(format!("-Djava.io.tmpdir={}", scratch.display()));
+    options.extend(jvm.iter().cloned());
+    Ok(options)
 }
 
 fn common(kafka: &Kafka, class_path: String, log_level: &str) -> Result<Vec<String>> {
