@@ -11,7 +11,7 @@ use understudy_kafka::{Cluster, Fault};
 
 use crate::answers::Answers;
 use crate::bell::Bell;
-use crate::board::{Board, CopiedTo, Part};
+use crate::board::{Board, Part};
 use crate::catalog::{Catalog, Listed, Listing};
 use crate::config::Flow;
 use crate::creation::create;
@@ -23,6 +23,7 @@ use crate::lost_copies::LostCopies;
 use crate::opposite::{self, Ends};
 use crate::replication::Replicas;
 use crate::slot::Context;
+use crate::source_ends::look_at_ends;
 use crate::stamps::Stamps;
 use crate::stop::Stop;
 
@@ -281,7 +282,7 @@ impl Discovery {
             None if !missing => self.board.ready(&Part::Target),
             None => {}
         }
-        self.look_at_ends()?;
+        look_at_ends(&self.source, &self.board, WITHIN)?;
         {
             let now = Some(Instant::now());
             let mut board = self.board.hold();
@@ -479,40 +480,6 @@ impl Discovery {
             to = partitions,
             "topic grown on the target"
         );
-        Ok(())
-    }
-
-    fn look_at_ends(&self) -> Result<(), Fault> {
-        let copied_to = self.board.hold().copied_to();
-        // The high watermark first: without open transactions it is then never beyond the stable end.
-        let tops = self
-            .source
-            .edges(copied_to.keys(), Edge::HighWatermark, WITHIN)?;
-        let looked: Vec<_> = copied_to
-            .iter()
-            .filter_map(|(name, copied_to)| {
-                Some((name, copied_to, *tops.get(name)?.as_ref().ok()?))
-            })
-            .collect();
-        // The stable end lies between what was copied before and the high watermark: where these are one, so is it. That
-        // is every partition to which nobody writes.
-        let is_still = |copied_to: &CopiedTo, top: i64| copied_to.offset.get() == top;
-        let moving = looked
-            .iter()
-            .filter(|(_, copied_to, top)| !is_still(copied_to, *top))
-            .map(|(name, ..)| *name);
-        let ends = self.source.edges(moving, Edge::LastStable, WITHIN)?;
-        let now = Instant::now();
-        let mut board = self.board.hold();
-        board.forget_ends_of_others();
-        for (name, copied_to, top) in looked {
-            let end = match ends.get(name) {
-                _ if is_still(copied_to, top) => top,
-                Some(Ok(end)) => *end,
-                Some(Err(_)) | None => continue,
-            };
-            board.saw_end(name, *copied_to, end, top, now);
-        }
         Ok(())
     }
 }

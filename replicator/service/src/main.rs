@@ -54,6 +54,7 @@ mod reslot;
 mod salvage;
 mod slot;
 mod slot_state;
+mod source_ends;
 mod spark;
 mod stable_end;
 mod stamps;
