@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::archive::ensure_class_archive;
 use crate::error::{Doing, LabError, Result};
 use crate::jars::{DEFAULT_VERSION, Kafka};
+use crate::package::package_file;
 
 /// Names the socket of the JVM that takes brokers in.
 const HOST: &str = "UNDERSTUDY_BROKER_HOST";
@@ -35,7 +36,7 @@ pub fn become_host(socket: &Path, heap_bytes: u64) -> Result<()> {
     let kafka = Kafka::fetch(DEFAULT_VERSION)?;
     ensure_class_archive(&kafka)?;
     let scratch = socket.parent().unwrap_or(Path::new("."));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/BrokerHost.java");
+    let source = package_file("java/BrokerHost.java");
     // Compiling well takes longer than what it would save: tests ask little of their brokers.
     let jvm = [
         "-XX:TieredStopAtLevel=1",

@@ -1,11 +1,12 @@
 //! A root file system like the image's: the binary and what it loads, read-only, and nobody's.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::error::{Doing, Result};
+use crate::package::package_file;
 use crate::tool::run;
 use crate::worker::understudy_binary;
 
@@ -20,7 +21,7 @@ pub struct MinimalRoot {
 impl MinimalRoot {
     /// Makes one in a folder with `scripts/minimal-root`, which refuses a binary that the image could not run.
     pub fn make(folder: PathBuf) -> Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/minimal-root");
+        let script = package_file("../scripts/minimal-root");
         let binary = understudy_binary()?;
         let mut make = Command::new(script);
         make.arg(&folder).arg(binary);
@@ -32,7 +33,7 @@ impl MinimalRoot {
     /// Why nobody may run anything in one on this machine; nothing if one may. A container without `CAP_SYS_ADMIN` and
     /// restricted user namespaces do not let it.
     pub fn forbidden() -> Option<String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/minimal-root");
+        let script = package_file("../scripts/minimal-root");
         let mut may = Command::new(script);
         may.arg("--may");
         let refused = run("scripts/minimal-root", "util-linux", &mut may, LIMIT);

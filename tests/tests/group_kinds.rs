@@ -1,14 +1,14 @@
 //! Groups of every kind, and places that are none: each is answered by name, and none holds up the others.
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use serde_json::Value;
 use understudy_tests::{
-    Cluster, ClusterBuilder, FlowFile, Pair, Process, Worker, Workload, understudy, wait_for,
+    Cluster, ClusterBuilder, FlowFile, Pair, Process, Worker, Workload, package_file, understudy,
+    wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -221,7 +221,7 @@ fn stream(
     place: i64,
 ) -> Result<Process, Box<dyn Error>> {
     upgrade(cluster, "streams.version=1")?;
-    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("java/StreamsMember.java");
+    let program = package_file("java/StreamsMember.java");
     let (bootstrap, place) = (cluster.bootstrap(), place.to_string());
     let log = cluster.dir().join(format!("{group}-{place}.log"));
     let arguments = [bootstrap.as_str(), group, topic, &place];

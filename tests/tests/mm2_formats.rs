@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 use understudy_domain::mm2::{Heartbeat, HeartbeatKey, OffsetSync};
-use understudy_tests::{Cluster, FlowFile, Pair, PlainRecord, Worker, Workload, wait_for};
+use understudy_tests::{
+    Cluster, FlowFile, Pair, PlainRecord, Worker, Workload, package_file, wait_for,
+};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -294,7 +295,7 @@ fn places(status: &Value, asked: &Asked<'_>) -> BTreeSet<String> {
 }
 
 fn oracle(target: &Cluster, asked: &Asked<'_>) -> Result<String, Box<dyn Error>> {
-    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("java/Mm2Oracle.java");
+    let program = package_file("java/Mm2Oracle.java");
     let bootstrap = target.bootstrap();
     let mut arguments = vec![
         "look",

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 use understudy_domain::mm2::{ConnectOffsetKey, decode_connect_offset};
 use understudy_tests::{
     Cluster, Comparison, ConnectWorker, FlowFile, Judge, Listener, MirrorMaker, Pair, Worker,
-    Workload, understudy, wait_for,
+    Workload, package_file, understudy, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -485,7 +484,7 @@ fn place<'a>(status: &'a Value, group: &str) -> Option<(&'a str, i64)> {
 }
 
 fn store(target: &Cluster, topic: &str, connector: &str, alias: &str, places: &[&str]) -> Outcome {
-    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("java/Mm2Oracle.java");
+    let program = package_file("java/Mm2Oracle.java");
     let bootstrap = target.bootstrap();
     let mut arguments = vec!["store", bootstrap.as_str(), topic, connector, alias];
     arguments.extend(places);

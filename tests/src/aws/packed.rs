@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::error::{Doing, Result};
+use crate::package::package_file;
 use crate::tool::run;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -15,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) fn pack(templates: &Path) -> Result<()> {
     let cache = templates.join(".cache");
     fs::create_dir_all(&cache).doing(format!("create {}", cache.display()))?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/zip_function.py");
+    let script = package_file("../scripts/zip_function.py");
     let reading = || format!("read {}", templates.display());
     for entry in fs::read_dir(templates).doing(reading())? {
         let folder = entry.doing(reading())?.path();

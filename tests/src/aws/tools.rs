@@ -1,12 +1,13 @@
 //! What the lab's AWS is made of, fetched once: MiniStack into the cache, the CDK beside its package.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::error::{Doing, Result};
 use crate::jars::{cache_dir, lock};
+use crate::package::package_file;
 use crate::tool::run;
 
 /// Exact versions: MiniStack is released several times a week. `cbor2` is what the Rust SDK's CloudWatch speaks.
@@ -56,7 +57,7 @@ pub fn compiling_cdk() -> Result<File> {
 
 /// The package `cdk/`, with what it needs.
 pub fn cdk() -> Result<PathBuf> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cdk");
+    let package = package_file("../cdk");
     let package = package.canonicalize().doing("find cdk/")?;
     let _lock = lock(&cache_dir()?.join("cdk-install.lock"))?;
     if !package.join("node_modules/.bin/cdk").exists() {
