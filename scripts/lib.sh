@@ -8,7 +8,7 @@ export UNDERSTUDY_CACHE="${UNDERSTUDY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/und
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$UNDERSTUDY_CACHE/target}"
 mkdir -p "$UNDERSTUDY_CACHE" "$CARGO_TARGET_DIR"
 # Where programs of the lab find the rest of the repository: what is compiled in may be another clone's.
-export CARGO_MANIFEST_DIR="$repo/tests"
+export UNDERSTUDY_TESTS="$repo/tests"
 
 # need TOOL HOW: names a missing tool and how to get it.
 missing=0

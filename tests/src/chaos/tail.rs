@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
@@ -20,6 +21,10 @@ pub type Place = (String, i32);
 
 /// How long a partition may bring nothing before it counts as silent.
 const SILENT_MS: i64 = 1_000;
+
+/// How long a partition may bring nothing before another client goes on. What a librdkafka client had of a partition's
+/// leader when the broker was killed can keep it from asking ever again; that is not what is tried here.
+const DEAF_AFTER: Duration = Duration::from_secs(20);
 
 /// A reader of some topics on the target. Ends when dropped.
 #[derive(Debug)]
@@ -43,6 +48,8 @@ struct Heard {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Flow {
+    /// One past the last record that came.
+    next: i64,
     /// When the last record came.
     last_ms: i64,
     /// How old that record was then.
@@ -51,41 +58,68 @@ struct Flow {
     resumed_ms: Option<i64>,
 }
 
+impl Flow {
+    fn is_deaf(&self, now: i64) -> bool {
+        u128::try_from(now - self.last_ms).is_ok_and(|silent| silent > DEAF_AFTER.as_millis())
+    }
+}
+
+/// A client that goes on where these places stand.
+fn open(client: &ClientConfig, places: &BTreeMap<Place, Flow>) -> Result<BaseConsumer> {
+    let mut client = client.clone();
+    let consumer: BaseConsumer = client
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "50")
+        .set("fetch.error.backoff.ms", "50")
+        // What comes again is not counted again; what is passed over would be missed.
+        .set("auto.offset.reset", "earliest")
+        // Never a member of it; the client wants one to assign by hand.
+        .set("group.id", "lab-tail")
+        .create()
+        .doing("create a reader")?;
+    let mut list = TopicPartitionList::new();
+    for ((topic, partition), flow) in places {
+        list.add_partition_offset(topic, *partition, Offset::Offset(flow.next))
+            .doing("name a partition")?;
+    }
+    consumer.assign(&list).doing("read the target")?;
+    Ok(consumer)
+}
+
 impl Tail {
     /// Reads these topics, which must exist on the target, from their beginnings.
     pub fn start(target: &Cluster, topics: &[&str]) -> Result<Self> {
-        let consumer: BaseConsumer = target
-            .client()
-            .set("isolation.level", "read_committed")
-            .set("enable.auto.commit", "false")
-            .set("fetch.wait.max.ms", "50")
-            .set("fetch.error.backoff.ms", "50")
-            // Never a member of it; the client wants one to assign by hand.
-            .set("group.id", "lab-tail")
-            .create()
-            .doing("create a reader")?;
-        let (mut list, mut heard) = (TopicPartitionList::new(), Heard::default());
+        let client = target.client();
+        let mut heard = Heard::default();
         for topic in topics {
             for partition in 0..target.partitions(topic)?.unwrap_or_default() {
-                list.add_partition_offset(topic, partition, Offset::Beginning)
-                    .doing("name a partition")?;
-                let place = ((*topic).to_owned(), partition);
                 let flow = Flow {
                     last_ms: now_ms(),
                     ..Flow::default()
                 };
-                heard.places.insert(place, flow);
+                heard.places.insert(((*topic).to_owned(), partition), flow);
             }
         }
-        consumer.assign(&list).doing("read the target")?;
+        let mut consumer = open(&client, &heard.places)?;
         let heard = Arc::new(Mutex::new(heard));
         let stop = Arc::new(AtomicBool::new(false));
         let (shared, stopped) = (Arc::clone(&heard), Arc::clone(&stop));
         let read = move || {
+            let mut opened = Instant::now();
             while !stopped.load(Ordering::Relaxed) {
                 // Errors are brokers that come and go; silence shows in what was heard.
                 if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
                     lock(&shared).hear(&message);
+                }
+                if opened.elapsed() > DEAF_AFTER {
+                    opened = Instant::now();
+                    let places = lock(&shared).places.clone();
+                    if places.values().any(|flow| flow.is_deaf(now_ms()))
+                        && let Ok(another) = open(&client, &places)
+                    {
+                        consumer = another;
+                    }
                 }
             }
         };
@@ -182,6 +216,12 @@ impl Heard {
     fn hear(&mut self, message: &BorrowedMessage<'_>) {
         let now = now_ms();
         let produced = message.timestamp().to_millis().unwrap_or(now);
+        let place = (message.topic().to_owned(), message.partition());
+        let flow = self.places.entry(place).or_default();
+        if message.offset() < flow.next {
+            return;
+        }
+        flow.next = message.offset() + 1;
         self.records += 1;
         let age = u64::try_from(now - produced).unwrap_or_default();
         match self.calm {
@@ -189,10 +229,6 @@ impl Heard {
             false => self.disturbed.add(age),
         }
         let marked = self.marked_ms;
-        let flow = self
-            .places
-            .entry((message.topic().to_owned(), message.partition()))
-            .or_default();
         flow.last_ms = now;
         flow.age_ms = age;
         if produced > marked && flow.resumed_ms.is_none() {
