@@ -15,7 +15,7 @@ use crate::ffi::admin::{Edge, Edges, list_offsets};
 const LEADERS_KNOWN: Duration = Duration::from_secs(1);
 /// Up to how many topics are asked for one by one; more are asked for all at once.
 const ASKED_SINGLY: usize = 3;
-/// How long it is waited for a leader that has just moved.
+/// How long it is waited for a leader that has just moved, or that a new topic is about to have.
 const MOVED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whether the broker that was asked leads the partition no more, or does not know yet that it does.
@@ -85,6 +85,30 @@ impl Cluster {
         edge: Edge,
         within: Duration,
     ) -> Result<Edges, Fault> {
+        self.edges_settled(partitions, edge, within, has_moved)
+    }
+
+    /// As [`Cluster::edges`]; a partition that has no leader is waited for as well, as that of a topic just made, whose
+    /// leader the brokers are still being told.
+    pub(super) fn edges_of_led<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a TopicPartition>,
+        edge: Edge,
+        within: Duration,
+    ) -> Result<Edges, Fault> {
+        self.edges_settled(partitions, edge, within, |code| {
+            has_moved(code) || code == RDKafkaErrorCode::LeaderNotAvailable
+        })
+    }
+
+    /// One edge of each partition, asked for again for up to [`MOVED_WITHIN`] where the answer is one that passes.
+    fn edges_settled<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a TopicPartition>,
+        edge: Edge,
+        within: Duration,
+        passes: impl Fn(RDKafkaErrorCode) -> bool,
+    ) -> Result<Edges, Fault> {
         let began = Instant::now();
         let mut asked: Vec<&TopicPartition> = partitions.into_iter().collect();
         let mut told = Edges::new();
@@ -92,7 +116,7 @@ impl Cluster {
             let left = within.saturating_sub(began.elapsed());
             told.append(&mut self.edges_now(&asked, edge, left)?);
             asked.retain(
-                |partition| matches!(told.get(partition), Some(Err(code)) if has_moved(*code)),
+                |partition| matches!(told.get(partition), Some(Err(code)) if passes(*code)),
             );
             if asked.is_empty() || began.elapsed() + MOVING_LOOK >= within.min(MOVED_WITHIN) {
                 return Ok(told);

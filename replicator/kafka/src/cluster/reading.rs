@@ -133,7 +133,7 @@ impl Cluster {
         let within_edges = within.min(EDGES_WITHIN);
         let edge = |edge| -> Result<i64, Fault> {
             match self
-                .edges([partition], edge, within_edges)?
+                .edges_of_led([partition], edge, within_edges)?
                 .remove(partition)
             {
                 Some(Ok(offset)) => Ok(offset),
