@@ -59,6 +59,8 @@ fn exactly_the_granted_permissions_let_a_worker_do_everything_and_one_less_is_na
     let report = check(&users(LEAST, LEAST)?, "least-before")?;
     assert_eq!(report.code, 0, "{}", report.json);
     assert_eq!(report.missing(), Vec::<String>::new());
+    let unseen = "may not see topics understudy.*";
+    assert!(report.has("warning", "source", unseen), "{}", report.json);
     // Mirrored ACLs would give back what users lack, so not yet.
     let worker = Worker::start(&users(LEAST, LEAST)?.mirror("sync_acls", false), "least-1")?;
     let comparison = Judge::new(source, target, "orders").wait_exact(LIMIT)?;

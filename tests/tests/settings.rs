@@ -373,12 +373,62 @@ fn a_missing_permission_is_named_and_records_flow_on() -> Outcome {
     Ok(())
 }
 
-/// The clusters of this file: the target knows a user who is nobody special.
+#[test]
+fn a_source_that_tells_of_no_acl_any_more_takes_none_away() -> Outcome {
+    use AclOperation::{DescribeConfigs, Read};
+    use AclPermission::Allow;
+    let Pair { source, target } = pair()?;
+    let (there, here) = (Side::of(source)?, Side::of(target)?);
+    let topic = |user, operation| acl("silent", user, operation, Allow);
+    source.create_topic("silent", 1, &[])?;
+    // Somebody takes care of the topic on the target.
+    let by_hand = [topic("keeper", Read)];
+    here.add(&by_hand)?;
+    let mirrored = [
+        topic("mirror", Read),
+        topic("mirror", DescribeConfigs),
+        topic("a", Read),
+    ];
+    there.add(&mirrored)?;
+    let reader = source.client_properties_of("mirror", "mirror-secret");
+    let writer = target.client_properties(Listener::Plaintext);
+    let file = FlowFile::with_clients(
+        (source.alias(), reader),
+        (target.alias(), writer),
+        target.dir(),
+    )
+    .named("silent")
+    .topics(["silent"])
+    .slots(1)
+    .mirror("config_sync_interval", "500ms")
+    .mirror("sync_acls", true);
+    let worker = Worker::start(&file, "silent-1")?;
+    here.wait_acls(&["silent"], &[&by_hand[..], &mirrored].concat())?;
+
+    source.deny("User:mirror", &["Describe"], &Resource::Cluster)?;
+    let told = wait_warning(&worker, &["acls", source.alias(), "no ACL at all"])?;
+    assert!(
+        told.contains("User:mirror") && told.contains("DESCRIBE"),
+        "{told}"
+    );
+    there.remove(&mirrored[2..])?;
+    // Two configs one after the other: between them ACLs were looked at once more.
+    for retention in ["1000000", "2000000"] {
+        there.set("silent", &[("retention.bytes", Some(retention))])?;
+        here.wait("silent", "retention.bytes", Some(retention))?;
+    }
+    here.wait_acls(&["silent"], &[&by_hand[..], &mirrored].concat())?;
+
+    source.undeny("User:mirror", &["Describe"], &Resource::Cluster)?;
+    here.wait_acls(&["silent"], &[&by_hand[..], &mirrored[..2]].concat())
+}
+
+/// The clusters of this file: they know a user who is nobody special.
 fn pair() -> Result<&'static Pair, &'static LabError> {
     static PAIR: OnceLock<understudy_tests::Result<Pair>> = OnceLock::new();
     PAIR.get_or_init(|| {
         Pair::start(
-            |source| source,
+            |source| source.user("mirror", "mirror-secret"),
             |target| {
                 target
                     .user("mirror", "mirror-secret")

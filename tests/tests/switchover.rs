@@ -9,9 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use understudy_domain::{Acl, AclOperation, AclPattern, AclPermission, AclResource};
+use understudy_kafka::{Cluster as Admin, Endpoint};
 use understudy_tests::{
-    Cluster, FlowFile, Judge, Pair, ReadOn, Worker, Workload, chain, client_config, fencing_proof,
-    local_pair, understudy, wait_for,
+    Cluster, FlowFile, Judge, Listener, Pair, ReadOn, Worker, Workload, chain, client_config,
+    fencing_proof, local_pair, understudy, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -33,7 +35,15 @@ fn there_and_back_nothing_is_lost_or_doubled_and_groups_go_on_exactly() -> Outco
     )?;
     let Pair { source, target } = &pair;
     source.create_topic("orders", PARTITIONS, &[])?;
-    let forward = FlowFile::new(source, target).topics(["orders"]).slots(2);
+    // Somebody looks after the topic on the target, where nobody may write yet.
+    let (there_acls, here_acls) = (Acls::of(source)?, Acls::of(target)?);
+    there_acls.allow("shop", &[AclOperation::Read, AclOperation::Write])?;
+    here_acls.allow("keeper", &[AclOperation::Read])?;
+    let forward = FlowFile::new(source, target)
+        .topics(["orders"])
+        .slots(2)
+        .mirror("sync_acls", true)
+        .mirror("config_sync_interval", "500ms");
     let reverse = FlowFile::new(target, source)
         .topics(["orders"])
         .slots(2)
@@ -44,12 +54,23 @@ fn there_and_back_nothing_is_lost_or_doubled_and_groups_go_on_exactly() -> Outco
     let file = target.dir().join("pair.toml");
     std::fs::write(&file, pair_text(source, target))?;
 
+    wait_for(
+        "the shop to be let read on the target",
+        LIMIT,
+        || match here_acls.let_in("shop", AclOperation::Read) {
+            Ok(true) => Ok(()),
+            told => Err(format!("{told:?}")),
+        },
+    )?;
+    let may_write = || here_acls.let_in("shop", AclOperation::Write);
+    assert!(!may_write()?, "writing waits until the target is opened");
     let load = load(source, "before")?;
     let places: Vec<_> = (0..PARTITIONS).map(|it| ("orders", it, STANDS)).collect();
     source.commit_group("billing", &places)?;
     let over = Turn::to(target, &file).run()?;
     // It was refused, which its thread may have told as an error.
     let _refused = load.stop();
+    assert!(may_write()?, "the shop may write where it went");
     // What the source holds, the target holds: beside it only what was written there since.
     let mut judge = Judge::new(source, target, "orders");
     let seen = judge.compare()?;
@@ -120,6 +141,45 @@ fn there_and_back_nothing_is_lost_or_doubled_and_groups_go_on_exactly() -> Outco
     let whole = verdict.produced - u64::try_from(STANDS)? * u64::try_from(PARTITIONS)?;
     assert_eq!((over.read.len() + home.read.len()) as u64, whole);
     Ok(())
+}
+
+/// Who is let in to the topic on one side.
+struct Acls(Admin);
+
+impl Acls {
+    fn of(cluster: &Cluster) -> Result<Self, Box<dyn Error>> {
+        let properties = cluster.client_properties(Listener::Plaintext);
+        let endpoint = Endpoint::new(cluster.alias(), properties.into_iter().collect());
+        Ok(Self(Admin::open(&endpoint)?))
+    }
+
+    fn allow(&self, user: &str, operations: &[AclOperation]) -> Outcome {
+        let acls: Vec<Acl> = operations
+            .iter()
+            .map(|operation| Acl {
+                resource: AclResource::Topic,
+                name: "orders".to_owned(),
+                pattern: AclPattern::Literal,
+                principal: format!("User:{user}"),
+                host: "*".to_owned(),
+                operation: *operation,
+                permission: AclPermission::Allow,
+            })
+            .collect();
+        let refused = self.0.add_acls(&acls.iter().collect::<Vec<_>>(), LIMIT)?;
+        assert!(refused.is_empty(), "{refused:?}");
+        Ok(())
+    }
+
+    fn let_in(&self, user: &str, operation: AclOperation) -> Result<bool, Box<dyn Error>> {
+        let acls = self.0.acls(LIMIT)?;
+        Ok(acls.known.iter().any(|acl| {
+            acl.principal == format!("User:{user}")
+                && acl.name == "orders"
+                && acl.operation == operation
+                && acl.permission == AclPermission::Allow
+        }))
+    }
 }
 
 /// A group that is committed on one side, by partition, stands on the other where it should: at the second of each pair.

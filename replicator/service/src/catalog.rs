@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use understudy_domain::{Slot, TopicPartition, slot_of};
 
+use crate::lives::Life;
 use crate::lost_copies::ShortLogs;
 
 /// The topics to be mirrored.
@@ -35,6 +36,8 @@ pub struct Listed {
     pub id: Option<String>,
     /// It waits until somebody resumes it.
     pub paused: bool,
+    /// Which life of it is copied.
+    pub life: Life,
 }
 
 impl Listing {
@@ -66,6 +69,12 @@ impl Listing {
     /// The id of a topic, where it is known.
     pub fn id_of(&self, topic: &str) -> Option<&str> {
         self.topics.get(topic)?.id.as_deref()
+    }
+
+    /// Which life of a topic is copied.
+    pub fn life_of(&self, topic: &str) -> Life {
+        let listed = self.topics.get(topic);
+        listed.map_or_else(Life::default, |listed| listed.life.clone())
     }
 
     /// Whether the source has the topic, by another id than `known`, and has no such partition of it: it was made again

@@ -163,3 +163,29 @@ fn misnamed(target: &Cluster, copy: &str, fault: &Fault) -> Option<String> {
         other.name
     ))
 }
+
+/// Gives a copy as many partitions as its topic has, or says why it cannot be given them.
+pub fn grow(
+    flow: &Flow,
+    target: &Cluster,
+    copy: &str,
+    have: i32,
+    partitions: i32,
+) -> Result<(), String> {
+    target
+        .grow_topic(copy, partitions, WITHIN)
+        .map_err(|fault| {
+            format!(
+                "the target's topic {copy} has {have} partitions, the source's {partitions}: {}; \
+                 raise it: kafka-topics --alter --topic {copy} --partitions {partitions}",
+                explain(&flow.target, &fault)
+            )
+        })?;
+    tracing::info!(
+        topic = copy,
+        from = have,
+        to = partitions,
+        "topic grown on the target"
+    );
+    Ok(())
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understudy_domain::{FlowRecord, FlowState, Slot};
+use understudy_domain::{FlowRecord, FlowState, Slot, TopicPartition};
 use understudy_kafka::cluster::Topic;
 use understudy_kafka::ffi::admin::Edge;
 use understudy_kafka::{Cluster, Fault};
@@ -14,10 +14,11 @@ use crate::bell::Bell;
 use crate::board::{Board, Part};
 use crate::catalog::{Catalog, Listed, Listing};
 use crate::config::Flow;
-use crate::creation::create;
+use crate::creation::{create, grow};
 use crate::explain::explain;
 use crate::flow_record::FlowWatch;
-use crate::growth::{Growth, Unadmitted, all_positions};
+use crate::growth::{Growth, Unadmitted, all_positions, stored_positions};
+use crate::lives::Lives;
 use crate::log_starts::LogStarts;
 use crate::lost_copies::LostCopies;
 use crate::opposite::{self, Ends};
@@ -59,6 +60,7 @@ pub struct Discovery {
     stamps: Stamps,
     lost: LostCopies,
     growth: Growth,
+    lives: Lives,
     /// Whether the stored positions were read, which tell what was mirrored before.
     has_learnt: bool,
     listing: Listing,
@@ -103,6 +105,7 @@ impl Discovery {
             stamps: Stamps::default(),
             lost: LostCopies::default(),
             growth: Growth::default(),
+            lives: Lives::default(),
             has_learnt: false,
             listing: Listing::default(),
             // The worker looked before it came here.
@@ -198,10 +201,12 @@ impl Discovery {
             }
         }
         let mut ids = self.ids(&selected)?;
-        let missing = selected.iter().any(|topic| {
+        self.look_at_lives(&selected, &ids);
+        let wanted: Vec<i32> = selected.iter().map(|topic| self.wanted(topic)).collect();
+        let missing = selected.iter().zip(&wanted).any(|(topic, wanted)| {
             self.on_target
-                .get(&self.flow.policy.target_topic(&topic.name))
-                .is_none_or(|have| *have < topic.partitions)
+                .get(&self.copy_of(&topic.name))
+                .is_none_or(|have| have < wanted)
         });
         if missing {
             match self.look_at_target() {
@@ -214,17 +219,18 @@ impl Discovery {
         let mut topics = BTreeMap::new();
         let mut not_admitted = None;
         let mut refused = BTreeMap::new();
-        for topic in &selected {
-            // What is lost there is first said; who decides about it has it made.
-            if self.lost.concerns(&topic.name) {
+        let mut held = Vec::new();
+        for (topic, wanted) in selected.iter().zip(&wanted) {
+            // What is lost there is first said; who decides about it has it made. Of what is undecided, perhaps nothing.
+            if self.lost.concerns(&topic.name) || *wanted == 0 {
                 continue;
             }
-            if let Err(reason) = self.prepare(&topic.name, topic.partitions) {
+            if let Err(reason) = self.prepare(&topic.name, *wanted) {
                 refused.insert(topic.name.clone(), reason);
             }
         }
         self.look_at_stamps(&selected);
-        for topic in &selected {
+        for (topic, wanted) in selected.iter().zip(wanted) {
             let name: Arc<str> = topic.name.as_str().into();
             let part = Part::Topic(topic.name.clone());
             if let Some(reason) = refused.get(&topic.name) {
@@ -234,20 +240,24 @@ impl Discovery {
                 topics.extend(self.as_listed(name, id));
                 continue;
             }
-            let copy = self.flow.policy.target_topic(&topic.name);
+            let copy = self.copy_of(&topic.name);
             if let Some(reason) = self.stamps.objection(&copy) {
                 // Not one more record, not even of what is being copied.
                 self.board.not_ready(part, &reason);
                 continue;
             }
             self.board.ready(&part);
-            let admitted = self.growth.admit(
-                &name,
-                topic.partitions,
-                &self.flow,
-                (&self.source, &self.target),
-                self.watch.record(),
-            );
+            let life = self.lives.of(&name);
+            let admitted = match life.undecided {
+                true => Ok(wanted),
+                false => self.growth.admit(
+                    &name,
+                    topic.partitions,
+                    &self.flow,
+                    (&self.source, &self.target),
+                    self.watch.record(),
+                ),
+            };
             let partitions = match admitted {
                 Ok(partitions) => partitions,
                 Err(error) => {
@@ -258,6 +268,11 @@ impl Discovery {
                     continue;
                 }
             };
+            if life.undecided && partitions < topic.partitions {
+                held.push(format!(
+                    "new partitions of {name} wait: it was made again on the source, and what is to become of the others is not decided (`understudy gaps`)"
+                ));
+            }
             topics.insert(
                 name,
                 Listed {
@@ -265,10 +280,12 @@ impl Discovery {
                     on_source: topic.partitions,
                     id: ids.remove(&topic.name),
                     paused: false,
+                    life,
                 },
             );
         }
-        self.board.warn("growth", self.growth.waiting());
+        held.extend(self.growth.waiting());
+        self.board.warn("growth", held);
         self.listing.topics = topics;
         let on_source = selected.iter().map(|topic| topic.name.as_str().into());
         self.listing.on_source = on_source.collect();
@@ -298,12 +315,37 @@ impl Discovery {
         Ok(())
     }
 
+    /// Looks which topics were made again. What cannot be read of the stored positions leaves them undecided.
+    fn look_at_lives(&mut self, topics: &[Topic], ids: &BTreeMap<String, String>) {
+        let (flow, target, record) = (&self.flow, &self.target, self.watch.record());
+        let read =
+            |partitions: &[TopicPartition]| stored_positions(partitions, flow, target, record);
+        if let Err(error) = self.lives.look(topics, ids, Instant::now(), read) {
+            tracing::debug!(%error, "could not look in which life topics are copied");
+        }
+    }
+
+    /// How many partitions of a topic its copy is to have by now.
+    fn wanted(&mut self, topic: &Topic) -> i32 {
+        let (life, name) = (self.lives.of(&topic.name), topic.name.as_str().into());
+        match life.undecided {
+            true => self.growth.hold(&name, topic.partitions, life.copied),
+            false => topic.partitions,
+        }
+    }
+
+    /// The topic that partitions of this one are copied to which the flow has not met yet.
+    fn copy_of(&self, topic: &str) -> String {
+        self.lives.of(topic).copy(topic, &self.flow.policy)
+    }
+
     /// A topic as it is listed, but under the id that it has now; nothing if it is not listed.
     fn as_listed(&self, name: Arc<str>, id: Option<String>) -> Option<(Arc<str>, Listed)> {
         let known = self.listing.topics.get(&name)?;
         let id = id.or_else(|| known.id.clone());
         let listed = Listed {
             id,
+            life: self.lives.of(&name),
             ..known.clone()
         };
         Some((name, listed))
@@ -315,6 +357,7 @@ impl Discovery {
         if !self.has_learnt {
             let positions = all_positions(&self.flow, &self.target, self.watch.record())?;
             self.growth.learn(positions.keys());
+            self.lives.learn(&positions);
             self.lost.learn(&self.flow, &positions);
             self.has_learnt = true;
         }
@@ -362,7 +405,12 @@ impl Discovery {
         let all = self.catalog.take_doubt() || self.listing.look.is_multiple_of(IDS_EVERY);
         let known = |topic: &Topic| {
             let listed = self.listing.topics.get(topic.name.as_str())?;
-            Some((topic.name.clone(), listed.id.clone()?))
+            // One that has others than before may be another one.
+            let is_as_before = listed.on_source == topic.partitions;
+            Some((
+                topic.name.clone(),
+                listed.id.clone().filter(|_| is_as_before)?,
+            ))
         };
         let mut ids: BTreeMap<String, String> = if all {
             BTreeMap::new()
@@ -420,7 +468,7 @@ impl Discovery {
         let copies: Vec<String> = selected
             .iter()
             .filter(|topic| all || !self.listing.topics.contains_key(topic.name.as_str()))
-            .map(|topic| self.flow.policy.target_topic(&topic.name))
+            .map(|topic| self.copy_of(&topic.name))
             .filter(|copy| self.on_target.contains_key(copy))
             .collect();
         match self.target.describe_configs(&copies, WITHIN) {
@@ -442,10 +490,10 @@ impl Discovery {
 
     /// Makes the target's topic ready, or says why it is not.
     fn prepare(&mut self, topic: &str, partitions: i32) -> Result<(), String> {
-        let copy = self.flow.policy.target_topic(topic);
+        let copy = self.copy_of(topic);
         match self.on_target.get(&copy) {
             Some(have) if *have >= partitions => {}
-            Some(have) => self.grow(&copy, *have, partitions)?,
+            Some(have) => grow(&self.flow, &self.target, &copy, *have, partitions)?,
             None => {
                 let Some(replicas) = self.replicas else {
                     return Err(format!(
@@ -461,25 +509,6 @@ impl Discovery {
             .entry(copy)
             .and_modify(|have| *have = partitions.max(*have))
             .or_insert(partitions);
-        Ok(())
-    }
-
-    fn grow(&self, copy: &str, have: i32, partitions: i32) -> Result<(), String> {
-        self.target
-            .grow_topic(copy, partitions, WITHIN)
-            .map_err(|fault| {
-                format!(
-                    "the target's topic {copy} has {have} partitions, the source's {partitions}: {}; \
-                     raise it: kafka-topics --alter --topic {copy} --partitions {partitions}",
-                    explain(&self.flow.target, &fault)
-                )
-            })?;
-        tracing::info!(
-            topic = copy,
-            from = have,
-            to = partitions,
-            "topic grown on the target"
-        );
         Ok(())
     }
 }

@@ -276,7 +276,11 @@ impl Holding {
         };
         let copies: Vec<_> = unknown
             .iter()
-            .map(|partition| flow.target_of(partition))
+            .map(|partition| {
+                let life = listing.life_of(&partition.topic);
+                let copy = life.copy(&partition.topic, &flow.policy);
+                TopicPartition::new(copy, partition.partition)
+            })
             .collect();
         let ends = target.edges(&copies, Edge::HighWatermark, WITHIN)?;
         let beginnings = match flow.start {
@@ -321,7 +325,8 @@ impl Holding {
                 target: TargetOffset::new(*target),
             };
             let id = listing.id_of(&partition.topic).map(str::to_owned);
-            all.add(self.state.enrol(partition, origin, id, self.epoch));
+            let life = listing.life_of(&partition.topic);
+            all.add(self.state.enrol(partition, origin, id, &life, self.epoch));
         }
         for (partition, at, end, reason) in unclear {
             self.halt_unknown(&partition, at, TargetOffset::new(end), &reason);

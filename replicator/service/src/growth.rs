@@ -4,7 +4,7 @@
 //! an earlier one, a new partition is copied only once the older ones were copied up to where they stood when the
 //! growth was seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,18 @@ impl Growth {
             let count = self.admitted.entry(partition.topic.clone()).or_insert(0);
             *count = partition.partition.saturating_add(1).max(*count);
         }
+    }
+
+    /// How many of a topic's partitions take part while nothing new may: those that were `copied`, where that is known, of
+    /// a topic that was made again. What was waited for meant the former one.
+    pub fn hold(&mut self, topic: &Arc<str>, partitions: i32, copied: Option<i32>) -> i32 {
+        self.waiting.remove(topic);
+        let admitted = self.admitted.get(topic).copied().unwrap_or(0);
+        let held = copied.unwrap_or(admitted).min(partitions);
+        if copied.is_some() {
+            self.admitted.insert(topic.clone(), held);
+        }
+        held
     }
 
     /// Topics whose new partitions have been waiting for long, and why.
@@ -144,6 +156,23 @@ pub fn all_positions(
     slots_positions(slots, flow, target)
 }
 
+/// The positions of these partitions, and of others in their slots.
+///
+/// # Errors
+/// The target does not answer, or a record cannot be read.
+pub fn stored_positions(
+    partitions: &[TopicPartition],
+    flow: &Flow,
+    target: &Cluster,
+    record: &FlowRecord,
+) -> Result<BTreeMap<TopicPartition, Position>, StateError> {
+    let mut found = BTreeMap::new();
+    for slot in slots_of(partitions, record) {
+        found.extend(read_positions(target, &flow.state, slot)?);
+    }
+    Ok(found)
+}
+
 /// Whether each of these stands in front of an open gap.
 fn all_halted(
     partitions: &[TopicPartition],
@@ -168,13 +197,14 @@ fn positions(
     target: &Cluster,
     record: &FlowRecord,
 ) -> Result<BTreeMap<TopicPartition, Position>, Fault> {
-    let mut slots: Vec<Slot> = partitions
-        .iter()
+    slots_positions(slots_of(partitions, record), flow, target)
+}
+
+fn slots_of(partitions: &[TopicPartition], record: &FlowRecord) -> BTreeSet<Slot> {
+    let slots = partitions.iter();
+    slots
         .map(|partition| slot_of(partition, record.slots))
-        .collect();
-    slots.sort_unstable();
-    slots.dedup();
-    slots_positions(slots, flow, target)
+        .collect()
 }
 
 fn slots_positions(

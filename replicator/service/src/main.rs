@@ -34,6 +34,7 @@ mod holding;
 mod html;
 mod http;
 mod keeper;
+mod lives;
 mod log_starts;
 mod logging;
 mod looker;

@@ -9,6 +9,7 @@ use understudy_domain::{
 use understudy_kafka::Cluster;
 use understudy_kafka::plane::{Copied, StateWrite, Witness};
 
+use crate::lives::Life;
 use crate::stored_state::{StateError, place_of, read_map, read_positions};
 
 /// Numbers the positions topic for the engine.
@@ -195,12 +196,13 @@ impl SlotState {
         }
     }
 
-    /// State for a partition never mirrored before, beginning at `origin`.
+    /// State for a partition never mirrored before, beginning at `origin`, as the others of its topic in `life`.
     pub fn enrol(
         &self,
         partition: &TopicPartition,
         origin: Origin,
         topic_id: Option<String>,
+        life: &Life,
         flow_epoch: u64,
     ) -> Planned {
         let position = Position {
@@ -211,8 +213,8 @@ impl SlotState {
             source_end_offset: None,
             source_end_seen_at_ms: None,
             started_at: origin,
-            incarnation: 0,
-            target_topic: None,
+            incarnation: life.incarnation,
+            target_topic: life.moved_to.as_deref().map(str::to_owned),
             flow_epoch,
             map: MapCursor {
                 first: 0,
@@ -450,7 +452,7 @@ mod tests {
         let mut state = empty()?;
         let names = [0, 1, 2, 3].map(|partition| TopicPartition::new("orders", partition));
         for name in &names {
-            state.committed(state.enrol(name, ORIGIN, None, 0), None)?;
+            state.committed(state.enrol(name, ORIGIN, None, &Life::default(), 0), None)?;
         }
         let [recent, idle, silent, fresh] = &names;
         for (name, at_ms) in [(recent, 20_000), (idle, 3_000), (silent, 3_000)] {
@@ -503,7 +505,7 @@ mod tests {
         let mut state = empty()?;
         let [busy, quiet] = ["busy", "quiet"].map(|topic| TopicPartition::new(topic, 0));
         for partition in [&busy, &quiet] {
-            let planned = state.enrol(partition, ORIGIN, None, 0);
+            let planned = state.enrol(partition, ORIGIN, None, &Life::default(), 0);
             state.committed(planned, None)?;
         }
         let planned = state.plan(vec![copied(&quiet, 0)], &|_| None, &|_| None)?;

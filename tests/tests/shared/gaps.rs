@@ -1,7 +1,7 @@
 //! What cannot be copied becomes a named gap; its partition halts or goes on as told, and all others go on anyway.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, OwnedMessage};
@@ -33,6 +33,7 @@ fn deleted_records_halt_their_partition_until_somebody_says_skip() -> Outcome {
     let end = ends.get(&0).ok_or("no partition 0")?.last_stable;
     let copied = flow.copied_of(0)?;
     flow.source.delete_records_before("deleted", 0, end - 10)?;
+    let before_ms = now_ms()?;
     worker.restart()?;
     worker.wait_reason(&["deleted-0 halted", "deleted offsets"], LIMIT)?;
     // The other partition goes on.
@@ -49,6 +50,8 @@ fn deleted_records_halt_their_partition_until_somebody_says_skip() -> Outcome {
         (&gap["start"], &gap["end"]),
         (&copied.into(), &(end - 10).into())
     );
+    let found_at = gap["found_at_ms"].as_i64().unwrap_or_default();
+    assert!((before_ms..=now_ms()?).contains(&found_at), "{gap}");
     let (code, verified) = flow.tool(&worker, &["verify", "--json"])?;
     assert_eq!(code, 1, "a halted partition is not verified: {verified}");
     // It stays halted over a restart, and is still one gap.
@@ -84,6 +87,41 @@ fn deleted_records_halt_their_partition_until_somebody_says_skip() -> Outcome {
     );
     let (code, verified) = flow.tool(&worker, &["verify", "--deep", "--json"])?;
     assert_eq!(code, 0, "{verified}");
+    Ok(())
+}
+
+#[test]
+fn records_deleted_ahead_of_a_running_worker_are_a_gap_where_its_copies_end() -> Outcome {
+    const LEFT: i64 = 10;
+    let flow = Gapped::new("overrun", 1)?;
+    // Far more than a reader fetches ahead, at a pace that gives time to delete it.
+    Workload::orders(flow.source.client(), "overrun")
+        .value_bytes(100_000)
+        .records(600)
+        .run()?;
+    let worker = flow.worker(|file| file.mirror("max_bytes_per_second", 2_000_000))?;
+    let end = flow.source.ends("overrun")?;
+    let end = end.get(&0).ok_or("no partition 0")?.last_stable;
+    worker.wait_status("the first copies", LIMIT, |status| {
+        let line = line(status, "overrun", 0);
+        line.is_some_and(|line| line["source_offset"].as_i64() > Some(0))
+    })?;
+    flow.source
+        .delete_records_before("overrun", 0, end - LEFT)?;
+    worker.wait_reason(&["overrun-0 halted", "deleted offsets"], LIMIT)?;
+    let (_, gaps) = flow.tool(&worker, &["gaps", "list", "--json"])?;
+    let gap = at(&gaps, "/gaps/0");
+    let copied = i64::try_from(read_all(flow.target, "overrun")?.len())?;
+    assert_eq!(
+        (&gap["cause"], &gap["start"], &gap["end"]),
+        (&"deleted".into(), &copied.into(), &(end - LEFT).into()),
+        "{gap}"
+    );
+    let skip = ["gaps", "resolve", "--as", "skip", "--json"];
+    assert_eq!(flow.tool(&worker, &skip)?.0, 0);
+    worker.wait_copied(flow.source, "overrun", LIMIT)?;
+    let copies = i64::try_from(read_all(flow.target, "overrun")?.len())?;
+    assert_eq!(copies, copied + LEFT);
     Ok(())
 }
 
@@ -474,33 +512,37 @@ fn an_ancient_time_is_copied_and_one_that_the_target_refuses_is_a_gap() -> Outco
 
 #[test]
 fn a_record_as_large_as_the_brokers_take_is_copied() -> Outcome {
-    // Kafka's limit for a batch, and what a batch of one record takes beside its value.
-    const BATCH_MAX: usize = 1_048_588;
-    const BESIDE: usize = 61 + 3 + 8;
-    let flow = Gapped::new("largest", 1)?;
-    // Nothing that compresses.
-    let mut seed = 0x9e37_79b9_u32;
-    let value: Vec<u8> = (0..=BATCH_MAX - BESIDE)
-        .map(|_| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            u8::try_from(seed >> 24).unwrap_or(0)
-        })
-        .collect();
-    let broker = flow.source.broker(1)?.address(Listener::Plaintext);
-    let (_, largest) = value.split_first().ok_or("no value")?;
-    wire::produce(broker, "largest", 1_700_000_000_000, largest)?;
-    assert!(
-        wire::produce(broker, "largest", 1_700_000_000_000, &value).is_err(),
-        "one byte more is too much"
-    );
-    flow.write(3)?;
-    let worker = flow.worker(|file| file)?;
-    worker.wait_copied(flow.source, "largest", LIMIT)?;
-    let copies = read_all(flow.target, "largest")?;
-    assert_eq!(copies, read_all(flow.source, "largest")?);
-    let first = copies.first().and_then(|(_, value)| value.as_deref());
-    assert!(first == Some(largest) && copies.len() == 4);
-    worker.wait_ready(LIMIT).map_err(Into::into)
+    // Kafka's limit for a batch, and one that a topic sets; and in how many bytes such lengths are written.
+    for (topic, batch_max, length_bytes) in [("largest", 1_048_588, 3), ("larger", 8_388_608, 4)] {
+        let limit = batch_max.to_string();
+        let flow = Gapped::with(topic, 1, &[("max.message.bytes", &limit)])?;
+        // What a batch of one record takes beside its value.
+        let beside = 61 + length_bytes + 5 + length_bytes;
+        // Nothing that compresses.
+        let mut seed = 0x9e37_79b9_u32;
+        let value: Vec<u8> = (0..=batch_max - beside)
+            .map(|_| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                u8::try_from(seed >> 24).unwrap_or(0)
+            })
+            .collect();
+        let broker = flow.source.broker(1)?.address(Listener::Plaintext);
+        let (_, largest) = value.split_first().ok_or("no value")?;
+        wire::produce(broker, topic, 1_700_000_000_000, largest)?;
+        assert!(
+            wire::produce(broker, topic, 1_700_000_000_000, &value).is_err(),
+            "one byte more is too much"
+        );
+        flow.write(3)?;
+        let worker = flow.worker(|file| file)?;
+        worker.wait_copied(flow.source, topic, LIMIT)?;
+        let copies = read_all(flow.target, topic)?;
+        assert!(copies == read_all(flow.source, topic)?, "{topic}");
+        let first = copies.first().and_then(|(_, value)| value.as_deref());
+        assert!(first == Some(largest) && copies.len() == 4, "{topic}");
+        worker.wait_ready(LIMIT)?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -574,8 +616,16 @@ struct Gapped {
 
 impl Gapped {
     fn new(topic: &str, partitions: i32) -> Result<Self, Box<dyn Error>> {
+        Self::with(topic, partitions, &[])
+    }
+
+    fn with(
+        topic: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> Result<Self, Box<dyn Error>> {
         let Pair { source, target } = Pair::shared()?;
-        source.create_topic(topic, partitions, &[])?;
+        source.create_topic(topic, partitions, configs)?;
         Ok(Self {
             source,
             target,
@@ -647,6 +697,11 @@ fn stop(worker: &Worker) -> Outcome {
     worker.terminate()?;
     assert_eq!(worker.wait(LIMIT)?.code(), Some(0));
     Ok(())
+}
+
+fn now_ms() -> Result<i64, Box<dyn Error>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(i64::try_from(now.as_millis())?)
 }
 
 fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {

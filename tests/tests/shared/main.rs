@@ -6,6 +6,7 @@ mod foreign;
 mod forgetting;
 mod gaps;
 mod handover;
+mod made_again;
 mod mm2_scenarios;
 mod reslot;
 mod seal;

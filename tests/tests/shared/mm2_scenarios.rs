@@ -61,6 +61,17 @@ fn both_directions_carry_records_configs_places_and_later_topics() -> Outcome {
     back.wait_copied(b, "twoway-later-b", LIMIT)?;
     expect_copy(a, "twoway-later-a", b, "use1.twoway-later-a")?;
     expect_copy(b, "twoway-later-b", a, "usw2.twoway-later-b")?;
+    // A group of theirs follows as well.
+    a.commit_group("twoway-later", &[("twoway-later-a", 3, 4)])?;
+    expect_place(
+        a,
+        "twoway-later-a",
+        b,
+        "use1.twoway-later-a",
+        "twoway-later",
+        3,
+        4,
+    )?;
     // No copy of a copy.
     for (cluster, topic) in [(a, "usw2.use1.twoway"), (b, "use1.usw2.twoway")] {
         assert_eq!(cluster.partitions(topic)?, None, "{topic}");

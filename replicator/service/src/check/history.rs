@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use understudy_domain::FlowState;
 use understudy_domain::permissions::End;
+use understudy_domain::{FlowName, FlowState, ReplicationPolicy, StateTopics};
+use understudy_kafka::Fault;
 
 use crate::check::Limits;
 use crate::check::facts::Facts;
@@ -112,6 +113,30 @@ fn own(flow: &Flow, source: &Facts, target: &Facts) -> Finding {
     }
 }
 
+/// That a flow the other way would not be seen. Brokers refuse a topic that may not be described, be it there or not, so
+/// that its name does not get out; the name that such a flow has unless it is given another is asked for.
+fn hidden(flow: &Flow, source: &Facts, limits: Limits) -> Option<Finding> {
+    let name = format!("{}-{}", flow.target.alias, flow.source.alias);
+    let topic = StateTopics::new(FlowName::new(&name).ok()?).flow();
+    if flow.policy != ReplicationPolicy::Identity
+        || !matches!(
+            source.cluster.topic(&topic, limits.call()),
+            Err(Fault::Denied { .. })
+        )
+    {
+        return None;
+    }
+    Some(Finding::warning(
+        End::Source,
+        "flows the other way",
+        format!(
+            "{} may not see topics understudy.*, by which one would be found: with both flows going, each record would go round for ever",
+            flow.source.principal()
+        ),
+        "grant READ on topics with the prefix understudy. there, or make sure that no flow mirrors these topics back",
+    ))
+}
+
 /// Flows from the target to the source that would read what this one writes.
 fn reverse(
     flow: &Flow,
@@ -137,6 +162,9 @@ fn reverse(
     };
     let flows = flows_onto(topics.iter().map(|topic| topic.name.as_str()));
     let mut findings = Vec::new();
+    if flows.is_empty() {
+        findings.extend(hidden(flow, source, limits));
+    }
     for name in flows.into_iter().take_while(|_| !limits.is_over()) {
         let what = format!("flow {name} the other way");
         match mirrored_back(&name, &source.cluster, ends, &copies, limits.call()) {

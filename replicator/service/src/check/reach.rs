@@ -213,15 +213,20 @@ fn features(end: End, probes: &[Probe], facts: &Facts) -> Vec<Finding> {
             "transactions",
             "offered, of version 1; Kafka 4.0 brings version 2 (KIP-890)",
         ),
+        End::Source if !apis.topic_ids() => Finding::warning(
+            end,
+            "log identity",
+            "topic ids are not told (they came with Kafka 2.8, KIP-516): a topic that is deleted, made again and written to beyond what was copied before anybody looks is taken for the same one",
+            "upgrade the source, or make no topic again under its name while it is mirrored",
+        ),
         End::Source => {
             let word = |has: bool| if has { "told" } else { "not told" };
             Finding::ok(
                 end,
                 "log identity",
                 format!(
-                    "leader epochs are {} (a truncated log is noticed by them), topic ids are {} (a topic made anew is)",
-                    word(apis.leader_epochs()),
-                    word(apis.topic_ids())
+                    "leader epochs are {} (a truncated log is noticed by them), topic ids are told (a topic made anew is)",
+                    word(apis.leader_epochs())
                 ),
             )
         }

@@ -10,6 +10,7 @@ use understudy_kafka::ffi::configs::Changes;
 
 use super::claim::Claim;
 use super::{KeepError, Keeper, WITHIN, some_of};
+use crate::catalog::Listing;
 use crate::explain::explain;
 
 /// How many topics are changed in one call.
@@ -41,7 +42,9 @@ impl Keeper {
         &mut self,
         made: &mut SettingsMade,
     ) -> Result<Vec<String>, KeepError> {
-        let look = self.compare(made)?;
+        let listing = self.catalog.listing();
+        let mut look = self.compare(&listing, made)?;
+        self.leave_out_other_lives(&listing, made, &mut look)?;
         let mut warnings = look.warnings;
         if !look.changes.is_empty() || look.next != *made {
             self.carry_out(made, &look.changes, look.next, &mut warnings)?;
@@ -56,19 +59,14 @@ impl Keeper {
         Ok(some_of(warnings, "about topic configs"))
     }
 
-    fn compare(&mut self, made: &SettingsMade) -> Result<Look, KeepError> {
-        let topics: BTreeSet<String> = self
-            .catalog
-            .listing()
-            .topics
-            .keys()
-            .map(ToString::to_string)
+    /// Not of topics that were made again while what becomes of their copies is not decided: these stay as they are.
+    fn compare(&mut self, listing: &Listing, made: &SettingsMade) -> Result<Look, KeepError> {
+        let decided = listing.topics.iter();
+        let copies: BTreeMap<String, &str> = decided
+            .filter(|(_, listed)| !listed.life.undecided)
+            .map(|(topic, listed)| (listed.life.copy(topic, &self.flow.policy), &**topic))
             .collect();
-        let copies: BTreeMap<String, &String> = topics
-            .iter()
-            .map(|topic| (self.flow.policy.target_topic(topic), topic))
-            .collect();
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let names: Vec<&str> = copies.values().copied().collect();
         let source = self
             .source
             .topics_configs(&names, WITHIN)
@@ -96,7 +94,7 @@ impl Keeper {
             unknown: 0,
         };
         for (copy, topic) in &copies {
-            let (there, here) = match (source.get(topic.as_str()), target.get(copy)) {
+            let (there, here) = match (source.get(*topic), target.get(copy)) {
                 (Some(Ok(there)), Some(Ok(here))) => (there, here),
                 (Some(Err(fault)), _) => {
                     if !is_gone(fault) {
@@ -147,6 +145,43 @@ impl Keeper {
             }
         }
         Ok(look)
+    }
+
+    /// Takes back what was found of topics that were made again since they were listed: their configs are those of other
+    /// topics than the one that was copied.
+    fn leave_out_other_lives(
+        &self,
+        listing: &Listing,
+        made: &SettingsMade,
+        look: &mut Look,
+    ) -> Result<(), KeepError> {
+        let changed = listing.topics.iter().filter_map(|(topic, listed)| {
+            let copy = listed.life.copy(topic, &self.flow.policy);
+            let id = listed.id.as_deref()?;
+            let is_changed = look.changes.contains_key(&copy);
+            is_changed.then_some((copy, &**topic, id))
+        });
+        let changed: Vec<_> = changed.collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let names = changed.iter().map(|(_, topic, _)| *topic);
+        let now = self
+            .source
+            .topic_ids(names, WITHIN)
+            .map_err(KeepError::Source)?;
+        for (copy, topic, id) in &changed {
+            if now.get(*topic).is_some_and(|now| now == id) {
+                continue;
+            }
+            self.catalog.doubt();
+            look.changes.remove(copy);
+            match made.configs.get(copy) {
+                Some(before) => look.next.configs.insert(copy.clone(), before.clone()),
+                None => look.next.configs.remove(copy),
+            };
+        }
+        Ok(())
     }
 
     fn carry_out(

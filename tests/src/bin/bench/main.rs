@@ -62,8 +62,11 @@ struct Arguments {
     /// Leave MirrorMaker 2 out: quicker, but without ratios.
     #[arg(long)]
     ours: bool,
+    /// Slots of our flows; translate, recovery and failback always have 8.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    slots: u32,
     /// Write benchmark.md and benchmark.svg to this folder.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "slots")]
     docs: Option<PathBuf>,
     /// Where brokers keep their data; set by the script, which removes it.
     #[arg(long, value_name = "DIR", hide = true)]
@@ -96,7 +99,7 @@ fn run(arguments: &Arguments) -> Result<Results> {
         [] => Section::value_variants(),
         only => only,
     };
-    let plan = Plan::new(arguments.quick, arguments.ours);
+    let plan = Plan::new(arguments.quick, arguments.ours, arguments.slots);
     let mut results = Results::new(Machine::here(&arguments.revision), plan.clone());
     let lab = Lab::start(&arguments.dir, plan)?;
     let measured = copy::warm_up(&lab).and_then(|()| {

@@ -181,6 +181,6 @@ pub fn flow(lab: &Lab, job: &Job<'_>, aliases: &Aliases, dir: &Path) -> FlowFile
         dir,
     )
     .topics([job.topic])
-    .slots(8)
+    .slots(lab.plan.slots)
     .target("compression.type", job.codec.name())
 }

@@ -125,7 +125,7 @@ fn flow(lab: &Lab, aliases: &Aliases, dir: &Path) -> FlowFile {
         dir,
     )
     .topics(["many-.*"])
-    .slots(8)
+    .slots(lab.plan.slots)
 }
 
 /// Waits until every partition's record is committed on the target.

@@ -13,6 +13,8 @@ pub struct Plan {
     pub quick: bool,
     /// Whether MirrorMaker 2 is left out: quicker, for finding out.
     pub ours_only: bool,
+    /// Slots of our flows, but for those of `translate`, `recovery` and `failback`.
+    pub slots: u32,
     /// Records of a copy run.
     pub records: u64,
     /// Rounds of the copy runs with lz4, on which most requirements stand.
@@ -35,11 +37,12 @@ pub struct Plan {
 
 impl Plan {
     /// The whole benchmark, or the quick one.
-    pub fn new(quick: bool, ours_only: bool) -> Self {
+    pub fn new(quick: bool, ours_only: bool, slots: u32) -> Self {
         if quick {
             return Self {
                 quick,
                 ours_only,
+                slots,
                 records: 150_000,
                 rounds: 2,
                 rounds_other: 1,
@@ -54,6 +57,7 @@ impl Plan {
         Self {
             quick,
             ours_only,
+            slots,
             records: 1_000_000,
             rounds: 3,
             rounds_other: 2,

@@ -18,7 +18,6 @@ use crate::load::{Pace, Steady, micros};
 use crate::mirror::{Contender, Job, flow};
 
 const PARTITIONS: i32 = 32;
-const SLOTS: usize = 8;
 /// Each partition gets a record every 20 ms.
 const PACE: Pace = Pace {
     records_per_second: 1_600,
@@ -87,7 +86,7 @@ pub fn section(lab: &Lab) -> Result<Vec<TakeoverRun>> {
         // Each goes in turn: the oldest member leads the group, which may matter.
         let gone = if round % 2 == 0 { second } else { first };
         for event in [Event::HandedOver, Event::Lost] {
-            wait_shared(&workers)?;
+            wait_shared(lab, &workers)?;
             std::thread::sleep(STEADY);
             lab.progress.say(&format!("{}: {event:?}", gone.name()));
             moments.push(Moment {
@@ -107,7 +106,7 @@ pub fn section(lab: &Lab) -> Result<Vec<TakeoverRun>> {
             gone.restart()?;
         }
     }
-    wait_shared(&workers)?;
+    wait_shared(lab, &workers)?;
     std::thread::sleep(STEADY);
     let sent = load.finish()?;
     reader.wait(sent, LIMIT)?;
@@ -137,7 +136,8 @@ pub fn section(lab: &Lab) -> Result<Vec<TakeoverRun>> {
 }
 
 /// Waits until all slots are held and copy, none worker without.
-fn wait_shared(workers: &[Worker; 2]) -> Result<()> {
+fn wait_shared(lab: &Lab, workers: &[Worker; 2]) -> Result<()> {
+    let all = usize::try_from(lab.plan.slots).unwrap_or(usize::MAX);
     let held = |worker: &Worker| {
         let status = worker.status().ok()?;
         let slots = status.get("slots")?.as_array()?;
@@ -149,7 +149,7 @@ fn wait_shared(workers: &[Worker; 2]) -> Result<()> {
     understudy_tests::wait_for("two workers to share the slots", LIMIT, || {
         let [first, second] = workers;
         match (held(first), held(second)) {
-            (Some(a), Some(b)) if a > 0 && b > 0 && a + b == SLOTS => Ok(()),
+            (Some(a), Some(b)) if a > 0 && b > 0 && a + b == all => Ok(()),
             seen => Err(format!("{seen:?}")),
         }
     })?;
