@@ -112,6 +112,16 @@ pub(crate) fn silent() -> View {
     view(&board, &History::default(), Vec::new())
 }
 
+/// The source is seen, and copies are 72 seconds behind it.
+pub(crate) fn lagging() -> View {
+    let board = Board::default();
+    fill(&board);
+    let mut behind = partition(14_255, Duration::ZERO, PartitionState::Copying);
+    behind.caught_up_at = Instant::now().checked_sub(Duration::from_secs(72));
+    put(&mut board.hold(), "orders", 4, behind);
+    view(&board, &History::default(), Vec::new())
+}
+
 fn gap(inner: &mut Inner, topic: &str, number: i32, state: GapState, reason: &str) {
     let key = GapKey {
         partition: TopicPartition::new(topic, number),
@@ -195,6 +205,16 @@ fn each_state_says_at_a_glance_whether_it_is_safe() {
         ],
     );
     assert!(!html.contains("In the way"), "{html}");
+    let html = render(&lagging());
+    has(
+        &html,
+        &[
+            "<title>DEGRADED: use1-usw2</title>",
+            "hero degraded",
+            "14,255",
+            "the oldest record not copied may be 72 s old; the objective is 60 s",
+        ],
+    );
     let html = render(&silent());
     has(
         &html,
@@ -296,6 +316,7 @@ fn a_fixture_of_each_state_can_be_looked_at() -> std::io::Result<()> {
     };
     for (name, view) in [
         ("caught-up", caught_up()),
+        ("lagging", lagging()),
         ("silent", silent()),
         ("gap", gapped()),
     ] {

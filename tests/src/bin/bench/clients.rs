@@ -173,11 +173,6 @@ impl FirstRecord {
         Ok(Self { stop, thread })
     }
 
-    /// Whether it has been seen.
-    pub fn is_seen(&self) -> bool {
-        self.thread.is_finished()
-    }
-
     /// When it was seen; none if it has not been.
     pub fn seen(self) -> Result<Option<Instant>> {
         self.stop.store(true, Ordering::Relaxed);

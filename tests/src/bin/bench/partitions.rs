@@ -9,9 +9,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 use understudy_tests::{Cluster, FlowFile, LabError, Listener, Worker};
 
-use crate::clients::{FirstRecord, reader_config};
+use crate::clients::reader_config;
 use crate::codec::Codec;
-use crate::error::{BenchError, Doing, Result};
+use crate::error::{Doing, Result};
 use crate::lab::{Aliases, Lab};
 use crate::load::{Pace, Steady, produce};
 
@@ -37,7 +37,7 @@ pub struct PartitionsRun {
     pub partitions: usize,
     /// From the start of the process until the record in every partition was committed on the target.
     pub all_flowing_seconds: f64,
-    /// From the creation of one more topic until its first record was committed on the target.
+    /// From the creation of one more topic until its copy was made and a record in every partition committed there.
     pub new_topic_seconds: f64,
     /// CPU time with nothing to copy, in percent of a core.
     pub idle_cpu_percent: f64,
@@ -96,7 +96,7 @@ fn measure(lab: &Lab, topics: usize) -> Result<PartitionsRun> {
     load.finish()?;
     let [loaded_cpu_percent, loaded_target_cpu_percent] = loaded.close(lab, &worker);
 
-    let new_topic_seconds = new_topic(lab)?;
+    let new_topic_seconds = new_topic(lab, &worker)?;
     let peak_mb = worker.peak_rss_bytes().unwrap_or_default() as f64 / 1e6;
     worker.terminate()?;
     worker.wait(LIMIT)?;
@@ -163,25 +163,16 @@ fn wait_everywhere(target: &Cluster, names: &[String], worker: &Worker) -> Resul
     }
 }
 
-/// One more topic with one record: how long until a reader of the target has it.
-fn new_topic(lab: &Lab) -> Result<f64> {
+/// One more topic: how long until its copy is made and holds a record in each partition. Looked at every [`LOOK`], and how
+/// long a look takes counts as well.
+fn new_topic(lab: &Lab, worker: &Worker) -> Result<f64> {
     let name = "many-new";
-    // The reader waits for the topic, so that its own look for it is not what is measured.
-    lab.target.create_topic(name, 1, &[])?;
-    let first = FirstRecord::watch(&lab.target, name, 1)?;
     let begun = Instant::now();
-    lab.source.create_topic(name, 1, &[])?;
-    produce(&lab.source, &[name], 1, 1, PACE.codec)?;
-    while !first.is_seen() {
-        if begun.elapsed() > LIMIT {
-            return Err(BenchError::NotMeasured(format!(
-                "no record of {name} after {LIMIT:?}"
-            )));
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let seen = first.seen()?.unwrap_or_else(Instant::now);
-    Ok(seen.saturating_duration_since(begun).as_secs_f64())
+    lab.source.create_topic(name, PARTITIONS_EACH, &[])?;
+    let records = u64::try_from(PARTITIONS_EACH).unwrap_or_default();
+    produce(&lab.source, &[name], PARTITIONS_EACH, records, PACE.codec)?;
+    wait_everywhere(&lab.target, &[name.to_owned()], worker)?;
+    Ok(begun.elapsed().as_secs_f64())
 }
 
 /// CPU times at the beginning of a window.
