@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
+use rdkafka::error::RDKafkaErrorCode;
 use understudy_kafka::{Cluster, Fault, Operation};
 
 use crate::config::Flow;
@@ -10,6 +11,16 @@ use crate::replication::Replicas;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
+/// What is compacted and read from there on, or seldom written.
+const COMPACTED: &[(&str, &str)] = &[("cleanup.policy", "compact")];
+/// Positions are written with each commit and read from the beginning by whoever takes a slot over. What is not compacted
+/// yet is up to two segments, by default of 1 GiB; and the markers of commits stay for `delete.retention.ms`, by default a
+/// day. No reader takes an hour, so none misses a tombstone.
+const POSITIONS: &[(&str, &str)] = &[
+    ("cleanup.policy", "compact"),
+    ("segment.bytes", "16777216"),
+    ("delete.retention.ms", "3600000"),
+];
 /// How long until a new topic is looked at again that has no leaders yet.
 const LEADER_WAIT: Duration = Duration::from_millis(20);
 
@@ -19,13 +30,12 @@ const LEADER_WAIT: Duration = Duration::from_millis(20);
 /// The target refuses, or does not answer in time.
 pub fn make(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
     let slots = i32::try_from(flow.slots.get()).unwrap_or(i32::MAX);
-    let compacted: &[(&str, &str)] = &[("cleanup.policy", "compact")];
     let topics = [
-        (flow.state.flow(), 1, compacted),
-        (flow.state.settings(), 1, compacted),
-        (flow.state.positions(), slots, compacted),
-        (flow.state.offset_map(), slots, compacted),
-        (flow.state.gaps(), slots, compacted),
+        (flow.state.flow(), 1, COMPACTED),
+        (flow.state.settings(), 1, COMPACTED),
+        (flow.state.positions(), slots, POSITIONS),
+        (flow.state.offset_map(), slots, COMPACTED),
+        (flow.state.gaps(), slots, COMPACTED),
         (flow.state.slots(), slots, &[]),
     ];
     let mut replicas = None;
@@ -35,7 +45,23 @@ pub fn make(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
                 Some(known) => known,
                 None => *replicas.insert(Replicas::on(target, flow.replication_factor)?),
             };
-            replicas.create_own(target, &name, partitions, configs)?;
+            let made = replicas.create_own(target, &name, partitions, configs);
+            match made {
+                // Not every cluster lets a topic have its own.
+                Err(Fault::Kafka {
+                    code: Some(RDKafkaErrorCode::InvalidConfig | RDKafkaErrorCode::PolicyViolation),
+                    reason,
+                    ..
+                }) if configs.len() > COMPACTED.len() => {
+                    tracing::warn!(
+                        topic = name,
+                        reason,
+                        "made with the cluster's own segments: taking slots over will take longer the more was copied"
+                    );
+                    replicas.create_own(target, &name, partitions, COMPACTED)?;
+                }
+                made => made?,
+            }
         }
     }
     for name in [
@@ -59,7 +85,7 @@ pub fn make_salvage(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
     let name = flow.state.salvage();
     if target.topic(&name, WITHIN)?.is_none() {
         let replicas = Replicas::on(target, flow.replication_factor)?;
-        replicas.create_own(target, &name, 1, &[("cleanup.policy", "compact")])?;
+        replicas.create_own(target, &name, 1, COMPACTED)?;
     }
     wait_led(target, &name, 1)
 }

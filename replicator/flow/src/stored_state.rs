@@ -3,7 +3,7 @@
 //! Only reads, committed records as far as the [`Cluster`] reads. Who writes it is the worker that holds the slot.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use understudy_domain::tail::{TailKey, TailProgress};
 use understudy_domain::{
@@ -15,6 +15,9 @@ use understudy_kafka::{Cluster, Fault};
 
 /// Time limit for reading one state partition to its end.
 const WITHIN: Duration = Duration::from_secs(60);
+
+/// From when on reading positions is called slow.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// Time limit for asking whether any tail was put aside.
 const SALVAGE_WITHIN: Duration = Duration::from_secs(10);
@@ -93,9 +96,17 @@ pub fn read_positions(
 ) -> Result<BTreeMap<TopicPartition, Position>, StateError> {
     let topic = topics.positions();
     let mut latest: BTreeMap<Vec<u8>, StateRecord> = BTreeMap::new();
+    let (began, mut read) = (Instant::now(), 0_u64);
     cluster.read_to_end(&place_of(topic.clone(), slot), 0, WITHIN, |record| {
+        read += 1;
         latest.insert(record.0.clone(), record);
     })?;
+    if began.elapsed() > SLOW {
+        tracing::warn!(
+            topic, %slot, records = read, keys = latest.len(), seconds = began.elapsed().as_secs_f64(),
+            "positions are slow to read; unless the target is, its topic has larger segments than it is made with (docs/formats.md)"
+        );
+    }
     let (mut positions, mut look) = (BTreeMap::new(), None);
     for (key, value, offset) in latest.into_values() {
         let Some(value) = value else { continue };

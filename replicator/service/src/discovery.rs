@@ -269,9 +269,13 @@ impl Discovery {
                 }
             };
             if life.undecided && partitions < topic.partitions {
-                held.push(format!(
-                    "new partitions of {name} wait: it was made again on the source, and what is to become of the others is not decided (`understudy gaps`)"
-                ));
+                let why = match life.copied {
+                    Some(_) => {
+                        "it was made again on the source, and what is to become of the others is not decided (`understudy gaps`)"
+                    }
+                    None => "what was copied of it cannot be looked at just now",
+                };
+                held.push(format!("new partitions of {name} wait: {why}"));
             }
             topics.insert(
                 name,

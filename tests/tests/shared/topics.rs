@@ -22,6 +22,14 @@ fn new_topics_and_new_partitions_appear_while_it_runs() -> Outcome {
     write(source, "grows-a", "first", 300)?;
     let worker = start("grows", |file| file.topics(["grows-.*"]))?;
     worker.wait_copied(source, "grows-a", LIMIT)?;
+    // Whoever takes a slot over reads its positions from the beginning: what is not compacted yet has to be little.
+    for (key, value) in [
+        ("segment.bytes", "16777216"),
+        ("delete.retention.ms", "3600000"),
+    ] {
+        let found = target.topic_config("understudy.grows.positions", key)?;
+        assert_eq!(found.as_deref(), Some(value), "{key}");
+    }
     source.create_topic("grows-b", 2, &[("cleanup.policy", "compact")])?;
     wait_for("the new topic on the target", APPEARS, || {
         match target.partitions("grows-b") {
