@@ -11,12 +11,13 @@ use crate::replication::Replicas;
 
 /// Time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
-/// What is compacted and read from there on, or seldom written.
+/// What is compacted, and seldom written.
 const COMPACTED: &[(&str, &str)] = &[("cleanup.policy", "compact")];
-/// Positions are written with each commit and read from the beginning by whoever takes a slot over. What is not compacted
-/// yet is up to two segments, by default of 1 GiB; and the markers of commits stay for `delete.retention.ms`, by default a
-/// day. No reader takes an hour, so none misses a tombstone.
-const POSITIONS: &[(&str, &str)] = &[
+/// What is written with each commit and read from its beginning: positions by whoever takes a slot over, the map by tools.
+/// What is not compacted yet is up to two segments, by default of 1 GiB; and the markers of commits stay for
+/// `delete.retention.ms`, by default a day. No reader takes an hour. A replica that was away for longer may tell of what
+/// has a tombstone no more; who reads positions passes over those of other slots.
+const OFTEN: &[(&str, &str)] = &[
     ("cleanup.policy", "compact"),
     ("segment.bytes", "16777216"),
     ("delete.retention.ms", "3600000"),
@@ -33,8 +34,8 @@ pub fn make(flow: &Flow, target: &Cluster) -> Result<(), Fault> {
     let topics = [
         (flow.state.flow(), 1, COMPACTED),
         (flow.state.settings(), 1, COMPACTED),
-        (flow.state.positions(), slots, POSITIONS),
-        (flow.state.offset_map(), slots, COMPACTED),
+        (flow.state.positions(), slots, OFTEN),
+        (flow.state.offset_map(), slots, OFTEN),
         (flow.state.gaps(), slots, COMPACTED),
         (flow.state.slots(), slots, &[]),
     ];

@@ -17,7 +17,7 @@ use crate::config::Flow;
 use crate::creation::{create, grow};
 use crate::explain::explain;
 use crate::flow_record::FlowWatch;
-use crate::growth::{Growth, Unadmitted, all_positions, stored_positions};
+use crate::growth::{Growth, Unadmitted, all_positions, positions};
 use crate::lives::Lives;
 use crate::log_starts::LogStarts;
 use crate::lost_copies::LostCopies;
@@ -252,7 +252,7 @@ impl Discovery {
                 true => Ok(wanted),
                 false => self.growth.admit(
                     &name,
-                    topic.partitions,
+                    (topic.partitions, ids.get(&topic.name).map(String::as_str)),
                     &self.flow,
                     (&self.source, &self.target),
                     self.watch.record(),
@@ -322,10 +322,9 @@ impl Discovery {
     /// Looks which topics were made again. What cannot be read of the stored positions leaves them undecided.
     fn look_at_lives(&mut self, topics: &[Topic], ids: &BTreeMap<String, String>) {
         let (flow, target, record) = (&self.flow, &self.target, self.watch.record());
-        let read =
-            |partitions: &[TopicPartition]| stored_positions(partitions, flow, target, record);
-        if let Err(error) = self.lives.look(topics, ids, Instant::now(), read) {
-            tracing::debug!(%error, "could not look in which life topics are copied");
+        let read = |partitions: &[TopicPartition]| positions(partitions, flow, target, record);
+        if let Err(fault) = self.lives.look(topics, ids, Instant::now(), read) {
+            tracing::debug!(%fault, "could not look in which life topics are copied");
         }
     }
 
@@ -359,10 +358,10 @@ impl Discovery {
     /// while something is missing that another worker knows more of.
     fn look_at_copies(&mut self) -> Result<(), Fault> {
         if !self.has_learnt {
-            let positions = all_positions(&self.flow, &self.target, self.watch.record())?;
-            self.growth.learn(positions.keys());
-            self.lives.learn(&positions);
-            self.lost.learn(&self.flow, &positions);
+            let stored = all_positions(&self.flow, &self.target, self.watch.record())?;
+            self.growth.learn(stored.positions.keys());
+            self.lives.learn(&stored);
+            self.lost.learn(&self.flow, &stored.positions);
             self.has_learnt = true;
         }
         let looked_at = self.lost.short().looked_at;

@@ -44,6 +44,10 @@ impl Holding {
         }
         let slots = self.context.slots;
         let mut wanted: BTreeSet<_> = listing.of_slot(self.slot, slots).collect();
+        // What was never copied of a topic waits while it is not decided what becomes of its copies.
+        wanted.retain(|partition| {
+            !listing.life_of(&partition.topic).undecided || self.state.get(partition).is_some()
+        });
         wanted.extend(self.vanished(&listing));
         self.must_be_the_same(&listing)?;
         self.leave(&wanted, &listing)?;

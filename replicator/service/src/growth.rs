@@ -42,6 +42,8 @@ pub enum Unadmitted {
 #[derive(Debug)]
 struct Waiting {
     since: Instant,
+    /// The topic's id when the growth was seen, where it is told.
+    id: Option<String>,
     /// What the older partitions must have been copied up to.
     ends: BTreeMap<TopicPartition, SourceOffset>,
 }
@@ -58,10 +60,10 @@ impl Growth {
     /// How many of a topic's partitions take part while nothing new may: those that were `copied`, where that is known, of
     /// a topic that was made again. What was waited for meant the former one.
     pub fn hold(&mut self, topic: &Arc<str>, partitions: i32, copied: Option<i32>) -> i32 {
-        self.waiting.remove(topic);
         let admitted = self.admitted.get(topic).copied().unwrap_or(0);
         let held = copied.unwrap_or(admitted).min(partitions);
         if copied.is_some() {
+            self.waiting.remove(topic);
             self.admitted.insert(topic.clone(), held);
         }
         held
@@ -86,7 +88,7 @@ impl Growth {
     pub fn admit(
         &mut self,
         topic: &Arc<str>,
-        partitions: i32,
+        (partitions, id): (i32, Option<&str>),
         flow: &Flow,
         (source, target): (&Cluster, &Cluster),
         record: &FlowRecord,
@@ -101,6 +103,9 @@ impl Growth {
         let older: Vec<_> = (0..known)
             .map(|number| TopicPartition::new(topic.clone(), number))
             .collect();
+        // Ends of a former life mean nothing in this one.
+        self.waiting
+            .retain(|name, waiting| name != topic || waiting.id.as_deref() == id);
         if !self.waiting.contains_key(topic) {
             let ends: Option<BTreeMap<_, _>> = source
                 .edges(&older, Edge::LastStable, WITHIN)
@@ -113,12 +118,16 @@ impl Growth {
                 return Ok(known);
             };
             let since = Instant::now();
-            self.waiting.insert(topic.clone(), Waiting { since, ends });
+            let id = id.map(str::to_owned);
+            self.waiting
+                .insert(topic.clone(), Waiting { since, id, ends });
         }
         let Some(waiting) = self.waiting.get(topic) else {
             return Ok(known);
         };
-        let positions = positions(&older, flow, target, record).map_err(Unadmitted::Target)?;
+        let positions = positions(&older, flow, target, record)
+            .map_err(Unadmitted::Target)?
+            .positions;
         let behind = waiting.ends.iter().filter(|(name, end)| {
             positions
                 .get(*name)
@@ -143,34 +152,39 @@ impl Growth {
     }
 }
 
-/// The positions of all slots. What cannot be read counts as not there: the slot that owns it says so.
+/// Positions as read from several slots.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// Those that could be read.
+    pub positions: BTreeMap<TopicPartition, Position>,
+    /// Whether all could. The slot that owns one that cannot be read says so; here it only means that nothing is known.
+    pub is_whole: bool,
+}
+
+/// The positions of all slots.
 ///
 /// # Errors
 /// The target does not answer.
-pub fn all_positions(
-    flow: &Flow,
-    target: &Cluster,
-    record: &FlowRecord,
-) -> Result<BTreeMap<TopicPartition, Position>, Fault> {
+pub fn all_positions(flow: &Flow, target: &Cluster, record: &FlowRecord) -> Result<Stored, Fault> {
     let slots = (0..record.slots.get()).map(Slot::new);
-    slots_positions(slots, flow, target)
+    slots_positions(slots, flow, target, record)
 }
 
 /// The positions of these partitions, and of others in their slots.
 ///
 /// # Errors
-/// The target does not answer, or a record cannot be read.
-pub fn stored_positions(
+/// The target does not answer.
+pub fn positions(
     partitions: &[TopicPartition],
     flow: &Flow,
     target: &Cluster,
     record: &FlowRecord,
-) -> Result<BTreeMap<TopicPartition, Position>, StateError> {
-    let mut found = BTreeMap::new();
-    for slot in slots_of(partitions, record) {
-        found.extend(read_positions(target, &flow.state, slot)?);
-    }
-    Ok(found)
+) -> Result<Stored, Fault> {
+    let slots = partitions.iter();
+    let slots: BTreeSet<Slot> = slots
+        .map(|partition| slot_of(partition, record.slots))
+        .collect();
+    slots_positions(slots, flow, target, record)
 }
 
 /// Whether each of these stands in front of an open gap.
@@ -191,46 +205,29 @@ fn all_halted(
     Ok(true)
 }
 
-fn positions(
-    partitions: &[TopicPartition],
-    flow: &Flow,
-    target: &Cluster,
-    record: &FlowRecord,
-) -> Result<BTreeMap<TopicPartition, Position>, Fault> {
-    slots_positions(slots_of(partitions, record), flow, target)
-}
-
-fn slots_of(partitions: &[TopicPartition], record: &FlowRecord) -> BTreeSet<Slot> {
-    let slots = partitions.iter();
-    slots
-        .map(|partition| slot_of(partition, record.slots))
-        .collect()
-}
-
 fn slots_positions(
     slots: impl IntoIterator<Item = Slot>,
     flow: &Flow,
     target: &Cluster,
-) -> Result<BTreeMap<TopicPartition, Position>, Fault> {
-    let mut found = BTreeMap::new();
+    record: &FlowRecord,
+) -> Result<Stored, Fault> {
+    let mut stored = Stored {
+        is_whole: true,
+        ..Stored::default()
+    };
     for slot in slots {
-        found.extend(read(flow, target, slot)?);
-    }
-    Ok(found)
-}
-
-fn read(
-    flow: &Flow,
-    target: &Cluster,
-    slot: Slot,
-) -> Result<BTreeMap<TopicPartition, Position>, Fault> {
-    match read_positions(target, &flow.state, slot) {
-        Ok(positions) => Ok(positions),
-        Err(StateError::Fault(fault)) => Err(fault),
-        // The slot that owns it says so; here it only means that nothing is known.
-        Err(error) => {
-            tracing::debug!(%error, "positions cannot be read");
-            Ok(BTreeMap::new())
+        match read_positions(target, &flow.state, slot) {
+            Ok(positions) => {
+                let is_own = |partition: &TopicPartition| slot_of(partition, record.slots) == slot;
+                let own = positions.into_iter().filter(|(name, _)| is_own(name));
+                stored.positions.extend(own);
+            }
+            Err(StateError::Fault(fault)) => return Err(fault),
+            Err(error) => {
+                tracing::debug!(%error, "positions cannot be read");
+                stored.is_whole = false;
+            }
         }
     }
+    Ok(stored)
 }

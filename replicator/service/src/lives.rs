@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use understudy_domain::{Position, ReplicationPolicy, TopicPartition};
 use understudy_kafka::cluster::Topic;
 
+use crate::growth::Stored;
+
 /// For how long stored positions are read at every look once a topic was made again: a policy answers at once.
 const PROMPT: Duration = Duration::from_secs(30);
 /// How often afterwards: a person may take days.
@@ -101,10 +103,10 @@ impl Known {
 
 impl Lives {
     /// Takes in what stored positions tell, of all their topics.
-    pub fn learn(&mut self, positions: &Positions) {
-        self.is_fresh = true;
+    pub fn learn(&mut self, stored: &Stored) {
+        self.is_fresh = stored.is_whole;
         let mut last: Option<&Arc<str>> = None;
-        for (partition, position) in positions {
+        for (partition, position) in &stored.positions {
             let known = self.known.entry(partition.topic.clone()).or_default();
             if last.replace(&partition.topic) != Some(&partition.topic) {
                 known.first = None;
@@ -123,7 +125,7 @@ impl Lives {
         topics: &[Topic],
         ids: &BTreeMap<String, String>,
         now: Instant,
-        read: impl FnOnce(&[TopicPartition]) -> Result<Positions, E>,
+        read: impl FnOnce(&[TopicPartition]) -> Result<Stored, E>,
     ) -> Result<(), E> {
         let is_fresh = std::mem::take(&mut self.is_fresh);
         let is_seldom = self.read_again.is_none_or(|at| now >= at);
@@ -156,7 +158,9 @@ impl Lives {
         if asked.is_empty() {
             return Ok(());
         }
-        self.read_again = Some(now + SELDOM);
+        if is_seldom {
+            self.read_again = Some(now + SELDOM);
+        }
         let partitions: Vec<_> = asked
             .iter()
             .flat_map(|(name, partitions, _)| {
@@ -167,10 +171,17 @@ impl Lives {
         for (name, partitions, id) in asked {
             let known = self.known.entry(name.clone()).or_default();
             match &told {
-                Ok(positions) => {
+                Ok(stored) if stored.is_whole => {
                     let since = known.undecided_since.unwrap_or(now);
-                    *known = Known::of(positions, &name, partitions, id);
+                    *known = Known::of(&stored.positions, &name, partitions, id);
                     known.undecided_since = known.copied.map(|_| since);
+                }
+                // One that was made again stays undecided, any other is what it was taken for.
+                Ok(_) => {
+                    if known.undecided_since.is_none() {
+                        known.seen = Some(partitions);
+                        known.ids.insert(id.clone());
+                    }
                 }
                 Err(_) => {
                     known.undecided_since.get_or_insert(now);
@@ -229,12 +240,22 @@ mod tests {
         }
     }
 
-    fn positions(of: &[(i32, Position)]) -> Positions {
+    fn positions(of: &[(i32, Position)]) -> Stored {
         let named = of.iter().map(|(number, position)| {
             let name = TopicPartition::new("orders", *number);
             (name, position.clone())
         });
-        named.collect()
+        Stored {
+            positions: named.collect(),
+            is_whole: true,
+        }
+    }
+
+    fn copy(stored: &Stored) -> Stored {
+        Stored {
+            positions: stored.positions.clone(),
+            ..*stored
+        }
     }
 
     /// Looks at a topic of so many partitions.
@@ -242,7 +263,7 @@ mod tests {
         lives: &mut Lives,
         (id, partitions): (Option<&str>, i32),
         now: Instant,
-        read: impl FnOnce() -> Option<Positions>,
+        read: impl FnOnce() -> Option<Stored>,
     ) -> Life {
         let topic = Topic {
             name: "orders".to_owned(),
@@ -256,7 +277,7 @@ mod tests {
         lives.of("orders")
     }
 
-    fn never() -> Option<Positions> {
+    fn never() -> Option<Stored> {
         unreachable!("nothing asks for positions to be read")
     }
 
@@ -297,7 +318,7 @@ mod tests {
         let stored = positions(&[(0, new.clone()), (1, new), (2, old)]);
         let mut lives = Lives::default();
         lives.learn(&stored);
-        let life = look(&mut lives, (Some("b"), 2), now, || Some(stored.clone()));
+        let life = look(&mut lives, (Some("b"), 2), now, || Some(copy(&stored)));
         assert_eq!((life.undecided, life.incarnation), (false, 1));
         assert_eq!(look(&mut lives, (Some("b"), 2), now, never), life);
         let life = look(&mut lives, (Some("b"), 3), now, || Some(stored));
@@ -307,7 +328,7 @@ mod tests {
     #[test]
     fn a_topic_that_was_never_copied_has_nothing_to_decide() {
         let now = Instant::now();
-        let none = || Some(Positions::new());
+        let none = || Some(positions(&[]));
         let mut lives = Lives::default();
         for (id, read) in [("a", 1), ("b", 1), ("b", 0)] {
             let reads = Cell::new(0);
@@ -341,6 +362,19 @@ mod tests {
         assert!(look(&mut lives, (Some("a"), 2), now, || None).undecided);
         let life = look(&mut lives, (Some("a"), 2), now, || Some(stored));
         assert_eq!(life, Life::default());
+        // A slot that cannot be read keeps nothing from being decided but what was made again.
+        let part = || {
+            Some(Stored {
+                is_whole: false,
+                ..positions(&[])
+            })
+        };
+        assert_eq!(look(&mut lives, (Some("a"), 3), now, part), Life::default());
+        assert_eq!(
+            look(&mut lives, (Some("a"), 3), now, never),
+            Life::default()
+        );
+        assert!(look(&mut lives, (Some("b"), 3), now, part).undecided);
         // A source that tells no ids has none to miss.
         let mut lives = Lives::default();
         assert_eq!(look(&mut lives, (None, 1), now, never), Life::default());
@@ -369,7 +403,7 @@ mod tests {
             let now = begun + Duration::from_secs(seconds);
             let life = look(&mut lives, (Some("b"), 1), now, || {
                 reads.set(reads.get() + 1);
-                Some(stored.clone())
+                Some(copy(&stored))
             });
             assert!(life.undecided);
             reads.replace(0)

@@ -228,6 +228,7 @@ pub fn finish(target: &Cluster, flow: &Flow) -> Result<usize, ReslotError> {
         target,
         flow,
         writer,
+        from: record.slots,
         to,
         floors: floors(target, flow, to).map_err(|fault| of_fault(flow, &fault))?,
     };
@@ -287,6 +288,7 @@ struct Mover<'a> {
     target: &'a Cluster,
     flow: &'a Flow,
     writer: Writer,
+    from: NonZeroU32,
     to: NonZeroU32,
     /// By slot: an offset in its partition of the offset-map topic at or before which nothing of this change stands.
     floors: BTreeMap<Slot, i64>,
@@ -299,7 +301,10 @@ impl Mover<'_> {
         let at_home = |partition: &TopicPartition| slot_of(partition, self.to) == home;
         let mut positions =
             read_positions(self.target, &flow.state, home).map_err(of_state(flow))?;
-        positions.retain(|partition, _| !at_home(partition));
+        // What moved away from here before may be told once more by a replica that was away for longer than tombstones are
+        // kept.
+        let was_here = |partition: &TopicPartition| slot_of(partition, self.from) == home;
+        positions.retain(|partition, _| was_here(partition) && !at_home(partition));
         let mut gaps = read_gaps(self.target, &flow.state, home).map_err(of_state(flow))?;
         gaps.retain(|key, _| !at_home(&key.partition));
         let mut readers = BTreeMap::new();

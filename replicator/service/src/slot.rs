@@ -319,7 +319,7 @@ impl SlotTask {
         flow_record::must_run(&flow, &record)?;
         // c
         let flow_read = began.elapsed();
-        let state = SlotState::load(&target, &flow.state, self.slot)?;
+        let state = SlotState::load(&target, &flow.state, (self.slot, self.context.slots))?;
         let gaps = GapBook::load(&target, &flow.state, self.slot)?;
         let state_read = began.elapsed();
         let mut holding = Holding {

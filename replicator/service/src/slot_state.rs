@@ -1,10 +1,11 @@
 //! A slot's state on the target: positions and offset map of its partitions, and what to write at each commit.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use understudy_domain::{
     DELTA_RING, EndLook, MapCursor, MapKey, MapRecord, OpenChunk, Origin, Pending, Position, Run,
-    RunError, Slot, SourceOffset, StalePlan, StateTopics, TargetOffset, TopicPartition,
+    RunError, Slot, SourceOffset, StalePlan, StateTopics, TargetOffset, TopicPartition, slot_of,
 };
 use understudy_kafka::Cluster;
 use understudy_kafka::plane::{Copied, StateWrite, Witness};
@@ -109,8 +110,14 @@ impl SlotState {
     ///
     /// # Errors
     /// The cluster's answer, or state that this version cannot use.
-    pub fn load(cluster: &Cluster, topics: &StateTopics, slot: Slot) -> Result<Self, StateError> {
-        let positions = read_positions(cluster, topics, slot)?;
+    pub fn load(
+        cluster: &Cluster,
+        topics: &StateTopics,
+        (slot, slots): (Slot, NonZeroU32),
+    ) -> Result<Self, StateError> {
+        let mut positions = read_positions(cluster, topics, slot)?;
+        // A replica that was away for longer than tombstones are kept may tell of what moved to another slot.
+        positions.retain(|partition, _| slot_of(partition, slots) == slot);
         let from = positions.values().map(|position| position.map.from).min();
         let mut readers = BTreeMap::new();
         // Without positions there is nothing in the map either.
