@@ -32,7 +32,23 @@ REASON_LENGTH = 600
 # What has not been timed yet is thought to be a test on real brokers; these are known to take longer. Only the order
 # depends on it: the longest come first, so that none is left alone at the end.
 UNKNOWN_SECONDS = 45.0
-LONG_SECONDS = {"tests/shared": 300.0, "tests/mm2_takeover": 150.0, "tests/chaos": 120.0, "tests/hostile": 110.0}
+LONG_SECONDS = {
+    "tests/shared": 390.0,
+    "tests/failback_hard": 185.0,
+    "tests/local_aws": 145.0,
+    "tests/mm2_takeover": 120.0,
+    "tests/chaos": 115.0,
+    "tests/least_privilege": 110.0,
+    "tests/local_failback": 105.0,
+    "tests/failback": 100.0,
+    "tests/local_switchover": 95.0,
+    "tests/hostile": 95.0,
+    "tests/fence": 90.0,
+    "tests/auth": 80.0,
+    "tests/group_kinds": 75.0,
+    "tests/truncation": 75.0,
+    "tests/takeover": 65.0,
+}
 # A program that takes longer hangs: the longest takes seven minutes on a busy machine.
 LIMIT_SECONDS = 1500
 # Another program is started beside the others when this share of one processor was idle over this time, and not before
