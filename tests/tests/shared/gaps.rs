@@ -13,6 +13,8 @@ use understudy_tests::{
     wire,
 };
 
+use crate::topics::write;
+
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// A record's key and value.
@@ -650,12 +652,7 @@ impl Gapped {
     }
 
     fn write_as(&self, producer: &str, records: u64) -> Outcome {
-        Workload::orders(self.source.client(), &self.topic)
-            .producer(producer)
-            .value_bytes(100)
-            .records(records)
-            .run()?;
-        Ok(())
+        write(self.source, &self.topic, producer, records)
     }
 
     fn send(&self, partition: i32, key: Option<&str>, bytes: usize) -> Outcome {

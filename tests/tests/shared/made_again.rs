@@ -4,7 +4,9 @@
 use std::error::Error;
 use std::time::Duration;
 
-use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, Workload, wait_for};
+use understudy_tests::{Cluster, FlowFile, Judge, Pair, Worker, wait_for};
+
+use crate::topics::write;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -124,12 +126,7 @@ impl Again {
     }
 
     fn write(&self, producer: &str, records: u64) -> Outcome {
-        Workload::orders(self.source.client(), &self.topic)
-            .producer(producer)
-            .value_bytes(100)
-            .records(records)
-            .run()?;
-        Ok(())
+        write(self.source, &self.topic, producer, records)
     }
 
     /// With twice as many partitions, and without a config of its own.

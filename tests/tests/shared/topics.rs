@@ -613,7 +613,7 @@ fn start(name: &str, how: impl FnOnce(FlowFile) -> FlowFile) -> Result<Worker, B
     Ok(Worker::start(&how(file), &format!("{name}-worker"))?)
 }
 
-fn write(cluster: &Cluster, topic: &str, producer: &str, records: u64) -> Outcome {
+pub(super) fn write(cluster: &Cluster, topic: &str, producer: &str, records: u64) -> Outcome {
     Workload::orders(cluster.client(), topic)
         .producer(producer)
         .value_bytes(100)
