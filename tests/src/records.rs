@@ -109,17 +109,29 @@ impl Cluster {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Result<()> {
+        self.write_records(topic, partition, &[(key, value)])
+    }
+
+    /// Writes keys and values to one partition, in this order and in one go.
+    pub fn write_records(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: &[(Option<&[u8]>, Option<&[u8]>)],
+    ) -> Result<()> {
         let producer: BaseProducer = self
             .client()
-            .set("acks", "all")
+            .set("enable.idempotence", "true")
             .create()
             .doing("create a producer")?;
-        let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
-        (record.key, record.payload) = (key, value);
-        producer
-            .send(record)
-            .map_err(|(error, _)| error)
-            .doing(format!("write to {topic}"))?;
+        for (key, value) in records {
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+            (record.key, record.payload) = (*key, *value);
+            producer
+                .send(record)
+                .map_err(|(error, _)| error)
+                .doing(format!("write to {topic}"))?;
+        }
         producer
             .flush(LIMIT)
             .doing(format!("write to {topic}-{partition}"))

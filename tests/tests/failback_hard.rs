@@ -344,9 +344,9 @@ fn a_tail_that_is_merged_comes_late_once_and_rises_over_nothing_newer() -> Outco
         let told = fs::read_to_string(merge.log())?;
         return Err(format!("{error}; it said: {told}").into());
     }
-    for key in &keys {
-        price(target, prices, &[(key, "new")])?;
-    }
+    // In one go: a transaction that a paused merge has open is ended by the broker before long.
+    let new: Vec<_> = keys.iter().map(|it| (it.as_str(), "new")).collect();
+    price(target, prices, &new)?;
     merge.resume()?;
     let ended = merge.wait(LIMIT)?;
     let told = fs::read_to_string(merge.log())?;
@@ -415,12 +415,13 @@ fn a_tail_that_is_merged_comes_late_once_and_rises_over_nothing_newer() -> Outco
     Ok(())
 }
 
-/// Writes values of keys, one after the other.
+/// Writes values of keys, in this order.
 fn price(cluster: &Cluster, topic: &str, prices: &[(&str, &str)]) -> Outcome {
-    for (key, value) in prices {
-        cluster.write_record(topic, 0, Some(key.as_bytes()), Some(value.as_bytes()))?;
-    }
-    Ok(())
+    let records: Vec<_> = prices
+        .iter()
+        .map(|(key, value)| (Some(key.as_bytes()), Some(value.as_bytes())))
+        .collect();
+    Ok(cluster.write_records(topic, 0, &records)?)
 }
 
 /// The last value of each key.
