@@ -15,21 +15,23 @@ interface Violation {
   readonly violatingConstructs?: readonly { readonly constructPath?: string }[];
 }
 
-// AWS's schemas and rules, which take long to load: other tests go without them.
-delete process.env['CDK_VALIDATION'];
-
 const CHECKED = repositoryFile('scripts', 'check');
 
 /** What is found wrong with an app. Without a network and without Docker: what is deployed is known beforehand. */
 function found(app: App): string[] {
   checkGoodPractice(app);
+  const { exitCode, env } = process;
+  // AWS's schemas and rules, which take long to load: other tests go without them.
+  process.env = { ...env };
+  delete process.env['CDK_VALIDATION'];
   try {
     app.synth();
   } catch (error) {
     assert.equal((error as Error).name, 'ValidationFailed');
+  } finally {
+    // The CLI would end with what was found.
+    Object.assign(process, { exitCode, env });
   }
-  // The CLI would end with it.
-  process.exitCode = undefined;
   const report = JSON.parse(readFileSync(join(app.outdir, 'validation-report.json'), 'utf8')) as { pluginReports: { violations?: Violation[] }[] };
   return report.pluginReports
     .flatMap((it) => it.violations ?? [])

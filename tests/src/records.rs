@@ -14,6 +14,9 @@ use crate::wait::wait_for;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// A record's key and value, each of them any bytes or none.
+type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// A record of a topic, with where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlainRecord {
@@ -117,7 +120,7 @@ impl Cluster {
         &self,
         topic: &str,
         partition: i32,
-        records: &[(Option<&[u8]>, Option<&[u8]>)],
+        records: &[KeyAndValue<'_>],
     ) -> Result<()> {
         let producer: BaseProducer = self
             .client()

@@ -13,6 +13,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const SHORT: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(5);
 const PARTITIONS: i32 = 6;
 
 #[test]
@@ -36,6 +37,8 @@ fn a_log_with_records_never_looks_empty_while_brokers_are_killed() -> Outcome {
             understudy_kafka::Cluster::open(&endpoint).map_err(|fault| fault.to_string())?;
         let mut answers = 0;
         while !over.load(Ordering::Relaxed) {
+            // More often than anything asks, and less than would keep the brokers from coming back.
+            std::thread::sleep(PAUSE);
             // No answer at all is an answer that nobody takes for an end.
             let Ok(edges) = cluster.edges(&partitions, edge, SHORT) else {
                 continue;

@@ -24,7 +24,7 @@ fn with(lines: &str) -> String {
 fn a_minimal_flow_takes_the_documented_defaults() -> Result<(), String> {
     let flow = parse(&with(""))?;
     assert_eq!(flow.name.as_str(), "use1-usw2");
-    assert_eq!(flow.slots.get(), 8);
+    assert_eq!(flow.slots.get(), 4);
     assert_eq!(flow.commit_interval, Duration::from_millis(100));
     assert_eq!(flow.topic_discovery_interval, Duration::from_secs(2));
     assert_eq!(flow.start, Start::Earliest);

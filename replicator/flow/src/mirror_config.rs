@@ -11,6 +11,10 @@ use understudy_kafka::ffi::writer::CodecOf;
 use crate::config_error::{ConfigError, bad, closest};
 use crate::{mm2, settings};
 
+/// How many slots a flow has unless told otherwise: as many workers may share it. Each costs threads, connections and
+/// transactions, also with nothing to do; docs/benchmark.md has what two, four and eight take.
+pub(crate) const SLOTS_DEFAULT: NonZeroU32 = NonZeroU32::MIN.saturating_add(3);
+
 /// Where a partition begins that was never mirrored before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -120,7 +124,7 @@ impl Default for Mirror {
             replication_factor: None,
             start: Start::Earliest,
             delivery: "exactly-once".to_owned(),
-            slots: NonZeroU32::MIN.saturating_add(7),
+            slots: SLOTS_DEFAULT,
             commit_interval: "100ms".to_owned(),
             max_bytes_per_second: 0,
             group_sync_interval: "1s".to_owned(),

@@ -201,7 +201,7 @@ fn each_state_says_at_a_glance_whether_it_is_safe() {
             "<title>READY: use1-usw2</title>",
             "hero ready",
             "<b>nothing</b>",
-            "3 of 8 held here",
+            "3 of 4 held here",
         ],
     );
     assert!(!html.contains("In the way"), "{html}");

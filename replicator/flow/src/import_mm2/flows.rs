@@ -6,6 +6,7 @@ use super::clients::{End, Outcome};
 use super::keys::{FLOW_KEYS, Fate, fate};
 use super::properties::Properties;
 use super::report::{Entry, Status};
+use crate::mirror_config::SLOTS_DEFAULT;
 
 /// What MirrorMaker 2 leaves out unless told otherwise; understudy does so always.
 const DEFAULT_EXCLUDES: &[&str] = &[
@@ -19,8 +20,6 @@ const DEFAULT_EXCLUDES: &[&str] = &[
 
 /// The most slots that an import asks for.
 const SLOTS_MAX: u32 = 64;
-/// How many slots a flow has unless told otherwise.
-const SLOTS_DEFAULT: u32 = 8;
 /// The longest `mirror.config_sync_interval`, in seconds.
 const SETTINGS_MAX: i64 = 86_400;
 
@@ -294,7 +293,7 @@ impl Draft {
 
     fn slots(&mut self, value: &str) -> Outcome {
         match value.parse::<u32>() {
-            Ok(tasks) if tasks <= SLOTS_DEFAULT => Outcome::Instead(format!(
+            Ok(tasks) if tasks <= SLOTS_DEFAULT.get() => Outcome::Instead(format!(
                 "a flow has {SLOTS_DEFAULT} slots unless told otherwise, and as many workers as you start"
             )),
             Ok(tasks) => {

@@ -24,7 +24,7 @@ pub enum Contender {
     Mm2Tuned,
     /// The same, exactly once.
     Mm2TunedExactlyOnce,
-    /// Understudy, exactly once, one worker, 8 slots.
+    /// Understudy, exactly once, one worker, 4 slots.
     Understudy,
 }
 
