@@ -176,7 +176,6 @@ impl Scene {
             FlowFile::new(from, to)
                 .topics(["moved-.*"])
                 .groups(["app-.*"])
-                .slots(8)
                 .in_folder(target.dir())
         };
         let worker = Worker::start(&flow(source, target), "forward")?;
