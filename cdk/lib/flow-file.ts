@@ -4,7 +4,7 @@ import type { FlowOfPair, PairDocument } from './pair.js';
 export const FLOW_FOLDER = '/run/understudy';
 
 /** Slots of a flow that does not say how many it has. */
-const SLOTS = 8;
+const SLOTS = 4;
 
 /**
  * The text of a flow's file as its workers run it: what the pair's file says, and metrics for CloudWatch, which the

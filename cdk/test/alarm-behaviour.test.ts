@@ -149,6 +149,8 @@ test('each of the flow’s alarms stands on its own metric', () => {
 test('slots are counted over all workers, and a worker that is late is not taken for one that is gone', () => {
   const one = Array.from({ length: 40 }, () => [4]);
   assert.deepEqual(ofFlow('SlotsHeld', one), ['slots-unheld'], 'half of the slots');
+  const most = Array.from({ length: 40 }, () => [4, 2]);
+  assert.deepEqual(ofFlow('SlotsHeld', most), ['slots-unheld'], 'three quarters of the slots');
   const late = Array.from({ length: 40 }, (_, minute) => (minute === 39 ? [4] : [4, 4]));
   assert.deepEqual(ofFlow('SlotsHeld', late), []);
 });

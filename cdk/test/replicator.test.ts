@@ -129,6 +129,9 @@ test('a flow file is the pair’s, with the metrics that alarms stand on', () =>
   assert.throws(() => flowFile(having('[metrics]\nemf = false\n'), flow), /metrics.emf must be true/);
   assert.throws(() => flowFile(having('[http]\nlisten = "0.0.0.0:80"\n'), flow), /http.listen/);
   assert.equal(slotsOf(document, flow), 8);
+  const known = /SLOTS_DEFAULT: NonZeroU32 = NonZeroU32::MIN\.saturating_add\((\d+)\)/.exec(repositoryFile('replicator', 'flow', 'src', 'mirror_config.rs'));
+  const { pair } = EXAMPLE.document;
+  assert.equal(slotsOf(EXAMPLE.document, pair.flows[0] as FlowOfPair), Number(known?.[1]) + 1, 'where the file does not say');
   assert.equal(nameOf(document, flow), 'use1-usw2');
   assert.equal(nameOf({ ...document, flows: { [flow.file]: `name = "eu"\n${text}` } }, flow), 'eu');
   const flowText = container('flow-file')?.Environment?.find((it) => it.Name === 'FLOW')?.Value ?? '';

@@ -15,7 +15,7 @@ use crate::wait::wait_for;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A record's key and value, each of them any bytes or none.
-type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+type RawRecord<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
 /// A record of a topic, with where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,12 +115,12 @@ impl Cluster {
         self.write_records(topic, partition, &[(key, value)])
     }
 
-    /// Writes keys and values to one partition, in this order and in one go.
+    /// Writes keys and values to one partition, in this order, by one producer.
     pub fn write_records(
         &self,
         topic: &str,
         partition: i32,
-        records: &[KeyAndValue<'_>],
+        records: &[RawRecord<'_>],
     ) -> Result<()> {
         let producer: BaseProducer = self
             .client()

@@ -244,21 +244,23 @@ impl Lab {
             let shop = scope.spawn(|| {
                 self.follow("shop.json", to)?;
                 let shop = client_config(&to.client_properties_of("shop", "hush"));
-                let written = Workload::orders(shop, "orders")
+                // Until the recovery is over, whatever that looks at meanwhile.
+                let writing = Workload::orders(shop, "orders")
                     .producer(format!("moved-to-{}", to.alias()))
                     .value_bytes(100)
                     .rate(200)
-                    .records(600)
-                    .run();
-                written.map(drop).map_err(|error| error.to_string())
+                    .records(u64::MAX)
+                    .start();
+                writing.map_err(|error| error.to_string())
             });
             let evidence = self.recover(mode);
             let shop = shop.join().map_err(|_panic| "the shop panicked")?;
+            let shop = shop.and_then(|writing| writing.stop().map_err(|error| error.to_string()));
             done.store(true, Ordering::Relaxed);
             let billing = billing.join().map_err(|_panic| "billing panicked")?;
             let evidence = evidence?;
             let told = |error: String| format!("{error}; the {mode}: {evidence}");
-            shop.map_err(told)?;
+            assert!(shop.map_err(told)?.committed_total() > 0);
             let billing = billing.map_err(told)?;
             Ok(Moved {
                 evidence,

@@ -338,7 +338,7 @@ fn a_tail_that_is_merged_comes_late_once_and_rises_over_nothing_newer() -> Outco
     }
     // The shop writes the very keys behind what a merge has looked at: its next transaction comes too late.
     let before = values(target, prices)?.len();
-    let mut merge = start(prices, "raced", 4_000)?;
+    let mut merge = start(prices, "raced", 20_000)?;
     wait_merged(&mut merge, prices, before, 1)?;
     if let Err(error) = merge.pause() {
         let told = fs::read_to_string(merge.log())?;

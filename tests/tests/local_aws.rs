@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use understudy_tests::aws::{AwsRegion, Deployed, EcsAgent, Told, TwoRegions, Version};
 use understudy_tests::{
-    Cluster, FlowFile, Judge, LabError, Pair, Workload, deployed_pair, wait_for,
+    Cluster, FlowFile, Judge, LabError, Pair, RunningWorkload, Workload, deployed_pair, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -181,12 +181,24 @@ fn the_alarm_is_ignored_where_its_cluster_stands_by(lab: &Lab) -> Outcome {
     Ok(())
 }
 
+/// An event, delivered again while a busy store keeps it from being taken, as SNS does.
+fn delivered(region: &AwsRegion, event: &Value) -> Result<Value, LabError> {
+    let began = Instant::now();
+    loop {
+        let answer = region.step(PAIR, "trigger-recovery", event);
+        let is_busy = |error: &LabError| error.to_string().contains("Unreachable");
+        if !answer.as_ref().is_err_and(is_busy) || began.elapsed() > LIMIT {
+            return answer;
+        }
+    }
+}
+
 fn ten_alarms_are_one_execution(lab: &Lab) -> Result<String, Box<dyn Error>> {
     let message = json!({ "AlarmName": ALARM, "NewStateValue": "ALARM" });
     let event = json!({ "Records": [{ "Sns": { "Message": message.to_string() } }] });
     let outcomes: Vec<String> = thread::scope(|scope| {
         let calls: Vec<_> = (0..10)
-            .map(|_| scope.spawn(|| lab.aws.usw2.step(PAIR, "trigger-recovery", &event)))
+            .map(|_| scope.spawn(|| delivered(&lab.aws.usw2, &event)))
             .collect();
         let answers = calls.into_iter().map(|call| match call.join() {
             Ok(Ok(answer)) => answer
@@ -200,7 +212,8 @@ fn ten_alarms_are_one_execution(lab: &Lab) -> Result<String, Box<dyn Error>> {
         answers.collect()
     });
     let count = |outcome: &str| outcomes.iter().filter(|it| it.as_str() == outcome).count();
-    assert_eq!(count("started"), 1, "{outcomes:?}");
+    // One that had to be delivered again may have started it.
+    assert!(count("started") <= 1, "{outcomes:?}");
     assert_eq!(count("started") + count("under-way"), 10, "{outcomes:?}");
     let executions = lab.aws.usw2.executions(FAILOVER)?;
     assert_eq!(executions, ["orders-e1-failover-1"]);
@@ -383,11 +396,12 @@ fn a_switchover_asks_and_goes_on_once_it_is_approved(lab: &Lab, typed: &Typed<'_
             let evidence = typed.evidence("usw2", "switchover", &["--wait"], 0);
             evidence.map_err(|error| LabError::Usage(error.to_string()))
         });
-        let approved = approve(lab, typed).and_then(|()| write_on(lab, "usw2"));
+        let writing = approve(lab, typed).and_then(|()| writes(lab, "usw2"));
         let evidence = asked.join().map_err(|_panic| "the command panicked")?;
+        let written = writing.and_then(|writing| Ok(writing.stop()?));
         moved.store(true, Ordering::Relaxed);
         early.join().map_err(|_panic| "early panicked")??;
-        approved?;
+        written?;
         Ok(evidence?)
     })?;
     let active = Some(&json!("TargetActive"));
@@ -473,8 +487,8 @@ fn approve(lab: &Lab, typed: &Typed<'_>) -> Outcome {
     Ok(())
 }
 
-/// An application that writes where the ledger says.
-fn write_on(lab: &Lab, alias: &str) -> Outcome {
+/// An application that writes where the ledger says, until it is stopped: whoever looks whether it does may come late.
+fn writes(lab: &Lab, alias: &str) -> Result<RunningWorkload, Box<dyn Error>> {
     wait_for(&format!("{alias} to be active"), LIMIT, || {
         let active = lab.aws.active().map_err(|error| error.to_string())?;
         (active == alias).then_some(()).ok_or(active)
@@ -485,12 +499,12 @@ fn write_on(lab: &Lab, alias: &str) -> Outcome {
     } else {
         source
     };
-    Workload::orders(here.client(), "orders")
+    let writing = Workload::orders(here.client(), "orders")
         .producer(format!("shop-{alias}"))
-        .records(600)
+        .records(u64::MAX)
         .rate(100)
-        .run()?;
-    Ok(())
+        .start()?;
+    Ok(writing)
 }
 
 /// Away again, on the other side's word alone; and what was left is shut once it answers.
@@ -505,10 +519,11 @@ fn a_failover_goes_home_without_the_cluster_that_is_lost_and_fences_it_on_return
         broker.kill()?;
     }
     let evidence = thread::scope(|scope| -> Result<Value, Box<dyn Error>> {
-        let writes = scope.spawn(|| write_on(lab, "use1").map_err(|error| error.to_string()));
+        let writing = scope.spawn(|| writes(lab, "use1").map_err(|error| error.to_string()));
         let more = ["--yes", "--reason", "usw2 is gone"];
         let evidence = typed.evidence("use1", "failover", &more, 0)?;
-        writes.join().map_err(|_panic| "shop panicked")??;
+        let writing = writing.join().map_err(|_panic| "shop panicked")??;
+        writing.stop()?;
         Ok(evidence)
     })?;
     let active = Some(&json!("TargetActive"));
@@ -575,12 +590,12 @@ fn an_alarm_moves_applications_when_a_region_is_lost_with_its_brokers_and_its_aw
     // An application that follows the pointer.
     let more = Workload::orders(lab.clusters.target.client(), "orders")
         .producer("shop")
-        .records(1_000)
+        .records(u64::MAX)
         .rate(100)
         .start()?;
     let ended = lab.aws.usw2.wait_execution(FAILOVER, &execution, LIMIT);
     let ended = ended.inspect_err(|_| explain(&lab, &execution))?;
-    more.finish()?;
+    more.stop()?;
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
     let evidence = evidence(&lab, &execution)?;
     assert_eq!(

@@ -15,6 +15,8 @@ use understudy_tests::{
 type Outcome = Result<(), Box<dyn Error>>;
 
 const LIMIT: Duration = Duration::from_secs(120);
+/// For a command that ends with its recovery.
+const RECOVERED: Duration = Duration::from_secs(360);
 const TOPIC: &str = "orders";
 const PARTITIONS: i32 = 3;
 const WORKERS: u32 = 1;
@@ -138,7 +140,7 @@ fn recovered(
     reason: &str,
 ) -> Result<Value, Box<dyn Error>> {
     let more = ["--yes", "--reason", reason, "--json"];
-    let told = aws.typed(alias, verb, &more, LIMIT)?;
+    let told = aws.typed(alias, verb, &more, RECOVERED)?;
     let evidence: Value = serde_json::from_str(&told.answered)
         .map_err(|error| format!("{verb}: {error}: {told:?}"))?;
     assert_eq!(

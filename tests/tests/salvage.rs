@@ -107,18 +107,18 @@ fn a_tail_is_surveyed_record_by_record_and_put_aside_once_through_kills() -> Out
 
     // Killed at drawn places, it goes on where it was.
     let tail = format!("{topic}.tail.e3");
-    let slow = flow.clone().mirror("max_bytes_per_second", 300_000_i64);
+    let slow = flow.clone().mirror("max_bytes_per_second", 100_000_i64);
     let nowhere = ([127, 0, 0, 1], 0).into();
     let slow = slow.write("tail-slow", nowhere)?;
     let mut random = StdRng::seed_from_u64(SEED);
     let mut from = 0;
     for round in 0..2 {
-        let until = random.random_range(from + 400..truth.records() * (round + 1) / 3);
+        let until = random.random_range(from + 400..truth.records() * (round + 1) / 4);
         kill_export(target, &slow, &tail, until)?;
         from = until;
     }
     // One that another run takes over from writes nothing more.
-    let crawling = flow.clone().mirror("max_bytes_per_second", 30_000_i64);
+    let crawling = flow.clone().mirror("max_bytes_per_second", 5_000_i64);
     let crawling = crawling.write("tail-crawling", nowhere)?;
     let mut first = start_export(target, &crawling)?;
     let stands = sum(&target.ends(&tail)?);

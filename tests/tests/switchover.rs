@@ -12,8 +12,8 @@ use serde_json::Value;
 use understudy_domain::{Acl, AclOperation, AclPattern, AclPermission, AclResource};
 use understudy_kafka::{Cluster as Admin, Endpoint};
 use understudy_tests::{
-    Cluster, FlowFile, Judge, Listener, Pair, ReadOn, Worker, Workload, chain, client_config,
-    fencing_proof, local_pair, understudy, wait_for,
+    Cluster, FlowFile, Judge, Listener, Pair, ReadOn, RunningWorkload, Worker, Workload, chain,
+    client_config, fencing_proof, local_pair, understudy, wait_for,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -247,10 +247,7 @@ fn translated(
 }
 
 /// The shop writes with its own login until the brokers refuse it.
-fn load(
-    cluster: &Cluster,
-    producer: &str,
-) -> Result<understudy_tests::RunningWorkload, Box<dyn Error>> {
+fn load(cluster: &Cluster, producer: &str) -> Result<RunningWorkload, Box<dyn Error>> {
     let before = cluster.ends("orders")?;
     let shop = client_config(&cluster.client_properties_of("shop", "hush"));
     let load = Workload::orders(shop, "orders")
@@ -288,15 +285,16 @@ impl<'a> Turn<'a> {
         let moved = AtomicBool::new(false);
         let (answer, turned) = thread::scope(|scope| -> Result<_, Box<dyn Error>> {
             let billing = scope.spawn(|| self.read_on(&moved));
-            let shop = scope.spawn(|| self.write_on());
+            let shop = scope.spawn(|| self.writes());
             let answer = switchover(self.file);
             let shop = shop.join().map_err(|_panic| "the shop panicked")?;
+            let shop = shop.and_then(|writing| writing.stop().map_err(|error| error.to_string()));
             moved.store(true, Ordering::Relaxed);
             let billing = billing.join().map_err(|_panic| "billing panicked")?;
             let answer = answer?;
             // What the applications met has its reason in how it ended.
             let told = |error: String| format!("{error}; the switchover: {answer}");
-            shop.map_err(told)?;
+            assert!(shop.map_err(told)?.committed_total() > 0);
             let billing = billing.map_err(told)?;
             Ok((answer, billing))
         })?;
@@ -345,17 +343,17 @@ impl<'a> Turn<'a> {
         read.map_err(|error| chain(&error))
     }
 
-    /// Writes as the shop, once it is told to.
-    fn write_on(&self) -> Ended<()> {
+    /// The shop, which writes once it is told to: until the switchover is over, whatever that looks at meanwhile.
+    fn writes(&self) -> Ended<RunningWorkload> {
         self.follow("shop.json")?;
         let shop = client_config(&self.to.client_properties_of("shop", "hush"));
-        let written = Workload::orders(shop, "orders")
+        let writing = Workload::orders(shop, "orders")
             .producer(format!("on-{}", self.to.alias()))
             .value_bytes(100)
             .rate(200)
-            .records(800)
-            .run();
-        written.map(drop).map_err(|error| error.to_string())
+            .records(u64::MAX)
+            .start();
+        writing.map_err(|error| error.to_string())
     }
 }
 

@@ -47,11 +47,11 @@ fn put(inner: &mut Inner, topic: &str, number: i32, partition: Partition) {
     inner.partitions.insert(name, partition);
 }
 
-/// Four partitions of two topics, caught up, in three slots of eight.
+/// Four partitions of two topics, caught up, in three slots of four.
 pub(crate) fn fill(board: &Board) {
     let mut inner = board.hold();
     inner.flow_state = Some(FlowState::Running);
-    for slot in [0, 3, 5] {
+    for slot in [0, 1, 3] {
         inner.slots.insert(
             Slot::new(slot),
             SlotEntry {

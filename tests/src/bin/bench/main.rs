@@ -62,7 +62,7 @@ struct Arguments {
     /// Leave MirrorMaker 2 out: quicker, but without ratios.
     #[arg(long)]
     ours: bool,
-    /// Slots of our flows; those of translate always have 8, of recovery and failback 4.
+    /// Slots of our flows; those of translate always have 8, of recovery and failback as many as come by themselves.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=64))]
     slots: u32,
     /// Write benchmark.md and benchmark.svg to this folder.
