@@ -60,7 +60,9 @@ fn a_region_that_was_lost_is_failed_back_to_by_its_own_machine() -> Outcome {
     let moved = shop(target, away)?;
     acknowledged(&moved, 300)?;
 
-    // Back, with a shop that was forgotten; its AWS remembers nothing.
+    // Back, with a shop that was forgotten; its AWS remembers nothing. Each minute what was left is shut if it answers: not
+    // before the shop has written.
+    aws.ledger.pause()?;
     for broker in source.brokers() {
         broker.start()?;
     }
@@ -68,6 +70,7 @@ fn a_region_that_was_lost_is_failed_back_to_by_its_own_machine() -> Outcome {
     source.wait_ready()?;
     let late = shop(source, late)?;
     acknowledged(&late, 100)?;
+    aws.ledger.resume()?;
     aws.return_use1()?;
     let back = EcsAgent::start(&aws.use1, "understudy/back", 0, back)?;
     let evidence = recovered(&aws, "use1", "failback", "use1 is back")?;
