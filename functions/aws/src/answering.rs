@@ -212,7 +212,11 @@ mod tests {
             error_of(late).map(|it| it.0).as_deref(),
             Some("DeadlineExceeded")
         );
-        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_millis(1_400),
+            "{:?}",
+            began.elapsed()
+        );
         drop(test);
     }
 
